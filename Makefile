@@ -1,0 +1,41 @@
+# Every target sets itself up: the first one makes .venv, later ones use it again.
+PYTHON ?= python3
+BIN = .venv/bin
+RUN = $(BIN)/python
+NOTEBOOKS = $(wildcard notebooks/*.ipynb)
+# rfc3987-syntax, which Jupyter loads, spends three seconds building a grammar nobody here needs
+QUICK = PYTHONPATH="$(CURDIR)/tests/quick_start"
+
+.PHONY: lab demo test notebooks table clean
+
+lab: .venv/ready
+	$(RUN) -m jupyter lab --ip=127.0.0.1 notebooks/00_start_here.ipynb
+
+demo: .venv/ready
+	$(RUN) -m darts_lab.demo
+
+test: .venv/ready
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check darts_lab tests
+	$(QUICK) $(RUN) -m pytest -q -n 2 --dist loadfile tests
+	$(QUICK) DARTS_LAB_SCALE=tiny $(RUN) -m pytest -q -n 2 --dist loadfile --nbval-lax --nbval-current-env \
+		--nbval-cell-timeout=300 notebooks
+
+# Executes the notebooks at laptop scale, outputs and pictures included.
+notebooks: .venv/ready
+	for notebook in $(NOTEBOOKS); do \
+		DARTS_LAB_SCALE=laptop $(RUN) -m jupyter nbconvert --to notebook --inplace --execute \
+			--ExecutePreprocessor.timeout=1200 "$$notebook" || exit 1; \
+	done
+
+# The committed table results/collapse.csv: plain DARTS on S2, five seeds, beside fixed cells.
+table: .venv/ready
+	$(RUN) results/collapse.py
+
+.venv/ready: pyproject.toml
+	test -x $(RUN) || $(PYTHON) -m venv .venv
+	$(RUN) -m pip install --quiet --disable-pip-version-check -e '.[test]'
+	touch $@
+
+clean:
+	rm -rf .venv .pytest_cache .ruff_cache .hypothesis

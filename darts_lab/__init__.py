@@ -1,0 +1,42 @@
+"""A laboratory for differentiable architecture search.
+
+    import darts_lab as dl
+
+    dl.check()                                     # what is there
+    search = dl.Search("S2", "digits", "DARTS")    # a search is an iterator over its epochs
+    for epoch in search: print(epoch.valid_error)
+    dl.evaluate(search.genotype).test_error        # train the found cell from scratch
+    dl.lab()                                       # the same with buttons, in a notebook
+"""
+
+from __future__ import annotations
+
+__version__ = "0.1.0"
+
+from darts_lab import data as data
+from darts_lab import figures as figures
+from darts_lab import official as official
+from darts_lab import spaces as spaces
+from darts_lab.environment import check as check
+from darts_lab.evaluation import Evaluation as Evaluation
+from darts_lab.evaluation import Training as Training
+from darts_lab.evaluation import evaluate as evaluate
+from darts_lab.genotype import Genotype as Genotype
+from darts_lab.genotype import discretize as discretize
+from darts_lab.genotype import enumerate_genotypes as enumerate_genotypes
+from darts_lab.genotype import random_genotype as random_genotype
+from darts_lab.genotype import uniform_genotype as uniform_genotype
+from darts_lab.methods import Method as Method
+from darts_lab.scales import Scale as Scale
+from darts_lab.search import EpochRecord as EpochRecord
+from darts_lab.search import Search as Search
+from darts_lab.spaces import SearchSpace as SearchSpace
+from darts_lab.supernet import Network as Network
+from darts_lab.supernet import Supernet as Supernet
+
+
+def lab(*arguments, **settings):
+    """The live lab, a widget: shows itself as the last value of a notebook cell. Arguments as for `Search`."""
+    from darts_lab.widgets import Lab  # ipywidgets is for notebooks; sweeps and the command line do without it
+
+    return Lab(*arguments, **settings)

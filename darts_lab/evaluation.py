@@ -1,0 +1,235 @@
+"""Train one genotype from scratch and measure it on the test split: the number that counts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+
+import torch
+
+from darts_lab import __version__, runs, scales, spaces
+from darts_lab import data as datasets
+from darts_lab.environment import choose_device, peak_memory
+from darts_lab.genotype import Genotype
+from darts_lab.search import _seed, cosine, descend
+from darts_lab.supernet import parameter_count
+from darts_lab.tasks import Classification
+
+
+@dataclass(frozen=True)
+class TrainingRecord:
+    """What one epoch of training from scratch did. Errors are fractions in [0, 1]."""
+
+    epoch: int
+    train_loss: float
+    train_error: float
+    learning_rate: float
+    seconds: float
+    peak_memory_bytes: int
+
+    def to_json(self) -> tuple[dict, dict]:
+        """(what happened, what it cost)."""
+        record = asdict(self)
+        return record, {name: record.pop(name) for name in ("seconds", "peak_memory_bytes")}
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A genotype trained from scratch. `test_error` is that of the last epoch, a fraction in [0, 1]."""
+
+    genotype: Genotype
+    test_error: float
+    test_loss: float
+    train_loss: float
+    train_error: float
+    parameters: int
+    epochs: int
+    seconds: float
+    peak_memory_bytes: int
+
+
+class Training:
+    """Training of one genotype from scratch; iterate over it, once for each epoch.
+
+    The network is trained on the whole training set (both halves of the search) and `result()` measures it on the
+    test split once, at the end. Arguments as for `Search`; `space` brings operations of your own and, at paper scale,
+    chooses the published width and depth (`protocol` "default" or "L2", see `scales.paper_network`). Further keywords
+    change single settings, such as `epochs=20`. `path` is a run directory; by default nothing is written.
+    """
+
+    def __init__(
+        self, genotype, data="digits", scale="laptop", seed=0, device=None, path=None, space=None, protocol="default",
+        **settings,
+    ):  # fmt: skip
+        scale = scales.get(scale)
+        self.space = None if space is None else spaces.get(space)
+        own = {} if self.space is None else dict(self.space.operations)
+        names = spaces.KNOWN_OPERATIONS + tuple(own)
+        self.genotype = Genotype.parse(genotype, names) if isinstance(genotype, str) else genotype
+        if not isinstance(self.genotype, Genotype):
+            raise ValueError(f"genotype: {genotype!r} is neither a dl.Genotype nor its text")
+        self.genotype.check(names)
+        self.seed = _seed(seed)
+        self.device, self.device_reason = choose_device(device)
+        data = datasets.load(data)
+        if scale.name == "paper" and self.space is not None and not {"channels", "layers"} <= settings.keys():
+            channels, layers = scales.paper_network(self.space.name, data.name, protocol)
+            settings = {"channels": channels, "layers": layers} | settings
+        self.settings = scales.override(scale.evaluation, **settings)
+        whole = tuple(torch.cat(pair) for pair in zip(data.train, data.valid, strict=True))
+        data = replace(data, train=whole).subset(train=self.settings.train_samples, test=self.settings.test_samples)
+        self.task = Classification(data.to(self.device))
+        if self.settings.batch_size > self.task.size("train"):
+            raise ValueError(
+                f"batch_size: {self.settings.batch_size} is larger than the {self.task.size('train')} training samples"
+            )
+        initial = torch.Generator().manual_seed(self.seed)
+        self.network = self.task.network(self.genotype, self.settings, initial, own).to(self.device)
+        self.generator = torch.Generator(self.device).manual_seed(self.seed + 2**32)
+        self.optimizer = torch.optim.SGD(
+            self.network.parameters(), self.settings.learning_rate, momentum=self.settings.momentum,
+            weight_decay=self.settings.weight_decay, foreach=True,
+        )  # fmt: skip
+        self.history: list[TrainingRecord] = []
+        self._path, self._scale = path, scale.name
+        self.run: runs.Run | None = None
+
+    @property
+    def epoch(self) -> int:
+        """Finished epochs."""
+        return len(self.history)
+
+    def __iter__(self) -> Iterator[TrainingRecord]:
+        return self
+
+    def __next__(self) -> TrainingRecord:
+        s, task, generator, epoch = self.settings, self.task, self.generator, self.epoch
+        if epoch >= s.epochs:
+            raise StopIteration
+        if self.run is None and self._path:
+            self.run = runs.Run.create(self.config(), self._path)
+        started = time.perf_counter()
+        learning_rate = cosine(s, epoch)
+        self.optimizer.param_groups[0]["lr"] = learning_rate
+        self.network.train()
+        losses, mistakes = [], []
+        for indices in datasets.shuffled_batches(task.size("train"), s.batch_size, generator):
+            inputs, targets = task.training_batch("train", indices, generator, s.cutout)
+            outputs, auxiliary = self.network(
+                inputs, drop_path=s.drop_path * epoch / s.epochs, generator=generator, with_auxiliary=True
+            )
+            loss = task.loss(outputs, targets)
+            losses.append(loss.detach())
+            mistakes.append(task.mistakes(outputs, targets))
+            if auxiliary is not None:
+                loss = loss + s.auxiliary * task.loss(auxiliary, targets)
+            descend(loss, self.optimizer, s.clip)
+        losses = torch.stack(losses)
+        if not torch.isfinite(losses).all():
+            batch = int((~torch.isfinite(losses)).nonzero()[0])
+            raise FloatingPointError(f"train_loss: {float(losses[batch])} at epoch {epoch}, batch {batch}")
+        record = TrainingRecord(
+            epoch, float(losses.mean()), float(sum(mistakes)) / task.size("train"), learning_rate,
+            time.perf_counter() - started, peak_memory(self.device),
+        )  # fmt: skip
+        self.history.append(record)
+        if self.run is not None:
+            self.run.save(self.state(), *record.to_json(), str(self.genotype))
+        return record
+
+    @torch.no_grad()
+    def test(self) -> tuple[float, float]:
+        """(loss, error in [0, 1]) on the test split now."""
+        self.network.eval()
+        loss = mistakes = 0.0
+        for inputs, targets in self.task.batches("test"):
+            outputs = self.network(inputs, generator=self.generator)
+            loss = loss + self.task.loss(outputs, targets) * len(targets)
+            mistakes = mistakes + self.task.mistakes(outputs, targets)
+        size = self.task.size("test")
+        return float(loss) / size, float(mistakes) / size
+
+    def result(self) -> Evaluation:
+        """The test error after the last epoch. Raises ValueError before it, as a test in between invites choosing."""
+        if self.epoch < self.settings.epochs:
+            raise ValueError(f"training: {self.epoch} of {self.settings.epochs} epochs are done; finish it first")
+        test_loss, test_error = self.test()
+        last = self.history[-1]
+        return Evaluation(
+            self.genotype, test_error, test_loss, last.train_loss, last.train_error, parameter_count(self.network),
+            self.epoch, sum(record.seconds for record in self.history), last.peak_memory_bytes,
+        )  # fmt: skip
+
+    def config(self) -> dict:
+        """Everything that was asked for, as JSON can hold it."""
+        return {
+            "kind": "training",
+            "name": f"{self.task.data.name}-{self._scale}-seed{self.seed}",
+            "version": __version__,
+            "genotype": str(self.genotype),
+            "data": {"name": self.task.data.name, "fingerprint": self.task.fingerprint()},
+            "scale": self._scale,
+            "settings": asdict(self.settings),
+            "seed": self.seed,
+            "device": self.device.type,
+        }
+
+    def state(self) -> dict:
+        """Everything that changes."""
+        return {
+            "epoch": self.epoch,
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "generator": self.generator.get_state(),
+        }
+
+    @classmethod
+    def resume(cls, path: str | Path, *, data=None, space=None, device=None) -> Training:
+        """The training in the run directory `path`, after its last finished epoch, bit for bit on the CPU.
+
+        `data` and `space` are needed only where they were your own objects.
+        """
+        run = runs.Run(path)
+        config = run.config
+        try:
+            scale = scales.Scale(config["scale"], scales.LAPTOP.search, scales.EvaluationSettings(**config["settings"]))
+            training = cls(
+                config["genotype"], data or config["data"]["name"], scale, config["seed"], device or config["device"],
+                path, space, **config["settings"],
+            )  # fmt: skip
+            fingerprint = config["data"]["fingerprint"]
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"run: {str(run.path)!r} holds no training that can go on: {error}") from error
+        if training.task.fingerprint() != fingerprint:
+            raise ValueError(f"data: {training.task.data.name!r} is not what the run {str(run.path)!r} was made with")
+        training.run = run
+        state = run.load(training.device)
+        run.cut(0 if state is None else state["epoch"])
+        if state is not None:
+            try:
+                training.network.load_state_dict(state["network"])
+                training.optimizer.load_state_dict(state["optimizer"])
+                training.generator.set_state(state["generator"].cpu())
+            except (KeyError, RuntimeError, ValueError, TypeError) as error:
+                raise ValueError(f"checkpoint: does not fit the training in {str(run.path)!r}: {error}") from error
+        known = {field.name for field in fields(TrainingRecord)}
+        training.history = [
+            TrainingRecord(**{name: value for name, value in line.items() if name in known}) for line in run.history()
+        ]
+        return training
+
+
+def evaluate(
+    genotype, data="digits", scale="laptop", seed=0, *, on_epoch: Callable[[TrainingRecord], None] | None = None, **more
+) -> Evaluation:
+    """Trains `genotype` (a Genotype or its text) from scratch and gives its test error.
+
+    Arguments as for `Training`; `on_epoch` is called with every epoch's record.
+    """
+    training = Training(genotype, data, scale, seed, **more)
+    for record in training:
+        if on_epoch is not None:
+            on_epoch(record)
+    return training.result()

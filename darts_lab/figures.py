@@ -1,0 +1,232 @@
+"""Every figure: values in, matplotlib Axes out. Nothing here trains, and pyplot is asked only where no Axes is given.
+
+One colour and one dash for each operation, the same in every figure: the palette petroff8 keeps its distances under
+colour-blindness, the dashes keep the lines apart in grey.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import FancyArrowPatch
+
+from darts_lab.genotype import Genotype
+from darts_lab.spaces import AVG, CELL_TYPES, DIL3, DIL5, MAX, NOISE, NONE, SEP3, SEP5, SKIP, SearchSpace
+
+# petroff8 (Petroff 2021, arXiv 2107.02270)
+_PETROFF8 = ("#1845fb", "#ff5e02", "#c91f16", "#c849a9", "#adad7d", "#86c8dd", "#578dff", "#656364")
+OPERATION_STYLE: dict[str, tuple[str, str]] = {
+    SEP3: (_PETROFF8[0], "-"),
+    SKIP: (_PETROFF8[1], "--"),
+    NOISE: (_PETROFF8[2], ":"),
+    SEP5: (_PETROFF8[3], "-"),
+    AVG: (_PETROFF8[4], "-."),
+    MAX: (_PETROFF8[5], "-."),
+    DIL3: (_PETROFF8[6], (0, (6, 1))),
+    DIL5: (_PETROFF8[7], (0, (3, 1, 1, 1))),
+    NONE: ("#bbbbbb", ":"),
+}
+
+
+def style_of(operation: str) -> tuple[str, str]:
+    """(colour, dash) of an operation; operations of your own share one."""
+    return OPERATION_STYLE.get(operation, ("#222222", "-"))
+
+
+def _axes(ax: Axes | None, size=(5, 3)) -> Axes:
+    if ax is None:
+        import matplotlib.pyplot as plt
+
+        _, ax = plt.subplots(figsize=size, layout="constrained")
+    return ax
+
+
+def mixing(weights, space: SearchSpace, cell_type: str, ax: Axes | None = None) -> Axes:
+    """Heat map of one cell's mixing weights, one row an operation, one column an edge (source -> node)."""
+    ax = _axes(ax, (6, 2))
+    weights = np.asarray(weights)[CELL_TYPES.index(cell_type)].T  # (candidates, edges)
+    ax.clear()
+    ax.imshow(weights, vmin=0, vmax=1, cmap="viridis", aspect="auto")
+    names = space.cell(cell_type)
+    ax.set_xticks(range(len(names)), [f"{source}→{node + 2}" for source, node in space.edges], fontsize=7, rotation=90)
+    same = len(set(names)) == 1
+    ax.set_yticks(range(space.candidates), [_short(n) for n in names[0]] if same else range(space.candidates), fontsize=8)
+    if not same:  # every edge has its own operations: write them into the squares
+        for edge, candidates in enumerate(names):
+            for row, name in enumerate(candidates):
+                ax.text(edge, row, _short(name), ha="center", va="center", fontsize=6, rotation=90, color="white")
+    for boundary in np.cumsum([node + 2 for node in range(space.nodes)])[:-1]:
+        ax.axvline(boundary - 0.5, color="white", linewidth=2)
+    ax.set_title(f"mixing weights, {cell_type} cell", fontsize=9)
+    return ax
+
+
+def cell(
+    genotype: Genotype, cell_type: str, weights=None, space: SearchSpace | None = None, ax: Axes | None = None
+) -> Axes:
+    """One cell as a graph: colour and dash say the operation.
+
+    With `weights` (mixing weights of `space`) every line is as wide as its operation weighs, and the edges that the
+    genotype leaves out are drawn too, faintly.
+    """
+    ax = _axes(ax, (5, 2.6))
+    ax.clear()
+    states = genotype.nodes + 2
+    positions = _positions(states)
+    kept = {(source, node): operation for source, node, operation in genotype.edges(cell_type)}
+    used = set(kept.values())
+    if weights is not None:
+        weights = np.asarray(weights)[CELL_TYPES.index(cell_type)]
+        for index, (source, node) in enumerate(space.edges):
+            names = space.cell(cell_type)[index]
+            best = max((i for i, n in enumerate(names) if n != NONE), key=lambda i: weights[index][i])
+            if (source, node) not in kept:
+                _arrow(ax, positions[source], positions[node + 2], names[best], 4 * weights[index][best], alpha=0.18)
+    for (source, node), operation in kept.items():
+        width = 2.0
+        if weights is not None:
+            index = space.edges.index((source, node))
+            width = 4 * weights[index][space.cell(cell_type)[index].index(operation)]
+        _arrow(ax, positions[source], positions[node + 2], operation, width)
+    for state in getattr(genotype, f"{cell_type}_concat"):
+        _arrow(ax, positions[state], positions["out"], None, 0.6)
+    labels = {0: "$c_{k-2}$", 1: "$c_{k-1}$", "out": "$c_k$"} | {state: str(state) for state in range(2, states)}
+    for state, (x, y) in positions.items():
+        ax.text(
+            x, y, labels[state], ha="center", va="center", fontsize=9, zorder=5,
+            bbox={"boxstyle": "round,pad=0.3", "facecolor": "white", "edgecolor": "#444444"},
+        )  # fmt: skip
+    handles = [Line2D([], [], color=style_of(n)[0], linestyle=style_of(n)[1], linewidth=2, label=n) for n in sorted(used)]
+    ax.legend(handles=handles, fontsize=7, loc="upper center", ncols=4, frameon=False, bbox_to_anchor=(0.5, 0.04))
+    ax.set_title(f"{cell_type} cell", fontsize=9)
+    ax.set_xlim(-0.6, states + 0.2)
+    ax.set_ylim(-1.9, 1.7)
+    ax.axis("off")
+    return ax
+
+
+def _positions(states: int) -> dict:
+    positions = {0: (0.0, 0.8), 1: (0.0, -0.8)}
+    heights = (0.55, -0.55, 1.15, -1.15)
+    positions |= {state: (state - 1.0, heights[(state - 2) % 4]) for state in range(2, states)}
+    return positions | {"out": (states - 0.4, 0.0)}
+
+
+def _arrow(ax: Axes, start, end, operation: str | None, width: float, alpha: float = 0.95) -> None:
+    colour, dash = ("#999999", "-") if operation is None else style_of(operation)
+    ax.add_patch(
+        FancyArrowPatch(
+            start, end, arrowstyle="-|>", mutation_scale=7 + 1.5 * width, shrinkA=11, shrinkB=11, color=colour,
+            linewidth=max(width, 0.4), linestyle=dash, alpha=alpha, connectionstyle="arc3,rad=-0.12",
+        )  # fmt: skip
+    )
+
+
+def errors(history, ax: Axes | None = None) -> Axes:
+    """Training error and one-shot validation error, in per cent, over the epochs of a search."""
+    ax = _axes(ax)
+    ax.clear()
+    epochs = [record.epoch + 1 for record in history]
+    ax.plot(epochs, [100 * r.train_error for r in history], "--", color="#656364", label="training")
+    ax.plot(epochs, [100 * r.valid_error for r in history], "-", color=_PETROFF8[0], label="one-shot validation")
+    ax.set(xlabel="epoch", ylabel="error (%)", ylim=(0, 100))
+    ax.legend(fontsize=7, frameon=False)
+    ax.set_title("errors of the supernet", fontsize=9)
+    return ax
+
+
+def counts(history, operation: str, ax: Axes | None = None) -> Axes:
+    """How often `operation` stands in the cells that the search would return, over its epochs."""
+    ax = _axes(ax)
+    ax.clear()
+    epochs = [record.epoch + 1 for record in history]
+    for cell_type, dash, marker in zip(CELL_TYPES, ("-", "--"), ("o", "s"), strict=True):
+        values = [record.genotype.count(operation, cell_type) for record in history]
+        ax.plot(epochs, values, dash, marker=marker, markersize=3, color=style_of(operation)[0], label=cell_type)
+    most = len(history[-1].genotype.normal) if history else 8
+    ax.set(xlabel="epoch", ylabel=f"{operation} of {most}", ylim=(-0.3, most + 0.3))
+    ax.legend(fontsize=7, frameon=False)
+    ax.set_title(f"{operation} in the genotype", fontsize=9)
+    return ax
+
+
+def weight_shares(history, space: SearchSpace, cell_type: str, ax: Axes | None = None) -> Axes:
+    """Mean mixing weight of every operation over the edges that offer it, over the epochs of a search."""
+    ax = _axes(ax)
+    ax.clear()
+    index = CELL_TYPES.index(cell_type)
+    names = [name for edge in space.cell(cell_type) for name in edge]
+    epochs = [record.epoch + 1 for record in history]
+    values = np.array([np.asarray(record.mixing[index]).ravel() for record in history])
+    for name in dict.fromkeys(names):
+        columns = [i for i, other in enumerate(names) if other == name]
+        colour, dash = style_of(name)
+        ax.plot(epochs, values[:, columns].mean(1), color=colour, linestyle=dash, label=name)
+    ax.set(xlabel="epoch", ylabel="mean mixing weight", ylim=(0, 1))
+    ax.legend(fontsize=7, frameon=False)
+    ax.set_title(f"{cell_type} cell", fontsize=9)
+    return ax
+
+
+def telling_operation(space: SearchSpace) -> str:
+    """The operation whose spread means collapse: noise where a space has it, else the skip connection."""
+    return NOISE if any(NOISE in edge for edge in space.normal) else SKIP
+
+
+class Dashboard:
+    """The live picture of a search: heat maps, both cells, errors and skip count on one Figure.
+
+    It is drawn on a Figure that pyplot does not know, so it may be used in any thread.
+    """
+
+    def __init__(self, space: SearchSpace, size=(11, 6.2), dpi: int = 80):
+        self.space = space
+        self.figure = Figure(figsize=size, dpi=dpi, layout="constrained")
+        grid = self.figure.subplot_mosaic("aabb;ccdd;eeff", height_ratios=[1.1, 1.6, 1.5])
+        self.axes = grid
+
+    def draw(self, history, weights, genotype: Genotype) -> Figure:
+        """The figure for the given history (a list of EpochRecord) and the state right now."""
+        for cell_type, heat, graph in zip(CELL_TYPES, "ab", "cd", strict=True):
+            mixing(weights, self.space, cell_type, self.axes[heat])
+            cell(genotype, cell_type, weights, self.space, self.axes[graph])
+        if history:
+            errors(history, self.axes["e"])
+            counts(history, telling_operation(self.space), self.axes["f"])
+        return self.figure
+
+
+def collapse(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Retrained test error by kind of cell: every row one training; columns `cell`, `test_error` (fraction)."""
+    ax = _axes(ax, (6, 3.4))
+    kinds = list(dict.fromkeys(table["cell"]))
+    for row, kind in enumerate(kinds):
+        values = 100 * table.loc[table["cell"] == kind, "test_error"].to_numpy()
+        jitter = np.linspace(-0.12, 0.12, len(values)) if len(values) > 1 else [0]
+        ax.plot(values, row + np.asarray(jitter), "o", color=_PETROFF8[row % 8], alpha=0.75, markersize=5)
+        ax.plot([values.mean()] * 2, [row - 0.3, row + 0.3], color="#222222", linewidth=2)
+    ax.set_yticks(range(len(kinds)), kinds, fontsize=8)
+    ax.invert_yaxis()
+    ax.set_xlabel("test error after retraining (%); bar: mean over seeds")
+    return ax
+
+
+def save(figure: Figure, name: str, folder: str | Path = "figures") -> list[Path]:
+    """Writes `figure` as name.pdf and name.png below `folder` and gives their paths."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{name}.{ending}" for ending in ("pdf", "png")]
+    for path in paths:
+        figure.savefig(path, dpi=150)
+    return paths
+
+
+def _short(name: str) -> str:
+    return {SKIP: "skip", SEP3: "sep 3", SEP5: "sep 5", DIL3: "dil 3", DIL5: "dil 5", MAX: "max", AVG: "avg"}.get(name, name)
+
+

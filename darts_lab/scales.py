@@ -1,0 +1,179 @@
+"""How large everything is, chosen by one word: tiny, laptop or paper.
+
+A scale holds the settings of the search and those of the training from scratch. `paper` is the protocol of Zela et
+al. 2020 (their code's `args.py`, `config.yaml` and `evaluation/config.yaml`; facts marked below), `laptop` shows the
+same phenomena within minutes on two cores, `tiny` only proves that the code runs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """Sizes and hyper-parameters of one search. `None` for a number of samples or nodes means all there are."""
+
+    channels: int = 16
+    layers: int = 8
+    nodes: int | None = None
+    train_samples: int | None = None
+    valid_samples: int | None = None
+    epochs: int = 50
+    batch_size: int = 64
+    order: int = 2  # 1: gradient at the current weights; 2: one unrolled step (Liu et al. 2019, eq. 5 to 7)
+    learning_rate: float = 0.025  # SGD on w, cosine from here ...
+    learning_rate_min: float = 0.001  # ... to here
+    momentum: float = 0.9
+    weight_decay: float = 3e-4  # the L2 factor of Zela et al., section 4.2
+    clip: float = 5.0
+    alpha_learning_rate: float = 3e-4  # Adam on alpha
+    alpha_betas: tuple[float, float] = (0.5, 0.999)
+    alpha_weight_decay: float = 1e-3
+    alpha_spread: float = 1e-3  # alpha begins as this times N(0, 1)
+    drop_path: float = 0.0  # on mixed edges; rises linearly from 0 to this
+    cutout: int = 0
+    unrolled_epsilon: float = 0.01  # finite difference of the unrolled step: this / ||v||
+
+
+@dataclass(frozen=True)
+class EvaluationSettings:
+    """Sizes and hyper-parameters of training one genotype from scratch."""
+
+    channels: int = 36
+    layers: int = 20
+    train_samples: int | None = None
+    test_samples: int | None = None
+    epochs: int = 600
+    batch_size: int = 96
+    learning_rate: float = 0.025
+    learning_rate_min: float = 0.0
+    momentum: float = 0.9
+    weight_decay: float = 3e-4
+    clip: float = 5.0
+    drop_path: float = 0.2  # rises linearly from 0
+    cutout: int = 16
+    auxiliary: float = 0.4  # weight of the auxiliary classifier; 0 for none
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A name and the settings that go with it."""
+
+    name: str
+    search: SearchSettings
+    evaluation: EvaluationSettings
+
+
+PAPER = Scale("paper", SearchSettings(), EvaluationSettings())
+
+LAPTOP = Scale(
+    "laptop",
+    SearchSettings(
+        channels=8, layers=3, train_samples=512, valid_samples=512, epochs=60, order=1, alpha_learning_rate=3e-3
+    ),
+    EvaluationSettings(
+        channels=8, layers=5, train_samples=4000, test_samples=4000, epochs=8, drop_path=0.0, cutout=0, auxiliary=0.0
+    ),
+)
+
+TINY = Scale(
+    "tiny",
+    SearchSettings(
+        channels=4, layers=3, nodes=2, train_samples=64, valid_samples=64, epochs=3, batch_size=32, order=1,
+        alpha_learning_rate=3e-3,
+    ),
+    EvaluationSettings(
+        channels=4, layers=3, train_samples=128, test_samples=128, epochs=2, batch_size=32, drop_path=0.0, cutout=0,
+        auxiliary=0.0,
+    ),
+)  # fmt: skip
+
+SCALES = {scale.name: scale for scale in (TINY, LAPTOP, PAPER)}
+
+# Width and depth of the networks that Zela et al. train from scratch, by space and data. Source: `evaluation/config.yaml`
+# of their code, commit f83f0a8, in agreement with their appendix B.1; "L2" are their weight-decay experiments. The full
+# space is that of Liu et al. 2019, section 3.1.
+_SMALL, _THIN, _FULL = (16, 8), (16, 20), (36, 20)
+PAPER_NETWORKS = {
+    ("S1", "cifar10"): {"default": _FULL, "L2": _FULL},
+    ("S2", "cifar10"): {"default": _THIN, "L2": _SMALL},
+    ("S3", "cifar10"): {"default": _FULL, "L2": _SMALL},
+    ("S4", "cifar10"): {"default": _THIN, "L2": _SMALL},
+    ("DARTS", "cifar10"): {"default": _FULL, "L2": _FULL},
+    ("DARTS", "cifar100"): {"default": _FULL, "L2": _FULL},
+    ("DARTS", "svhn"): {"default": _FULL, "L2": _FULL},
+} | {
+    (space, data): {"default": _SMALL, "L2": _SMALL} for space in ("S1", "S2", "S3", "S4") for data in ("cifar100", "svhn")
+}
+
+
+def get(scale: str | Scale) -> Scale:
+    """A scale by its name (without regard to case), or the scale itself."""
+    if isinstance(scale, Scale):
+        return scale
+    if not isinstance(scale, str) or scale.lower() not in SCALES:
+        raise ValueError(f"scale: {scale!r} is not known; known: {', '.join(SCALES)}; or pass a dl.Scale")
+    return SCALES[scale.lower()]
+
+
+def paper_network(space: str, data: str, protocol: str = "default") -> tuple[int, int]:
+    """(channels, layers) that the papers train for a cell of `space` on `data`.
+
+    `protocol` is "default" (Zela et al.'s drop-path, early-stopping and baseline tables) or "L2" (their weight-decay
+    experiments). Raises ValueError where the papers give no size.
+    """
+    known = {(s.lower(), d.lower()): sizes for (s, d), sizes in PAPER_NETWORKS.items()}
+    sizes = known.get((str(space).lower(), str(data).lower()))
+    if sizes is None or protocol not in sizes:
+        raise ValueError(
+            f"paper scale: no published network size for space {space!r}, data {data!r}, protocol {protocol!r}; "
+            "give channels and layers"
+        )
+    return sizes[protocol]
+
+
+def override(settings, **changes):
+    """`settings` with some fields changed. Raises ValueError for a field that is not there or a senseless value."""
+    known = {field.name for field in fields(settings)}
+    for name in changes:
+        if name not in known:
+            raise ValueError(f"{name}: not a setting; known: {', '.join(sorted(known))}")
+    settings = replace(settings, **changes)
+    check(settings)
+    return settings
+
+
+_COUNTS = {"channels", "layers", "epochs", "batch_size"}
+_OPTIONAL_COUNTS = {"nodes", "train_samples", "valid_samples", "test_samples"}
+_PROBABILITIES = {"drop_path"}
+_POSITIVE = {"learning_rate", "clip", "unrolled_epsilon"}
+
+
+def check(settings) -> None:
+    """Raises ValueError, naming the field, its value and what is allowed, where a setting makes no sense."""
+    for field in fields(settings):
+        name, value = field.name, getattr(settings, field.name)
+        if name == "order":
+            allowed, fine = "1 or 2", value in (1, 2)
+        elif name in _COUNTS or (name in _OPTIONAL_COUNTS and value is not None):
+            allowed, fine = "a whole number of at least 1", _is(int, value) and value >= 1
+        elif name == "cutout":
+            allowed, fine = "a whole number of at least 0", _is(int, value) and value >= 0
+        elif name in _OPTIONAL_COUNTS:
+            continue
+        elif name == "alpha_betas":
+            allowed = "two numbers in [0, 1)"
+            fine = len(tuple(value)) == 2 and all(_is(float, beta) and 0 <= beta < 1 for beta in value)
+        elif name in _PROBABILITIES or name == "momentum":
+            allowed, fine = "a number in [0, 1)", _is(float, value) and 0 <= value < 1
+        elif name in _POSITIVE:
+            allowed, fine = "a number above 0", _is(float, value) and 0 < value < float("inf")
+        else:
+            allowed, fine = "a number of at least 0", _is(float, value) and 0 <= value < float("inf")
+        if not fine:
+            raise ValueError(f"{name}: {value!r} is not allowed; it must be {allowed}")
+
+
+def _is(kind: type, value) -> bool:
+    return isinstance(value, (int, float) if kind is float else int) and not isinstance(value, bool)

@@ -1,0 +1,411 @@
+"""The bilevel search as an iterator: every turn is one epoch and yields its record.
+
+    min_alpha  L_valid(w*(alpha), alpha)   subject to   w*(alpha) = argmin_w L_train(w, alpha)
+
+(Liu et al. 2019, eq. 3 and 4.) Each step takes one step of Adam on alpha with a random validation batch, then one
+step of SGD on w with the next training batch. First order uses d L_valid / d alpha at the current w; second order
+differentiates through one step of w (eq. 6 and 7).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.func import functional_call
+
+from darts_lab import __version__, methods, runs, scales, spaces
+from darts_lab import data as datasets
+from darts_lab.environment import choose_device, peak_memory
+from darts_lab.genotype import Genotype, discretize
+from darts_lab.supernet import frozen_statistics
+from darts_lab.tasks import Classification
+
+
+@dataclass(frozen=True, eq=False)
+class EpochRecord:
+    """What one epoch did. Errors are fractions in [0, 1]; `valid_*` are one-shot: the supernet with all operations."""
+
+    epoch: int  # 0, 1, ...
+    train_loss: float
+    train_error: float
+    valid_loss: float
+    valid_error: float
+    learning_rate: float
+    alpha_steps: int  # in this epoch
+    alpha: Tensor  # (cell types, edges, candidates), after the epoch
+    mixing: Tensor  # the same after the activation
+    genotype: Genotype
+    seconds: float
+    peak_memory_bytes: int
+    dominant_eigenvalue: float | None = None  # where a curvature monitor is on
+
+    def to_json(self) -> tuple[dict, dict]:
+        """(what happened, what it cost): the second differs from run to run."""
+        record = {field.name: getattr(self, field.name) for field in fields(self)}
+        record |= {"alpha": self.alpha.tolist(), "mixing": self.mixing.tolist(), "genotype": str(self.genotype)}
+        return record, {name: record.pop(name) for name in ("seconds", "peak_memory_bytes")}
+
+    @classmethod
+    def from_json(cls, record: dict, operations: tuple[str, ...]) -> EpochRecord:
+        """The record of a line of history.jsonl and one of costs.jsonl together."""
+        tensors = {name: torch.tensor(record[name]) for name in ("alpha", "mixing")}
+        genotype = Genotype.parse(record["genotype"], operations)
+        return cls(**(record | tensors | {"genotype": genotype}))
+
+
+class Search:
+    """A search for an architecture; iterate over it, once for each epoch.
+
+        for epoch in Search(space="S2", data="digits", method="DARTS", scale="laptop", seed=0):
+            print(epoch.valid_error, epoch.genotype)
+
+    `space`, `method` and `scale` are names or objects, `data` a name, a `Dataset` or anything with train, valid and
+    test pairs of tensors. `device` is chosen by itself (cuda, mps, cpu). `path` is the run directory (default: a new
+    one below `runs/`; False: nothing is written). Further keywords change single settings of the scale, such as
+    `epochs=10` or `weight_decay=0.0081`; they win over the method's. Nothing is written before the first step.
+
+    The same arguments give the same numbers, bit for bit on the CPU, and `Search.resume(path)` goes on as if there
+    had been no interruption. Raises ValueError, naming the argument, for anything that is not allowed.
+    """
+
+    def __init__(
+        self, space="S2", data="digits", method="DARTS", scale="laptop", seed=0, device=None, path=None, **settings
+    ):
+        self.method = methods.get(method)
+        scale = scales.get(scale)
+        self.settings = scales.override(scale.search, **(dict(self.method.settings) | settings))
+        self.space = spaces.get(space)
+        if self.settings.nodes is not None:
+            self.space = self.space.with_nodes(min(self.settings.nodes, self.space.nodes))
+        self.seed = _seed(seed)
+        self.device, self.device_reason = choose_device(device)
+        data = datasets.load(data).subset(self.settings.train_samples, self.settings.valid_samples)
+        self.task = Classification(data.to(self.device))
+        for split in ("train", "valid"):
+            if self.settings.batch_size > self.task.size(split):
+                raise ValueError(
+                    f"batch_size: {self.settings.batch_size} is larger than the {self.task.size(split)} samples of "
+                    f"the {split} split"
+                )
+        self._path, self._scale = path, scale.name
+        self.run: runs.Run | None = None
+        self.history: list[EpochRecord] = []
+        self._steps: Iterator[EpochRecord | None] | None = None
+        self._start()
+
+    def _start(self) -> None:
+        initial = torch.Generator().manual_seed(self.seed)
+        self.supernet = self.task.supernet(self.space, self.settings, initial).to(self.device)
+        alpha = self.settings.alpha_spread * torch.randn(self.space.shape, generator=initial)
+        self.alpha = alpha.to(self.device).requires_grad_()
+        self.generator = torch.Generator(self.device).manual_seed(self.seed + 2**32)  # order, augmentation, noise
+        self.weights = dict(self.supernet.named_parameters())
+        self.optimizer = torch.optim.SGD(
+            self.weights.values(),
+            self.settings.learning_rate,
+            momentum=self.settings.momentum,
+            weight_decay=self.settings.weight_decay,
+            foreach=True,
+        )
+        self.alpha_optimizer = torch.optim.Adam(
+            [self.alpha],
+            self.settings.alpha_learning_rate,
+            betas=tuple(self.settings.alpha_betas),
+            weight_decay=self.settings.alpha_weight_decay,
+        )
+
+    # What a search is at any moment
+
+    @property
+    def epoch(self) -> int:
+        """Finished epochs."""
+        return len(self.history)
+
+    @property
+    def finished(self) -> bool:
+        return self.epoch >= self.settings.epochs
+
+    @property
+    def mixing(self) -> Tensor:
+        """The mixing weights now, (cell types, edges, candidates); differentiable with respect to `alpha`."""
+        return self.method.activation(self.alpha)
+
+    @property
+    def genotype(self) -> Genotype:
+        """What the search would return if it ended now."""
+        return discretize(self.mixing, self.space)
+
+    def __repr__(self) -> str:
+        return f"Search({self._name()}, epoch {self.epoch} of {self.settings.epochs}, {self.device.type})"
+
+    # The iterator
+
+    def __iter__(self) -> Search:
+        return self
+
+    def __next__(self) -> EpochRecord:
+        if self.finished and self._steps is None:
+            raise StopIteration
+        while (record := self.step()) is None:
+            pass
+        return record
+
+    def step(self) -> EpochRecord | None:
+        """Goes on by one batch; gives the epoch's record with its last batch, None before.
+
+        This is what a live view drives: between two steps the search stands still. Raises StopIteration when the
+        search is finished.
+        """
+        if self._steps is None:
+            if self.finished:
+                raise StopIteration("the search is finished")
+            if self.run is None and self._path is not False:
+                self.run = runs.Run.create(self.config(), self._path)
+            self._steps = self._epoch()
+        record = next(self._steps)
+        if record is not None:
+            self._steps = None
+        return record
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return math.ceil(self.task.size("train") / self.settings.batch_size)
+
+    def _epoch(self) -> Iterator[EpochRecord | None]:
+        s, task, generator, epoch = self.settings, self.task, self.generator, self.epoch
+        started, alpha_steps = time.perf_counter(), 0
+        learning_rate = cosine(s, epoch)
+        self.optimizer.param_groups[0]["lr"] = learning_rate
+        drop_path = s.drop_path * epoch / max(s.epochs - 1, 1)
+        cutout = s.cutout if s.drop_path > 0 else 0  # as in Zela et al., Cutout goes with drop path only
+        losses, mistakes = [], []
+        for indices in datasets.shuffled_batches(task.size("train"), s.batch_size, generator):
+            if losses:
+                yield None  # between two batches the caller may wait, look, or never come back
+            train = task.training_batch("train", indices, generator, cutout)
+            drawn = datasets.random_batch(task.size("valid"), s.batch_size, generator)
+            valid = task.training_batch("valid", drawn, generator, cutout)
+            self.alpha.grad = self.alpha_gradient(train, valid, learning_rate, drop_path)
+            self.alpha_optimizer.step()
+            alpha_steps += 1
+
+            self.supernet.train()
+            outputs = self._outputs(train[0], self.mixing.detach(), drop_path)
+            loss = task.loss(outputs, train[1])
+            descend(loss, self.optimizer, s.clip)
+            losses.append(loss.detach())
+            mistakes.append(task.mistakes(outputs, train[1]))
+        valid_loss, valid_error = self.one_shot()
+        losses = torch.stack(losses)
+        if not torch.isfinite(losses).all():
+            batch = int((~torch.isfinite(losses)).nonzero()[0])
+            raise FloatingPointError(
+                f"train_loss: {float(losses[batch])} at epoch {epoch}, batch {batch}; "
+                "the last good epoch is kept in the run"
+            )
+        record = EpochRecord(
+            epoch=epoch,
+            train_loss=float(losses.mean()),
+            train_error=float(sum(mistakes)) / task.size("train"),
+            valid_loss=valid_loss,
+            valid_error=valid_error,
+            learning_rate=learning_rate,
+            alpha_steps=alpha_steps,
+            alpha=self.alpha.detach().cpu().clone(),
+            mixing=self.mixing.detach().cpu().clone(),
+            genotype=self.genotype,
+            seconds=time.perf_counter() - started,
+            peak_memory_bytes=peak_memory(self.device),
+        )
+        self.history.append(record)
+        if self.run is not None:
+            self.run.save(self.state(), *record.to_json(), str(record.genotype))
+        yield record
+
+    def _outputs(self, inputs: Tensor, mixing: Tensor, drop_path: float = 0.0, weights=None) -> Tensor:
+        """The supernet's outputs, with other weights than its own if given."""
+        more = {"drop_path": drop_path, "generator": self.generator}
+        if weights is None:
+            return self.supernet(inputs, mixing, **more)
+        return functional_call(self.supernet, weights, (inputs, mixing), more)
+
+    @torch.no_grad()
+    def one_shot(self, mixing: Tensor | None = None, split: str = "valid") -> tuple[float, float]:
+        """(loss, error in [0, 1]) of the supernet on a whole split, in evaluation mode.
+
+        `mixing` defaults to the search's own; pass `search.genotype.mixing(search.space)` for the discretized cell.
+        """
+        mixing = (self.mixing.detach() if mixing is None else mixing).to(self.device)
+        self.supernet.eval()
+        loss = mistakes = 0.0
+        for inputs, targets in self.task.batches(split):
+            outputs = self._outputs(inputs, mixing)
+            loss = loss + self.task.loss(outputs, targets) * len(targets)
+            mistakes = mistakes + self.task.mistakes(outputs, targets)
+        size = self.task.size(split)
+        return float(loss) / size, float(mistakes) / size
+
+    # The gradient of the outer problem
+
+    def alpha_gradient(self, train, valid, learning_rate: float, drop_path: float = 0.0) -> Tensor:
+        """d L_valid / d alpha, shape of alpha, at the current weights (order 1) or after one unrolled step (order 2).
+
+        `train` and `valid` are (inputs, targets). The weights and the running statistics stay as they are.
+        """
+        self.supernet.train()
+        with frozen_statistics(self.supernet):
+            if self.settings.order == 1:
+                (gradient,) = torch.autograd.grad(self._valid_loss(valid, drop_path), [self.alpha])
+                return gradient
+            return self._unrolled_gradient(train, valid, learning_rate, drop_path)
+
+    def _valid_loss(self, valid, drop_path: float, weights=None) -> Tensor:
+        mixing = self.mixing
+        loss = self.task.loss(self._outputs(valid[0], mixing, drop_path, weights), valid[1])
+        progress = self.epoch / max(self.settings.epochs - 1, 1)
+        for term in self.method.terms:
+            loss = loss + term(mixing, progress)
+        return loss
+
+    def _unrolled_gradient(self, train, valid, learning_rate: float, drop_path: float) -> Tensor:
+        """d/d alpha of L_valid(w', alpha), with w' = w - lr (momentum * buffer + d L_train / d w + decay * w).
+
+        The mixed second derivative times v = d L_valid / d w' is a central difference of step epsilon / ||v||
+        (Liu et al. 2019, eq. 7 and 8; quark0/darts for the momentum and the decay). Both ends see the same noise.
+        """
+        s, names = self.settings, list(self.weights)
+        w = [weight.detach() for weight in self.weights.values()]
+
+        def at(values: list[Tensor]) -> dict[str, Tensor]:
+            return dict(zip(names, values, strict=True))
+
+        def train_loss(values: list[Tensor], mixing: Tensor) -> Tensor:
+            return self.task.loss(self._outputs(train[0], mixing, drop_path, at(values)), train[1])
+
+        free = [weight.clone().requires_grad_() for weight in w]
+        step = list(torch.autograd.grad(train_loss(free, self.mixing.detach()), free))
+        torch._foreach_add_(step, w, alpha=s.weight_decay)
+        buffers = [self.optimizer.state.get(p, {}).get("momentum_buffer") for p in self.weights.values()]
+        if all(buffer is not None for buffer in buffers):
+            torch._foreach_add_(step, buffers, alpha=s.momentum)
+        unrolled = [weight.requires_grad_() for weight in torch._foreach_sub(w, torch._foreach_mul(step, learning_rate))]
+
+        outer, *v = torch.autograd.grad(
+            self._valid_loss(valid, drop_path, at(unrolled)), [self.alpha, *unrolled], materialize_grads=True
+        )
+        size = s.unrolled_epsilon / torch.stack(torch._foreach_norm(v)).norm()
+        shift = torch._foreach_mul(v, size)
+        state, ends = self.generator.get_state(), []
+        for shifted in (torch._foreach_add(w, shift), torch._foreach_sub(w, shift)):
+            self.generator.set_state(state)  # fresh noise at each end would drown their difference
+            ends += torch.autograd.grad(train_loss(shifted, self.mixing), [self.alpha])
+        return outer - learning_rate * (ends[0] - ends[1]) / (2 * size)
+
+    # On disk
+
+    def _name(self) -> str:
+        return f"{self.space.name}-{self.task.data.name}-{self.method.name}-{self._scale}-seed{self.seed}"
+
+    def config(self) -> dict:
+        """Everything that was asked for, as JSON can hold it."""
+        return {
+            "kind": "search",
+            "name": self._name(),
+            "version": __version__,
+            "space": {name: getattr(self.space, name) for name in ("name", "normal", "reduce")},
+            "data": {"name": self.task.data.name, "fingerprint": self.task.fingerprint()},
+            "method": self.method.name,
+            "scale": self._scale,
+            "settings": asdict(self.settings),
+            "seed": self.seed,
+            "device": self.device.type,
+        }
+
+    def state(self) -> dict:
+        """Everything that changes: weights, alpha, both optimisers, the generator."""
+        return {
+            "epoch": self.epoch,
+            "space": self.space.name,
+            "supernet": self.supernet.state_dict(),
+            "alpha": self.alpha.detach(),
+            "optimizer": self.optimizer.state_dict(),
+            "alpha_optimizer": self.alpha_optimizer.state_dict(),
+            "generator": self.generator.get_state(),
+        }
+
+    def load_state(self, state: dict) -> None:
+        """Takes over a `state`. Raises ValueError where it is not one of this search's space and sizes."""
+        try:
+            self.supernet.load_state_dict(state["supernet"])
+            alpha = state["alpha"]
+            if alpha.shape != self.alpha.shape:
+                raise ValueError(f"alpha has shape {tuple(alpha.shape)}, the space {self.space.shape}")
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.alpha_optimizer.load_state_dict(state["alpha_optimizer"])
+            self.generator.set_state(state["generator"].cpu())
+        except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
+            reason = next((line.strip() for line in str(error).splitlines()[1:] if line.strip()), str(error))
+            raise ValueError(
+                f"checkpoint: of space {state.get('space')!r}, does not fit a search of space {self.space.name!r} with "
+                f"{self.settings.channels} channels and {self.settings.layers} cells: {reason[:200]}"
+            ) from error
+        with torch.no_grad():
+            self.alpha.copy_(alpha)
+
+    @classmethod
+    def resume(cls, path: str | Path, *, space=None, data=None, method=None, device=None) -> Search:
+        """The search in the run directory `path`, after its last finished epoch.
+
+        `space`, `data` and `method` are needed only where they were your own objects and not names. Raises ValueError
+        where the data or the checkpoint are not those of the run.
+        """
+        run = runs.Run(path)
+        config = run.config
+        try:
+            settings = scales.SearchSettings(**config["settings"])
+            space = space or spaces.SearchSpace(**config["space"])
+            scale = scales.Scale(config["scale"], settings, scales.LAPTOP.evaluation)
+            search = cls(
+                space, data or config["data"]["name"], method or config["method"], scale, config["seed"],
+                device or config["device"], path, **config["settings"],
+            )  # fmt: skip
+            fingerprint = config["data"]["fingerprint"]
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"run: {str(run.path)!r} holds no search that can go on: {error}") from error
+        if search.task.fingerprint() != fingerprint:
+            raise ValueError(f"data: {search.task.data.name!r} is not what the run {str(run.path)!r} was made with")
+        search.run = run
+        state = run.load(search.device)
+        run.cut(0 if state is None else state["epoch"])
+        if state is not None:
+            search.load_state(state)
+        names = tuple(search.space.operations) + spaces.KNOWN_OPERATIONS
+        search.history = [EpochRecord.from_json(record, names) for record in run.history()]
+        return search
+
+
+def cosine(settings, epoch: int) -> float:
+    """The learning rate of an epoch, from `learning_rate` at epoch 0 towards `learning_rate_min`."""
+    span = settings.learning_rate - settings.learning_rate_min
+    return settings.learning_rate_min + 0.5 * span * (1 + math.cos(math.pi * epoch / settings.epochs))
+
+
+def descend(loss: Tensor, optimizer: torch.optim.Optimizer, clip: float) -> None:
+    """One step of `optimizer` down `loss`, its gradient clipped to norm `clip`."""
+    parameters = optimizer.param_groups[0]["params"]
+    for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters, allow_unused=True), strict=True):
+        parameter.grad = gradient
+    torch.nn.utils.clip_grad_norm_(parameters, clip, foreach=True)
+    optimizer.step()
+
+
+def _seed(seed) -> int:
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**31:
+        raise ValueError(f"seed: {seed!r} is not allowed; it must be a whole number from 0 to 2147483647")
+    return seed

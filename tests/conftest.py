@@ -1,0 +1,61 @@
+"""What all tests share: one thread, runs below a temporary folder, a small easy data set and small searches on it."""
+
+from pathlib import Path
+
+import hypothesis
+import pytest
+import torch
+
+import darts_lab as dl
+
+torch.set_num_threads(1)  # the sums of one thread come in one order, and test workers do not fight for cores
+hypothesis.settings.register_profile("darts_lab", deadline=None, derandomize=True, database=None, max_examples=60)
+hypothesis.settings.load_profile("darts_lab")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def runs_below_a_temporary_folder(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DARTS_LAB_RUNS", str(tmp_path_factory.mktemp("runs")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def shared():
+    """The folder of official logs and checkpoints beside the repository."""
+    path = Path(__file__).resolve().parents[2] / "shared"
+    if not path.is_dir():
+        pytest.skip(f"the official logs and checkpoints are not beside the repository: {path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def colours():
+    """A function `(samples, size, name)` that makes a data set of noisy coloured squares: four classes, no crops."""
+
+    def make(samples=16, size=8, name="colours"):
+        palette = torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 1]])
+
+        def split(seed):
+            labels = torch.arange(samples) % 4
+            noise = torch.randn(samples, 3, size, size, generator=torch.Generator().manual_seed(seed))
+            return palette[labels][:, :, None, None] + 0.5 * noise, labels
+
+        return dl.data.from_tensors(split(1), split(2), split(3), name=name, classes=4)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def small_search(colours):
+    """A function that makes a Search of two batches an epoch, with `changes` of its arguments and settings."""
+    data = colours()
+
+    def make(space="S2", **changes):
+        small = {
+            "data": data, "scale": "tiny", "path": False, "train_samples": None, "valid_samples": None,
+            "batch_size": 8, "channels": 4, "layers": 3, "nodes": 2, "epochs": 2,
+        }  # fmt: skip
+        return dl.Search(space, **(small | changes))
+
+    return make
