@@ -8,6 +8,7 @@ It is read by a grammar and never evaluated.
 from __future__ import annotations
 
 import itertools
+import operator
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,9 +21,17 @@ from darts_lab.spaces import CELL_TYPES, KNOWN_OPERATIONS, NONE, SearchSpace
 EDGES_PER_NODE = 2  # every node keeps two incoming edges, Liu et al. 2019, section 2.4
 _LONGEST_TEXT = 20_000
 
-_pair = r"\(\s*'(\w{1,80})'\s*,\s*(\d{1,3})\s*\)"
-_pairs = r"\[\s*((?:\(\s*'\w{1,80}'\s*,\s*\d{1,3}\s*\)\s*,?\s*)+)\]"
-_concat = r"(range\(\s*\d{1,3}\s*,\s*\d{1,3}\s*\)|\[[\d\s,]{1,80}\])"
+_number = "[0-9]{1,3}"  # not \d, which takes the digits of every script
+_pair = rf"\(\s*'(\w{{1,80}})'\s*,\s*({_number})\s*\)"
+
+
+def _listed(item: str) -> str:
+    # Commas and blanks match in one way only: where there are several, a refusal takes exponential time.
+    return rf"\[\s*{item}(?:\s*,\s*{item})*\s*(?:,\s*)?\]"
+
+
+_pairs = "(" + _listed(rf"\(\s*'\w{{1,80}}'\s*,\s*{_number}\s*\)") + ")"
+_concat = rf"(range\(\s*{_number}\s*,\s*{_number}\s*\)|{_listed(_number)})"
 _GENOTYPE = re.compile(
     rf"\s*Genotype\(\s*normal\s*=\s*{_pairs}\s*,\s*normal_concat\s*=\s*{_concat}\s*,"
     rf"\s*reduce\s*=\s*{_pairs}\s*,\s*reduce_concat\s*=\s*{_concat}\s*\)\s*"
@@ -45,8 +54,15 @@ class Genotype:
 
     def __post_init__(self):
         for cell_type in CELL_TYPES:
-            pairs = tuple((str(operation), int(source)) for operation, source in getattr(self, cell_type))
-            concat = tuple(int(state) for state in getattr(self, f"{cell_type}_concat"))
+            try:
+                pairs = tuple(
+                    (_word(operation), operator.index(source)) for operation, source in getattr(self, cell_type)
+                )
+                concat = tuple(operator.index(state) for state in getattr(self, f"{cell_type}_concat"))
+            except (TypeError, ValueError) as error:
+                raise ValueError(
+                    f"genotype: {cell_type} must list pairs (operation, state) and {cell_type}_concat states; {error}"
+                ) from error
             object.__setattr__(self, cell_type, pairs)
             object.__setattr__(self, f"{cell_type}_concat", concat)
             if not pairs or len(pairs) % EDGES_PER_NODE:
@@ -100,9 +116,7 @@ class Genotype:
                 "normal_concat=range(2, 6), reduce=[...], reduce_concat=range(2, 6))"
             )
         normal, normal_concat, reduce, reduce_concat = found.groups()
-        genotype = cls(
-            re.findall(_pair, normal), _states(normal_concat), re.findall(_pair, reduce), _states(reduce_concat)
-        )
+        genotype = cls(_edges(normal), _states(normal_concat), _edges(reduce), _states(reduce_concat))
         genotype.check(operations)
         return genotype
 
@@ -135,7 +149,7 @@ class Genotype:
 
     def graph(self, cell_type: str) -> nx.MultiDiGraph:
         """One cell as a graph: nodes 'c_{k-2}', 'c_{k-1}', 0, 1, ..., 'c_k'; edges carry `operation`."""
-        names = ["c_{k-2}", "c_{k-1}", *range(self.nodes)]
+        names = ["c_{k-2}", "c_{k-1}", *range(len(getattr(self, cell_type)) // EDGES_PER_NODE)]
         graph = nx.MultiDiGraph()
         graph.add_nodes_from([*names, "c_k"])
         for source, node, operation in self.edges(cell_type):
@@ -162,6 +176,16 @@ class Genotype:
                     )
                 mixing[cell, edge, space.cell(cell_type)[edge].index(operation)] = 1
         return mixing
+
+
+def _word(name) -> str:
+    if not isinstance(name, str):
+        raise TypeError(f"{name!r} is no operation")
+    return name
+
+
+def _edges(text: str) -> list[tuple[str, int]]:
+    return [(operation, int(source)) for operation, source in re.findall(_pair, text)]
 
 
 def _states(text: str) -> tuple[int, ...]:

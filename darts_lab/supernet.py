@@ -242,7 +242,7 @@ def _gather(mixing: Tensor, places) -> list[dict[str, Tensor]]:
     candidates = mixing.shape[1]
     sizes = [len(of) for kinds in places for of in kinds.values()]
     order = [edge * candidates + candidate for kinds in places for of in kinds.values() for edge, candidate, _ in of]
-    parts = iter(mixing.flatten()[torch.tensor(order, device=mixing.device)].split(sizes))
+    parts = iter(mixing.flatten()[torch.tensor(order, dtype=torch.long, device=mixing.device)].split(sizes))
     return [{name: next(parts) for name in kinds} for kinds in places]
 
 
@@ -339,5 +339,5 @@ def parameter_count(network: nn.Module) -> int:
 
 def _positive(**sizes: int) -> None:
     for name, size in sizes.items():
-        if not (isinstance(size, int) and size >= 1):
+        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
             raise ValueError(f"{name}: {size!r} is not allowed; it must be a whole number of at least 1")

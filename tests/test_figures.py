@@ -1,0 +1,82 @@
+"""Figures show the values they are given."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from matplotlib.figure import Figure
+
+import darts_lab as dl
+from darts_lab import figures, spaces
+
+
+@pytest.fixture(scope="module")
+def search():
+    search = dl.Search("S2", scale="tiny", path=False)
+    for _ in search:
+        pass
+    return search
+
+
+@pytest.fixture
+def ax():
+    return Figure().subplots()
+
+
+def test_every_operation_has_its_own_colour():
+    assert set(figures.OPERATION_STYLE) == set(spaces.KNOWN_OPERATIONS)
+    assert len({colour for colour, _ in figures.OPERATION_STYLE.values()}) == len(spaces.KNOWN_OPERATIONS)
+
+
+def test_the_heat_map_shows_the_mixing_weights(search, ax):
+    figures.mixing(search.history[-1].mixing, search.space, "reduce", ax)
+    np.testing.assert_allclose(ax.images[0].get_array(), search.history[-1].mixing[1].T)
+
+
+def test_every_kept_edge_is_drawn_once_and_in_its_colour(ax):
+    genotype = dl.random_genotype(spaces.S1, torch.Generator().manual_seed(0))
+    figures.cell(genotype, "normal", ax=ax)
+    kept = len(genotype.normal)
+    assert len(ax.patches) == kept + len(genotype.normal_concat)
+    drawn = {patch.get_edgecolor()[:3] for patch in ax.patches[:kept]}
+    assert len(drawn) == len({operation for operation, _ in genotype.normal})
+
+
+def test_with_weights_lines_are_as_wide_as_their_operation_weighs(ax):
+    space = spaces.S2.with_nodes(1)
+    weights = torch.tensor([[[0.9, 0.1], [0.25, 0.75]]] * 2)
+    figures.cell(dl.discretize(weights, space), "normal", weights, space, ax)
+    assert sorted(patch.get_linewidth() for patch in ax.patches[:2]) == pytest.approx([3.0, 3.6])
+
+
+def test_curves_show_the_history(search, ax):
+    figures.errors(search.history, ax)
+    np.testing.assert_allclose(ax.lines[1].get_ydata(), [100 * record.valid_error for record in search.history])
+    figures.counts(search.history, "skip_connect", ax)
+    np.testing.assert_array_equal(
+        ax.lines[1].get_ydata(), [record.genotype.count("skip_connect", "reduce") for record in search.history]
+    )
+    figures.weight_shares(search.history, search.space, "normal", ax)
+    total = sum(line.get_ydata() for line in ax.lines)
+    np.testing.assert_allclose(total, 1, atol=1e-6)
+
+
+def test_collapse_marks_the_mean(ax):
+    table = pd.DataFrame({"cell": ["a", "a", "b"], "test_error": [0.1, 0.3, 0.5]})
+    figures.collapse(table, ax)
+    assert ax.lines[1].get_xdata()[0] == pytest.approx(20)
+
+
+def test_save_writes_pdf_and_png(tmp_path):
+    paths = figures.save(Figure(), "empty", tmp_path / "figures")
+    assert [path.name for path in paths] == ["empty.pdf", "empty.png"] and all(path.stat().st_size for path in paths)
+
+
+def test_the_demo_prints_one_table_and_draws_one_figure(tmp_path, capsys):
+    from darts_lab.demo import demo
+
+    table = demo("tiny", tmp_path)
+    assert list(table.index) == ["DARTS", "R-DARTS(L2)"] and list(table["L2"]) == [3e-4, 0.0243]
+    assert table["test error %"].between(0, 100).all() and table["peak MB"].gt(0).all()
+    assert (tmp_path / "demo.png").exists()
+    assert "no published numbers" in capsys.readouterr().out
