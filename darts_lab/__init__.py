@@ -1,12 +1,12 @@
 """A laboratory for differentiable architecture search.
 
-    import darts_lab as dl
+import darts_lab as dl
 
-    dl.check()                                     # what is there
-    search = dl.Search("S2", "digits", "DARTS")    # a search is an iterator over its epochs
-    for epoch in search: print(epoch.valid_error)
-    dl.evaluate(search.genotype).test_error        # train the found cell from scratch
-    dl.lab()                                       # the same with buttons, in a notebook
+dl.check()                                     # what is there
+search = dl.Search("S2", "digits", "DARTS")    # a search is an iterator over its epochs
+for epoch in search: print(epoch.valid_error)
+dl.evaluate(search.genotype).test_error        # train the found cell from scratch
+dl.lab()                                       # the same with buttons, in a notebook
 """
 
 from __future__ import annotations

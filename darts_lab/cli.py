@@ -44,14 +44,22 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="darts-lab", description="A laboratory for differentiable architecture search.")
+    parser = argparse.ArgumentParser(
+        prog="darts-lab", description="A laboratory for differentiable architecture search."
+    )
     parser.add_argument("--version", action="version", version=f"darts-lab {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="search | evaluate | check")
     raw = argparse.RawDescriptionHelpFormatter
 
-    search = commands.add_parser("search", help="search for an architecture", description=_SEARCH_HELP, formatter_class=raw)
-    search.add_argument("--space", default="S2", help=f"what a cell may consist of: {', '.join(spaces.SPACES)} (default S2)")
-    search.add_argument("--method", default="DARTS", help=f"how to search: {', '.join(methods.METHODS)} (default DARTS)")
+    search = commands.add_parser(
+        "search", help="search for an architecture", description=_SEARCH_HELP, formatter_class=raw
+    )
+    search.add_argument(
+        "--space", default="S2", help=f"what a cell may consist of: {', '.join(spaces.SPACES)} (default S2)"
+    )
+    search.add_argument(
+        "--method", default="DARTS", help=f"how to search: {', '.join(methods.METHODS)} (default DARTS)"
+    )
     search.add_argument("--resume", metavar="DIRECTORY", help="go on with the search in this run directory")
     search.set_defaults(run=_search)
     evaluate = commands.add_parser(

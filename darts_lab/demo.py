@@ -30,7 +30,10 @@ def demo(scale: str = "laptop", folder: str | Path = "figures", seed: int = 0) -
         print(f"searching with {method} (weight decay {search.settings.weight_decay:g}) on {search.device.type} ...")
         for record in search:
             if record.epoch % 10 == 9 or search.finished:
-                print(f"  epoch {record.epoch + 1:3d}: one-shot validation error {100 * record.valid_error:.1f} %", flush=True)
+                print(
+                    f"  epoch {record.epoch + 1:3d}: one-shot validation error {100 * record.valid_error:.1f} %",
+                    flush=True,
+                )
         searched = time.perf_counter() - began
         print("training the found cell from scratch ...", flush=True)
         result = evaluate(search.genotype, "digits", scale, seed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -14,7 +14,7 @@ from darts_lab import data as datasets
 from darts_lab.environment import choose_device, peak_memory
 from darts_lab.genotype import Genotype
 from darts_lab.search import _seed, cosine, descend
-from darts_lab.supernet import parameter_count
+from darts_lab.supernet import check_images, parameter_count
 from darts_lab.tasks import Classification
 
 
@@ -80,6 +80,7 @@ class Training:
         self.settings = scales.override(scale.evaluation, **settings)
         whole = tuple(torch.cat(pair) for pair in zip(data.train, data.valid, strict=True))
         data = replace(data, train=whole).subset(train=self.settings.train_samples, test=self.settings.test_samples)
+        check_images(data.image_size, self.settings.layers, self.settings.auxiliary > 0)
         self.task = Classification(data.to(self.device))
         if self.settings.batch_size > self.task.size("train"):
             raise ValueError(
@@ -142,10 +143,11 @@ class Training:
     @torch.no_grad()
     def test(self) -> tuple[float, float]:
         """(loss, error in [0, 1]) on the test split now."""
+        noise = torch.Generator(self.device).manual_seed(self.seed + 2**33)  # to look changes nothing
         self.network.eval()
         loss = mistakes = 0.0
         for inputs, targets in self.task.batches("test"):
-            outputs = self.network(inputs, generator=self.generator)
+            outputs = self.network(inputs, generator=noise)
             loss = loss + self.task.loss(outputs, targets) * len(targets)
             mistakes = mistakes + self.task.mistakes(outputs, targets)
         size = self.task.size("test")
@@ -194,6 +196,8 @@ class Training:
         run = runs.Run(path)
         config = run.config
         try:
+            if config["kind"] != "training":
+                raise TypeError(f"it is a {config['kind']}")
             scale = scales.Scale(config["scale"], scales.LAPTOP.search, scales.EvaluationSettings(**config["settings"]))
             training = cls(
                 config["genotype"], data or config["data"]["name"], scale, config["seed"], device or config["device"],
@@ -206,7 +210,6 @@ class Training:
             raise ValueError(f"data: {training.task.data.name!r} is not what the run {str(run.path)!r} was made with")
         training.run = run
         state = run.load(training.device)
-        run.cut(0 if state is None else state["epoch"])
         if state is not None:
             try:
                 training.network.load_state_dict(state["network"])
@@ -214,10 +217,8 @@ class Training:
                 training.generator.set_state(state["generator"].cpu())
             except (KeyError, RuntimeError, ValueError, TypeError) as error:
                 raise ValueError(f"checkpoint: does not fit the training in {str(run.path)!r}: {error}") from error
-        known = {field.name for field in fields(TrainingRecord)}
-        training.history = [
-            TrainingRecord(**{name: value for name, value in line.items() if name in known}) for line in run.history()
-        ]
+        run.cut(0 if state is None else state["epoch"])
+        training.history = run.history(lambda record: TrainingRecord(**record))
         return training
 
 

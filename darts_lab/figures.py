@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch
+from matplotlib.ticker import MaxNLocator
 
 from darts_lab.genotype import Genotype
 from darts_lab.spaces import AVG, CELL_TYPES, DIL3, DIL5, MAX, NOISE, NONE, SEP3, SEP5, SKIP, SearchSpace
@@ -46,6 +47,11 @@ def _axes(ax: Axes | None, size=(5, 3)) -> Axes:
     return ax
 
 
+def _over_epochs(ax: Axes, what: str, limits: tuple[float, float]) -> None:
+    ax.set(xlabel="epoch", ylabel=what, ylim=limits)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
 def mixing(weights, space: SearchSpace, cell_type: str, ax: Axes | None = None) -> Axes:
     """Heat map of one cell's mixing weights, one row an operation, one column an edge (source -> node)."""
     ax = _axes(ax, (6, 2))
@@ -55,7 +61,9 @@ def mixing(weights, space: SearchSpace, cell_type: str, ax: Axes | None = None) 
     names = space.cell(cell_type)
     ax.set_xticks(range(len(names)), [f"{source}→{node + 2}" for source, node in space.edges], fontsize=7, rotation=90)
     same = len(set(names)) == 1
-    ax.set_yticks(range(space.candidates), [_short(n) for n in names[0]] if same else range(space.candidates), fontsize=8)
+    ax.set_yticks(
+        range(space.candidates), [_short(n) for n in names[0]] if same else range(space.candidates), fontsize=8
+    )
     if not same:  # every edge has its own operations: write them into the squares
         for edge, candidates in enumerate(names):
             for row, name in enumerate(candidates):
@@ -101,7 +109,9 @@ def cell(
             x, y, labels[state], ha="center", va="center", fontsize=9, zorder=5,
             bbox={"boxstyle": "round,pad=0.3", "facecolor": "white", "edgecolor": "#444444"},
         )  # fmt: skip
-    handles = [Line2D([], [], color=style_of(n)[0], linestyle=style_of(n)[1], linewidth=2, label=n) for n in sorted(used)]
+    handles = [
+        Line2D([], [], color=style_of(n)[0], linestyle=style_of(n)[1], linewidth=2, label=n) for n in sorted(used)
+    ]
     ax.legend(handles=handles, fontsize=7, loc="upper center", ncols=4, frameon=False, bbox_to_anchor=(0.5, 0.04))
     ax.set_title(f"{cell_type} cell", fontsize=9)
     ax.set_xlim(-0.6, states + 0.2)
@@ -121,8 +131,17 @@ def _arrow(ax: Axes, start, end, operation: str | None, width: float, alpha: flo
     colour, dash = ("#999999", "-") if operation is None else style_of(operation)
     ax.add_patch(
         FancyArrowPatch(
-            start, end, arrowstyle="-|>", mutation_scale=7 + 1.5 * width, shrinkA=11, shrinkB=11, color=colour,
-            linewidth=max(width, 0.4), linestyle=dash, alpha=alpha, connectionstyle="arc3,rad=-0.12",
+            start,
+            end,
+            arrowstyle="-|>",
+            mutation_scale=7 + 1.5 * width,
+            shrinkA=11,
+            shrinkB=11,
+            color=colour,
+            linewidth=max(width, 0.4),
+            linestyle=dash,
+            alpha=alpha,
+            connectionstyle="arc3,rad=-0.12",
         )  # fmt: skip
     )
 
@@ -134,7 +153,7 @@ def errors(history, ax: Axes | None = None) -> Axes:
     epochs = [record.epoch + 1 for record in history]
     ax.plot(epochs, [100 * r.train_error for r in history], "--", color="#656364", label="training")
     ax.plot(epochs, [100 * r.valid_error for r in history], "-", color=_PETROFF8[0], label="one-shot validation")
-    ax.set(xlabel="epoch", ylabel="error (%)", ylim=(0, 100))
+    _over_epochs(ax, "error (%)", (0, 100))
     ax.legend(fontsize=7, frameon=False)
     ax.set_title("errors of the supernet", fontsize=9)
     return ax
@@ -149,7 +168,7 @@ def counts(history, operation: str, ax: Axes | None = None) -> Axes:
         values = [record.genotype.count(operation, cell_type) for record in history]
         ax.plot(epochs, values, dash, marker=marker, markersize=3, color=style_of(operation)[0], label=cell_type)
     most = len(history[-1].genotype.normal) if history else 8
-    ax.set(xlabel="epoch", ylabel=f"{operation} of {most}", ylim=(-0.3, most + 0.3))
+    _over_epochs(ax, f"{operation} of {most}", (-0.3, most + 0.3))
     ax.legend(fontsize=7, frameon=False)
     ax.set_title(f"{operation} in the genotype", fontsize=9)
     return ax
@@ -167,7 +186,7 @@ def weight_shares(history, space: SearchSpace, cell_type: str, ax: Axes | None =
         columns = [i for i, other in enumerate(names) if other == name]
         colour, dash = style_of(name)
         ax.plot(epochs, values[:, columns].mean(1), color=colour, linestyle=dash, label=name)
-    ax.set(xlabel="epoch", ylabel="mean mixing weight", ylim=(0, 1))
+    _over_epochs(ax, "mean mixing weight", (0, 1))
     ax.legend(fontsize=7, frameon=False)
     ax.set_title(f"{cell_type} cell", fontsize=9)
     return ax
@@ -227,6 +246,6 @@ def save(figure: Figure, name: str, folder: str | Path = "figures") -> list[Path
 
 
 def _short(name: str) -> str:
-    return {SKIP: "skip", SEP3: "sep 3", SEP5: "sep 5", DIL3: "dil 3", DIL5: "dil 5", MAX: "max", AVG: "avg"}.get(name, name)
-
-
+    return {SKIP: "skip", SEP3: "sep 3", SEP5: "sep 5", DIL3: "dil 3", DIL5: "dil 5", MAX: "max", AVG: "avg"}.get(
+        name, name
+    )

@@ -171,8 +171,8 @@ class Genotype:
                 edge = space.edges.index((source, node))
                 if operation not in space.cell(cell_type)[edge]:
                     raise ValueError(
-                        f"genotype: {operation!r} is no candidate on edge ({source}, {node}) of the {cell_type} cell of "
-                        f"space {space.name!r}; candidates: {', '.join(space.cell(cell_type)[edge])}"
+                        f"genotype: {operation!r} is no candidate on edge ({source}, {node}) of the {cell_type} cell "
+                        f"of space {space.name!r}; candidates: {', '.join(space.cell(cell_type)[edge])}"
                     )
                 mixing[cell, edge, space.cell(cell_type)[edge].index(operation)] = 1
         return mixing

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from darts_lab.runs import read_tensors
 from darts_lab.supernet import Supernet
 
 
@@ -24,9 +25,12 @@ def state_dict(supernet: Supernet) -> dict[str, Tensor]:
 def load_state_dict(supernet: Supernet, theirs: Mapping[str, Tensor]) -> None:
     """Copies a state dict in the naming of quark0/darts into `supernet`.
 
-    Raises ValueError, and changes nothing, where names or shapes are not those of this space and size.
+    Raises ValueError, and changes nothing, where names or shapes are not those of this space and size, or where
+    pools of one state, which share their running statistics here, come with different ones.
     """
     ours = _named(supernet)
+    if not isinstance(theirs, Mapping) or not all(isinstance(tensor, Tensor) for tensor in theirs.values()):
+        raise ValueError("state_dict: must map names to tensors, as torch.nn.Module.state_dict() gives them")
     theirs = {name: tensor for name, tensor in theirs.items() if not name.endswith("num_batches_tracked")}
     missing, surplus = sorted(ours.keys() - theirs.keys()), sorted(theirs.keys() - ours.keys())
     misfits = [name for name in ours.keys() & theirs.keys() if ours[name].shape != theirs[name].shape]
@@ -36,13 +40,21 @@ def load_state_dict(supernet: Supernet, theirs: Mapping[str, Tensor]) -> None:
                 f"state_dict: not a checkpoint of space {supernet.space.name!r} at this size: it {what} "
                 f"{min(names)!r}" + (f" and {len(names) - 1} more" if len(names) > 1 else "")
             )
+    seen: dict[tuple, str] = {}
+    for name, tensor in ours.items():
+        first = seen.setdefault((tensor.data_ptr(), tensor.shape), name)
+        if not torch.allclose(theirs[first], theirs[name], equal_nan=True):
+            raise ValueError(f"state_dict: {first!r} and {name!r} differ, but pools of one state share their norm here")
     for name, tensor in ours.items():
         tensor.copy_(theirs[name])
 
 
 def read(path: str | Path) -> dict[str, Tensor]:
-    """The state dict in a file of theirs, on the CPU; loaded with `weights_only=True`, so no code of it is run."""
-    return torch.load(path, map_location="cpu", weights_only=True)
+    """The state dict in a file of theirs, on the CPU; no code of it is run.
+
+    Raises ValueError where the file is damaged or holds more than tensors and plain values.
+    """
+    return read_tensors(path, torch.device("cpu"))
 
 
 def _named(supernet: Supernet) -> dict[str, Tensor]:

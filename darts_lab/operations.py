@@ -12,8 +12,8 @@ Every stacked operation is a module `op(x, relu, weights, active, generator)`:
     weights   (active copies,) mixing weights, or None for 1;
     active    indices of the copies that take part, or None for all;
     generator the source of randomness, used by `noise` alone;
-it returns (batch, active copies * channels, height / stride, width / stride), copy by copy. `op.copy(i)` gives the tensors of copy i
-under the names they have in quark0/darts.
+it returns (batch, active copies * channels, height / stride, width / stride), copy by copy. `op.copy(i)` gives the
+tensors of copy i under the names they have in quark0/darts.
 """
 
 from __future__ import annotations
@@ -215,7 +215,8 @@ class EdgeByEdge(nn.Module):
         return torch.cat(out, 1)
 
     def copy(self, index: int) -> Iterator[tuple[str, Tensor]]:
-        return iter(self.edges[index].state_dict(keep_vars=True).items())
+        state = self.edges[index].state_dict(keep_vars=True)
+        return ((name, tensor) for name, tensor in state.items() if not name.endswith("num_batches_tracked"))
 
 
 def _select(stacked: Tensor, active: list[int] | None) -> Tensor:

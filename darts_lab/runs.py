@@ -16,8 +16,9 @@ import hashlib
 import io
 import json
 import os
-import pickle
+import re
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -44,6 +45,7 @@ class Run:
 
         The environment variable DARTS_LAB_RUNS names another folder than `runs`.
         """
+        content = json.dumps(config, indent=1).encode()
         if path is not None:
             path = Path(path)
             if path.exists() and (not path.is_dir() or any(path.iterdir())):
@@ -52,8 +54,8 @@ class Run:
         else:
             root = Path(os.environ.get("DARTS_LAB_RUNS", "runs"))
             root.mkdir(parents=True, exist_ok=True)
-            path = _new_folder(root, f"{config['name']}-{config_hash(config)}")
-        _write(path / "config.json", json.dumps(config, indent=1).encode())
+            path = _new_folder(root, f"{_folder_name(config['name'])}-{config_hash(config)}")
+        _write(path / "config.json", content)
         return cls(path)
 
     def save(self, state: dict, record: dict, cost: dict, genotype: str) -> None:
@@ -70,16 +72,25 @@ class Run:
         path = self.path / "checkpoint.pt"
         if not path.exists():
             return None
-        try:
-            return torch.load(path, map_location=device, weights_only=True)
-        except (RuntimeError, EOFError, OSError, KeyError, ValueError, pickle.UnpicklingError) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise ValueError(f"checkpoint: {str(path)!r} cannot be read: {reason}") from error
+        state = read_tensors(path, device)
+        if not (isinstance(state, dict) and isinstance(state.get("epoch"), int) and state["epoch"] >= 1):
+            raise ValueError(f"checkpoint: {str(path)!r} holds no state of a run after its first epoch")
+        return state
 
-    def history(self) -> list[dict]:
-        """One dictionary an epoch: the lines of history.jsonl and costs.jsonl together."""
+    def history(self, record: Callable[[dict], object] = dict) -> list:
+        """What `record` makes of every epoch's dictionary: its lines of history.jsonl and costs.jsonl together.
+
+        Raises ValueError, naming the line, where one is damaged.
+        """
         pairs = zip(_lines(self.path / "history.jsonl"), _lines(self.path / "costs.jsonl"), strict=False)
-        return [record | cost for record, cost in pairs]
+        found = []
+        for number, (line, cost) in enumerate(pairs, 1):
+            try:
+                found.append(record(line | cost))
+            except (KeyError, TypeError) as error:
+                where = str(self.path / "history.jsonl")
+                raise ValueError(f"run: line {number} of {where!r} is no record of an epoch: {error}") from error
+        return found
 
     def cut(self, epochs: int) -> None:
         """Cuts the lists back to what the checkpoint knows of. Raises ValueError where they hold less."""
@@ -96,6 +107,11 @@ class Run:
 def config_hash(config: dict) -> str:
     """Eight hexadecimal digits that tell configs apart."""
     return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def _folder_name(name: str) -> str:
+    """`name`, in which spaces and data of your own may have put anything, as a file system takes it."""
+    return re.sub(r"[^\w.()+-]+", "_", name).lstrip(".")[:60]
 
 
 def _new_folder(root: Path, name: str) -> Path:
@@ -141,6 +157,22 @@ def _lines(path: Path) -> list[dict]:
             except ValueError as error:
                 raise ValueError(f"run: line {number} of {str(path)!r} is damaged: {error}") from error
     return found
+
+
+def read_tensors(path: str | Path, device: torch.device) -> dict:
+    """What `torch.save` wrote into a file: tensors and plain values. No code from the file is run.
+
+    Raises ValueError where the file is damaged or holds anything else, FileNotFoundError where there is none.
+    """
+    try:
+        return torch.load(path, map_location=device, weights_only=True)
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # a damaged file raises whatever its reader stumbles over
+        raise ValueError(
+            f"checkpoint: {str(path)!r} cannot be read: it is damaged or holds more than tensors and plain values "
+            f"({type(error).__name__})"
+        ) from error
 
 
 def read_text(path: str | Path, most: int = 1_000_000) -> str:

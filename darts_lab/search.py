@@ -23,7 +23,7 @@ from darts_lab import __version__, methods, runs, scales, spaces
 from darts_lab import data as datasets
 from darts_lab.environment import choose_device, peak_memory
 from darts_lab.genotype import Genotype, discretize
-from darts_lab.supernet import frozen_statistics
+from darts_lab.supernet import check_images, frozen_statistics
 from darts_lab.tasks import Classification
 
 
@@ -86,6 +86,7 @@ class Search:
         self.seed = _seed(seed)
         self.device, self.device_reason = choose_device(device)
         data = datasets.load(data).subset(self.settings.train_samples, self.settings.valid_samples)
+        check_images(data.image_size, self.settings.layers)
         self.task = Classification(data.to(self.device))
         for split in ("train", "valid"):
             if self.settings.batch_size > self.task.size(split):
@@ -160,7 +161,7 @@ class Search:
         """Goes on by one batch; gives the epoch's record with its last batch, None before.
 
         This is what a live view drives: between two steps the search stands still. Raises StopIteration when the
-        search is finished.
+        search is finished, RuntimeError when an exception ended a step before.
         """
         if self._steps is None:
             if self.finished:
@@ -168,7 +169,13 @@ class Search:
             if self.run is None and self._path is not False:
                 self.run = runs.Run.create(self.config(), self._path)
             self._steps = self._epoch()
-        record = next(self._steps)
+        try:
+            record = next(self._steps)
+        except StopIteration:  # an exception, such as the interrupt of a notebook's stop button, has ended the epoch
+            raise RuntimeError(
+                f"search: epoch {self.epoch} was interrupted inside a batch and cannot be finished; "
+                "Search.resume(path) goes on after the last whole epoch"
+            ) from None
         if record is not None:
             self._steps = None
         return record
@@ -242,10 +249,11 @@ class Search:
         `mixing` defaults to the search's own; pass `search.genotype.mixing(search.space)` for the discretized cell.
         """
         mixing = (self.mixing.detach() if mixing is None else mixing).to(self.device)
+        noise = torch.Generator(self.device).manual_seed(self.seed + 2**33 + self.epoch)  # to look changes nothing
         self.supernet.eval()
         loss = mistakes = 0.0
         for inputs, targets in self.task.batches(split):
-            outputs = self._outputs(inputs, mixing)
+            outputs = self.supernet(inputs, mixing, generator=noise)
             loss = loss + self.task.loss(outputs, targets) * len(targets)
             mistakes = mistakes + self.task.mistakes(outputs, targets)
         size = self.task.size(split)
@@ -294,7 +302,9 @@ class Search:
         buffers = [self.optimizer.state.get(p, {}).get("momentum_buffer") for p in self.weights.values()]
         if all(buffer is not None for buffer in buffers):
             torch._foreach_add_(step, buffers, alpha=s.momentum)
-        unrolled = [weight.requires_grad_() for weight in torch._foreach_sub(w, torch._foreach_mul(step, learning_rate))]
+        unrolled = [
+            weight.requires_grad_() for weight in torch._foreach_sub(w, torch._foreach_mul(step, learning_rate))
+        ]
 
         outer, *v = torch.autograd.grad(
             self._valid_loss(valid, drop_path, at(unrolled)), [self.alpha, *unrolled], materialize_grads=True
@@ -368,6 +378,8 @@ class Search:
         run = runs.Run(path)
         config = run.config
         try:
+            if config["kind"] != "search":
+                raise TypeError(f"it is a {config['kind']}")
             settings = scales.SearchSettings(**config["settings"])
             space = space or spaces.SearchSpace(**config["space"])
             scale = scales.Scale(config["scale"], settings, scales.LAPTOP.evaluation)
@@ -382,11 +394,11 @@ class Search:
             raise ValueError(f"data: {search.task.data.name!r} is not what the run {str(run.path)!r} was made with")
         search.run = run
         state = run.load(search.device)
-        run.cut(0 if state is None else state["epoch"])
         if state is not None:
             search.load_state(state)
+        run.cut(0 if state is None else state["epoch"])
         names = tuple(search.space.operations) + spaces.KNOWN_OPERATIONS
-        search.history = [EpochRecord.from_json(record, names) for record in run.history()]
+        search.history = run.history(lambda record: EpochRecord.from_json(record, names))
         return search
 
 

@@ -337,6 +337,19 @@ def parameter_count(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
+def check_images(size: tuple[int, int], layers: int, auxiliary: bool = False) -> None:
+    """Raises ValueError where images of `size` (height, width) fit no network of `layers` cells."""
+    halvings = len({layers // 3, 2 * layers // 3})
+    shown = " x ".join(map(str, size))
+    if any(side % 2**halvings for side in size):
+        raise ValueError(
+            f"data: images of {shown} cannot be halved by {halvings} reduction cells; height and width must be "
+            f"multiples of {2**halvings}"
+        )
+    if auxiliary and tuple(size) != (8 * 2**halvings,) * 2:
+        raise ValueError(f"auxiliary: the tower needs images of 32 x 32, not {shown}; auxiliary=0 leaves it out")
+
+
 def _positive(**sizes: int) -> None:
     for name, size in sizes.items():
         if isinstance(size, bool) or not isinstance(size, int) or size < 1:

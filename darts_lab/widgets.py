@@ -7,6 +7,7 @@ callbacks set events and nothing else; the thread looks at them between two batc
 from __future__ import annotations
 
 import asyncio
+import html
 import io
 import threading
 import time
@@ -14,7 +15,7 @@ import time
 import ipywidgets as widgets
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from darts_lab.evaluation import Evaluation, evaluate
+from darts_lab.evaluation import Evaluation, Training
 from darts_lab.figures import Dashboard, telling_operation
 from darts_lab.methods import METHODS
 from darts_lab.scales import SCALES
@@ -61,7 +62,8 @@ class Lab(widgets.VBox):
         self.evaluation: Evaluation | None = None
         self.frames = 0
         self._running, self._stopped, self._retrain = threading.Event(), threading.Event(), threading.Event()
-        self._one_epoch = False
+        self._one_epoch = self._working = False
+        self._lock = threading.Lock()  # over `_working` and the events that a button sets with it
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
         super().__init__(
@@ -110,28 +112,24 @@ class Lab(widgets.VBox):
 
     def retrain(self) -> None:
         """Trains the current cell from scratch and shows its test error."""
-        self._retrain.set()
-        if self._thread is None or not self._thread.is_alive():
-            if self.search is None:
-                self._retrain.clear()
+        with self._lock:
+            if self.search is None and not self._working:
                 self.status.value = "There is no cell yet: press Start first."
                 return
-            self._stopped.clear()
-            self._begin(self._retraining)
-        else:
+            self._retrain.set()
             self._running.set()
+            if not self._working:
+                self._begin(None)
 
     def _go(self) -> None:
-        if self._thread is not None and self._thread.is_alive():
+        with self._lock:
             self._running.set()
-            return
-        self._stopped.clear()
-        self._retrain.clear()
-        self._running.set()
-        self._begin(self._searching)
+            if not self._working:
+                self._stopped.clear()
+                self._begin(self._searching)
 
     def _begin(self, work) -> None:
-        self._error = None
+        self._error, self._working = None, True
         self._thread = threading.Thread(target=self._guarded, args=(work,), daemon=True, name="darts-lab")
         self._thread.start()
 
@@ -139,13 +137,27 @@ class Lab(widgets.VBox):
 
     def _guarded(self, work) -> None:
         try:
-            work()
+            if work is not None:
+                work()
         except BaseException as error:  # a thread has nobody to raise to: keep it for result()
-            self._error = error
-            self.status.value = f"<b>Stopped:</b> {type(error).__name__}: {error}"
-        finally:
-            self._running.clear()
-            self._show_buttons(working=False)
+            self._failed(error)
+        while True:  # a Retrain that was pressed while the search was ending is not lost
+            with self._lock:
+                if self._error is not None or not self._retrain.is_set():
+                    self._retrain.clear()
+                    self._running.clear()
+                    self._working = False
+                    break
+            self._stopped.clear()  # it was meant for the search
+            try:
+                self._retraining()
+            except BaseException as error:
+                self._failed(error)
+        self._show_buttons(working=False)
+
+    def _failed(self, error: BaseException) -> None:
+        self._error = error
+        self.status.value = f"<b>Stopped:</b> {type(error).__name__}: {html.escape(str(error))}"
 
     def _searching(self) -> None:
         self.status.value = "Preparing data and supernet ..."
@@ -161,16 +173,15 @@ class Lab(widgets.VBox):
         self._draw()
         spent, batches = 0.0, 0
         while not search.finished and not self._stopped.is_set():
+            if self._retrain.is_set():
+                self._retraining()
+                self._running.clear()
             if not self._running.is_set():
                 self._report(spent, batches, "Paused")
                 self._show_buttons(working=True, paused=True)
                 self._draw()
                 self._running.wait()
                 self._show_buttons(working=True)
-                continue
-            if self._retrain.is_set():
-                self._retraining()
-                self._running.clear()
                 continue
             began = time.perf_counter()
             record = search.step()
@@ -186,21 +197,21 @@ class Lab(widgets.VBox):
 
     def _retraining(self) -> None:
         self._retrain.clear()
-        search, epochs = self.search, SCALES[self.scale.value].evaluation.epochs
         self._show_buttons(working=True)
-
-        def report(record):
-            self.progress.value = (record.epoch + 1) / epochs
-            self.status.value = (
-                f"Retraining the cell of epoch {search.epoch} from scratch: epoch {record.epoch + 1} of {epochs}, "
-                f"training error {100 * record.train_error:.1f} %"
-            )
-
-        self.status.value = "Retraining ..."
-        self.evaluation = evaluate(
-            search.genotype, self._fixed["data"], self._chosen(self.scale, "scale"), search.seed, space=search.space,
-            on_epoch=report,
-        )  # fmt: skip
+        search = self.search
+        training = Training(
+            search.genotype, self._fixed["data"], self._chosen(self.scale, "scale"), search.seed, space=search.space
+        )
+        what, epochs = f"Retraining the cell of epoch {search.epoch} from scratch", training.settings.epochs
+        self.status.value = f"{what} ..."
+        for record in training:
+            self.progress.value = training.epoch / epochs
+            error = f"training error {100 * record.train_error:.1f} %"
+            self.status.value = f"{what}: epoch {training.epoch} of {epochs}, {error}"
+            if self._stopped.is_set() and training.epoch < epochs:
+                self.status.value = f"<b>Stopped</b> retraining after epoch {training.epoch} of {epochs}"
+                return
+        self.evaluation = training.result()
         one_shot = f"{100 * search.history[-1].valid_error:.1f} %" if search.history else "not measured"
         self.status.value = (
             f"<b>Retrained test error {100 * self.evaluation.test_error:.1f} %</b> "
@@ -223,6 +234,8 @@ class Lab(widgets.VBox):
             parts.append(f"one-shot error {100 * last.valid_error:.1f} %")
             counted = " + ".join(str(last.genotype.count(operation, kind)) for kind in ("normal", "reduce"))
             parts.append(f"{operation} {counted}")
+        if self.evaluation is not None:
+            parts.append(f"retrained test error {100 * self.evaluation.test_error:.1f} %")
         if word in ("Searching", "Paused"):
             parts.append(f"{1000 * spent / max(batches, 1):.0f} ms a step, {left:.0f} s left, on {search.device.type}")
         self.progress.value = batches / total

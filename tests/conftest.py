@@ -1,5 +1,6 @@
 """What all tests share: one thread, runs below a temporary folder, a small easy data set and small searches on it."""
 
+import copy
 from pathlib import Path
 
 import hypothesis
@@ -7,6 +8,7 @@ import pytest
 import torch
 
 import darts_lab as dl
+from darts_lab import official
 
 torch.set_num_threads(1)  # the sums of one thread come in one order, and test workers do not fight for cores
 hypothesis.settings.register_profile("darts_lab", deadline=None, derandomize=True, database=None, max_examples=60)
@@ -59,3 +61,17 @@ def small_search(colours):
         return dl.Search(space, **(small | changes))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def under_their_names():
+    """A function that gives one tensor for each parameter of a supernet (gradients, say) the names of quark0/darts."""
+
+    @torch.no_grad()
+    def name(supernet, tensors):
+        holder = copy.deepcopy(supernet)
+        for parameter, tensor in zip(holder.parameters(), tensors, strict=True):
+            parameter.copy_(tensor)
+        return official.state_dict(holder)
+
+    return name

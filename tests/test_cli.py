@@ -41,7 +41,16 @@ def test_an_interrupted_search_goes_on(capsys, tmp_path):
 
 def test_settings_are_changed_by_name(capsys, tmp_path):
     _, lines, _ = call(
-        capsys, "search", "--scale", "tiny", "--set", "epochs=1", "--set", "weight_decay=0.01", "--path", str(tmp_path / "r")
+        capsys,
+        "search",
+        "--scale",
+        "tiny",
+        "--set",
+        "epochs=1",
+        "--set",
+        "weight_decay=0.01",
+        "--path",
+        str(tmp_path / "r"),
     )
     assert json.loads((tmp_path / "r" / "config.json").read_text())["settings"]["weight_decay"] == 0.01
     assert sum(line.lstrip().startswith("1 ") for line in lines) == 1

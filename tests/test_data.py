@@ -262,9 +262,7 @@ def test_names_are_matched_without_regard_to_case(digits):
 
 
 def test_an_unknown_name_lists_the_known_ones():
-    with pytest.raises(
-        ValueError, match="'mnist' is not known; known: digits, cifar10, cifar100, "
-    ):
+    with pytest.raises(ValueError, match="'mnist' is not known; known: digits, cifar10, cifar100, "):
         data.load("mnist")
 
 
@@ -516,9 +514,7 @@ def test_images_are_flipped_only_where_the_data_set_allows_it():
 
 def test_an_unknown_split_lists_the_known_ones():
     for batch in (data.plain_batch, lambda *a: data.training_batch(*a, generator())):
-        with pytest.raises(
-            ValueError, match="split: 'dev' is not known; known: train, valid, test"
-        ):
+        with pytest.raises(ValueError, match="split: 'dev' is not known; known: train, valid, test"):
             batch(own(), "dev", torch.arange(2))
 
 

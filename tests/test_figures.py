@@ -13,8 +13,7 @@ from darts_lab import figures, spaces
 @pytest.fixture(scope="module")
 def search():
     search = dl.Search("S2", scale="tiny", path=False)
-    for _ in search:
-        pass
+    list(search)
     return search
 
 

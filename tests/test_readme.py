@@ -1,7 +1,6 @@
 """What the README shows works, and the two lists of dependencies say the same."""
 
 import re
-
 from pathlib import Path
 
 import pytest

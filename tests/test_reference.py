@@ -58,9 +58,7 @@ def genotype(normal, reduce):
 
 def tiny_net(seed=0):
     torch.manual_seed(seed)
-    return SupernetTextbook(
-        {"normal": TINY, "reduce": TINY[::-1]}, channels=2, layers=3, classes=3, nodes=2
-    ).double()
+    return SupernetTextbook({"normal": TINY, "reduce": TINY[::-1]}, channels=2, layers=3, classes=3, nodes=2).double()
 
 
 def smoothed(module):
@@ -88,9 +86,7 @@ def batch(seed, n=6, size=8):
 
 def random_buffers(net, seed=2):
     generator = torch.Generator().manual_seed(seed)
-    return [
-        0.1 * torch.randn(p.shape, generator=generator, dtype=p.dtype) for p in net.parameters()
-    ]
+    return [0.1 * torch.randn(p.shape, generator=generator, dtype=p.dtype) for p in net.parameters()]
 
 
 def flat(tensors):
@@ -175,9 +171,7 @@ def test_discrete_network_is_the_supernet_at_a_one_hot_mixing():
                 k = int(torch.randint(1, 4, (), generator=generator))
                 genes[kind].append((names[k], source))
                 mixing[kind][first + source, k] = 1.0
-    supernet = SupernetTextbook(
-        {"normal": [names] * 9, "reduce": [names] * 9}, channels=4, layers=5, nodes=3
-    )
+    supernet = SupernetTextbook({"normal": [names] * 9, "reduce": [names] * 9}, channels=4, layers=5, nodes=3)
     net = NetworkTextbook(genotype(**genes), 4, 5, 10, auxiliary=False)
     net.stem.load_state_dict(supernet.stem.state_dict())
     net.classifier.load_state_dict(supernet.classifier.state_dict())
@@ -356,9 +350,7 @@ def test_second_order_gradient_equals_exact_double_backward_on_a_smooth_net():
     assert relative_error(flat(direct), exact) > 0.01
     # The papers' step is a central difference: its error falls with the square of epsilon.
     errors = [
-        relative_error(
-            flat(second_order_alpha_gradient(net, alphas, train, valid, *setting, epsilon=e)), exact
-        )
+        relative_error(flat(second_order_alpha_gradient(net, alphas, train, valid, *setting, epsilon=e)), exact)
         for e in (0.01, 0.001)
     ]
     assert errors[0] < 0.01
@@ -451,9 +443,7 @@ def test_second_order_step_unrolls_with_the_optimizers_momentum_and_learning_rat
     adam = torch.optim.Adam(alphas, lr=0.02, betas=(0.5, 0.999))
     search_epoch(net, alphas, sgd, adam, train[:1], valid[:1], 0.1, order=2)
     buffers = [sgd.state[p]["momentum_buffer"] for p in net.parameters()]
-    expected = second_order_alpha_gradient(
-        net, alphas, train[1], valid[1], 0.07, buffers, 0.9, 0.05
-    )
+    expected = second_order_alpha_gradient(net, alphas, train[1], valid[1], 0.07, buffers, 0.9, 0.05)
     search_epoch(net, alphas, sgd, adam, train[1:], valid[1:], 0.07, order=2)
     torch.testing.assert_close(flat(a.grad for a in alphas), flat(expected), rtol=0, atol=0)
 

@@ -1,6 +1,5 @@
 """The supernet as a function of its mixing weights and the network of one genotype, held against the textbook."""
 
-import copy
 import itertools
 
 import pytest
@@ -139,7 +138,9 @@ class SameDraws:
     ids=["float32", "float64"],
 )
 @pytest.mark.parametrize("name", spaces.SPACES)
-def test_logits_gradients_and_running_statistics_are_the_textbooks(name, dtype, logits, gradients, monkeypatch):
+def test_logits_gradients_and_running_statistics_are_the_textbooks(
+    name, dtype, logits, gradients, monkeypatch, under_their_names
+):
     space = spaces.get(name)
     ours, theirs = pair(space, dtype=dtype)
     x, y = batch(dtype)
@@ -168,15 +169,6 @@ def test_logits_gradients_and_running_statistics_are_the_textbooks(name, dtype, 
             assert relative(named[key], gradient) < gradients, key
 
 
-@torch.no_grad()
-def under_their_names(supernet, gradients):
-    """The gradients of our stacked weights under the names of quark0/darts."""
-    holder = copy.deepcopy(supernet)
-    for parameter, gradient in zip(holder.parameters(), gradients, strict=True):
-        parameter.copy_(gradient)
-    return official.state_dict(holder)
-
-
 @pytest.mark.parametrize("requires_grad", [False, True], ids=["skipping", "running all"])
 @pytest.mark.parametrize("kind", ["one-hot", "half zero", "one edge zero", "all zero"])
 @pytest.mark.parametrize("name", ["S1", "DARTS"])
@@ -199,7 +191,7 @@ def test_zero_weights_give_the_textbooks_logits(name, kind, requires_grad):
         assert relative(ours(x, mixing), theirs(x, *mixing)) < 1e-11, mode
 
 
-def test_operations_of_weight_zero_keep_their_running_statistics_and_the_others_move_as_in_the_textbook():
+def test_operations_of_weight_zero_keep__and_the_others_move_as_in_the_textbook():
     space = spaces.same_on_every_edge("own", "skip_connect", "sep_conv_3x3", "dil_conv_5x5", nodes=3)  # no shared pools
     ours, theirs = pair(space)
     mixing, (x, _) = one_hot(space), batch()
@@ -415,9 +407,7 @@ def test_own_operations_take_part_with_their_weight_and_are_drawn_from_the_gener
     space = spaces.same_on_every_edge("own", "none", "constant", nodes=1, operations=own)
     torch.manual_seed(7)
     before = torch.random.get_rng_state()
-    first, same, other = (
-        Supernet(space, channels=4, layers=3, generator=seeded(seed)).double() for seed in (0, 0, 1)
-    )
+    first, same, other = (Supernet(space, channels=4, layers=3, generator=seeded(seed)).double() for seed in (0, 0, 1))
     assert torch.equal(torch.random.get_rng_state(), before)
     values = [[p for name, p in net.named_parameters() if name.endswith("value")] for net in (first, same, other)]
     assert len(values[0]) == 2 * 3 and values[0] == values[1] != values[2]
@@ -564,7 +554,9 @@ def test_auxiliary_head_refuses_images_of_another_size():
 @pytest.mark.parametrize("value", [0, -1, 1.5, "3", True, None])
 def test_sizes_that_are_no_positive_whole_numbers_are_refused(size, value):
     for make in (lambda **sizes: Supernet(spaces.S5, **sizes), lambda **sizes: Network(DARTS_V2, **sizes)):
-        with pytest.raises(ValueError, match=f"^{size}: {value!r} is not allowed; it must be a whole number of at leas"):
+        with pytest.raises(
+            ValueError, match=f"^{size}: {value!r} is not allowed; it must be a whole number of at leas"
+        ):
             make(**{size: value})
 
 

@@ -82,8 +82,7 @@ def test_what_the_lab_computes_is_what_the_loop_computes(tmp_path, monkeypatch):
     lab.start()
     search = asyncio.run(lab.finished())
     alone = dl.Search("S4", scale="tiny", seed=5, path=False)
-    for _ in alone:
-        pass
+    list(alone)
     assert (search.alpha == alone.alpha).all() and search.genotype == alone.genotype
     assert search.finished and "Finished" in lab.status.value and lab.progress.value == 1
 
@@ -100,6 +99,26 @@ def test_retrain_shows_the_test_error_of_the_current_cell(tmp_path, monkeypatch)
     expected = dl.evaluate(lab.search.genotype, scale="tiny", seed=0)
     assert lab.evaluation.test_error == expected.test_error
     assert f"{100 * expected.test_error:.1f} %" in lab.status.value
+
+
+def test_retrain_in_mid_search_pauses_it_and_a_retrain_pressed_while_it_ends_is_not_lost(lab, monkeypatch):
+    click(lab, "Start")
+    until(lambda: lab.search is not None and lab.search.epoch >= 1)
+    click(lab, "Retrain")
+    until(lambda: lab.evaluation is not None and "Paused" in lab.status.value)
+    assert f"retrained test error {100 * lab.evaluation.test_error:.1f} %" in lab.status.value
+    report = lab._report
+
+    def press_retrain_now(spent, batches, word):
+        report(spent, batches, word)
+        if word == "Stopped":
+            monkeypatch.setattr(lab, "evaluation", None)
+            click(lab, "Retrain")
+
+    monkeypatch.setattr(lab, "_report", press_retrain_now)
+    click(lab, "Stop")
+    lab._thread.join(60)
+    assert lab.evaluation is not None and "Retrained test error" in lab.status.value
 
 
 def test_an_error_in_the_thread_is_shown_and_raised():
@@ -119,8 +138,7 @@ def test_two_labs_run_at_once_and_do_not_disturb_each_other(tmp_path, monkeypatc
     found = [one.result(60) for one in labs]
     for seed, search in zip((1, 2), found, strict=True):
         alone = dl.Search("S2", scale="tiny", seed=seed, path=False)
-        for _ in alone:
-            pass
+        list(alone)
         assert (search.alpha == alone.alpha).all()
 
 

@@ -132,9 +132,7 @@ class ReLUConvBN(nn.Module):
 def _relu_dw_pw_bn(channels, kernel, stride, dilation, affine):
     """ReLU, depthwise convolution, 1x1 convolution, batch norm, as a list of modules."""
     padding = dilation * (kernel - 1) // 2
-    depthwise = nn.Conv2d(
-        channels, channels, kernel, stride, padding, dilation, groups=channels, bias=False
-    )
+    depthwise = nn.Conv2d(channels, channels, kernel, stride, padding, dilation, groups=channels, bias=False)
     pointwise = nn.Conv2d(channels, channels, 1, bias=False)
     return [nn.ReLU(), depthwise, pointwise, nn.BatchNorm2d(channels, affine=affine)]
 
@@ -220,9 +218,7 @@ class Cell(nn.Module):
     def __init__(self, edge_ops, nodes, c_prev_prev, c_prev, channels, reduction, reduction_prev):
         super().__init__()
         self.nodes, self.reduction = nodes, reduction
-        self.preprocess0, self.preprocess1 = _preprocessing(
-            c_prev_prev, c_prev, channels, reduction_prev, affine=False
-        )
+        self.preprocess0, self.preprocess1 = _preprocessing(c_prev_prev, c_prev, channels, reduction_prev, affine=False)
         inputs = [j for i in range(nodes) for j in range(i + 2)]
         self._ops = nn.ModuleList()
         for j, names in zip(inputs, edge_ops, strict=True):
@@ -260,9 +256,7 @@ class SupernetTextbook(nn.Module):
     ):
         super().__init__()
         c_prev_prev = c_prev = stem_multiplier * channels
-        self.stem = nn.Sequential(
-            nn.Conv2d(in_channels, c_prev, 3, padding=1, bias=False), nn.BatchNorm2d(c_prev)
-        )
+        self.stem = nn.Sequential(nn.Conv2d(in_channels, c_prev, 3, padding=1, bias=False), nn.BatchNorm2d(c_prev))
         self.cells = nn.ModuleList()
         reduction_prev = False
         for index in range(layers):
@@ -270,9 +264,7 @@ class SupernetTextbook(nn.Module):
             if reduction:
                 channels = 2 * channels
             edge_ops = edges_ops["reduce" if reduction else "normal"]
-            self.cells.append(
-                Cell(edge_ops, nodes, c_prev_prev, c_prev, channels, reduction, reduction_prev)
-            )
+            self.cells.append(Cell(edge_ops, nodes, c_prev_prev, c_prev, channels, reduction, reduction_prev))
             c_prev_prev, c_prev, reduction_prev = c_prev, nodes * channels, reduction
         self.global_pooling = nn.AdaptiveAvgPool2d(1)
         self.classifier = nn.Linear(c_prev, classes)
@@ -317,9 +309,7 @@ class DiscreteCell(nn.Module):
     def __init__(self, gene, concat, c_prev_prev, c_prev, channels, reduction, reduction_prev):
         super().__init__()
         self.sources, self.concat = [source for _, source in gene], list(concat)
-        self.preprocess0, self.preprocess1 = _preprocessing(
-            c_prev_prev, c_prev, channels, reduction_prev, affine=True
-        )
+        self.preprocess0, self.preprocess1 = _preprocessing(c_prev_prev, c_prev, channels, reduction_prev, affine=True)
         self._ops = nn.ModuleList()
         for name, source in gene:
             stride = 2 if reduction and source < 2 else 1
@@ -371,14 +361,10 @@ class NetworkTextbook(nn.Module):
     The auxiliary head sits on cell 2*layers//3 and answers in train mode only.
     """
 
-    def __init__(
-        self, genotype, channels, layers, classes, auxiliary, stem_multiplier=3, in_channels=3
-    ):
+    def __init__(self, genotype, channels, layers, classes, auxiliary, stem_multiplier=3, in_channels=3):
         super().__init__()
         c_prev_prev = c_prev = stem_multiplier * channels
-        self.stem = nn.Sequential(
-            nn.Conv2d(in_channels, c_prev, 3, padding=1, bias=False), nn.BatchNorm2d(c_prev)
-        )
+        self.stem = nn.Sequential(nn.Conv2d(in_channels, c_prev, 3, padding=1, bias=False), nn.BatchNorm2d(c_prev))
         self.cells = nn.ModuleList()
         self.auxiliary_index = 2 * layers // 3
         reduction_prev = False
@@ -388,9 +374,7 @@ class NetworkTextbook(nn.Module):
                 channels = 2 * channels
             kind = "reduce" if reduction else "normal"
             gene, concat = genotype[kind], genotype[f"{kind}_concat"]
-            self.cells.append(
-                DiscreteCell(gene, concat, c_prev_prev, c_prev, channels, reduction, reduction_prev)
-            )
+            self.cells.append(DiscreteCell(gene, concat, c_prev_prev, c_prev, channels, reduction, reduction_prev))
             c_prev_prev, c_prev, reduction_prev = c_prev, len(concat) * channels, reduction
             if auxiliary and index == self.auxiliary_index:
                 self.auxiliary_head = AuxiliaryHead(c_prev, classes)
@@ -495,15 +479,10 @@ def second_order_alpha_gradient(
     with torch.no_grad():
         for p, p0 in zip(w, saved, strict=True):
             p.copy_(p0)
-    return [
-        d - eta * (up - down) / (2 * radius)
-        for d, up, down in zip(direct, plus, minus, strict=True)
-    ]
+    return [d - eta * (up - down) / (2 * radius) for d, up, down in zip(direct, plus, minus, strict=True)]
 
 
-def exact_unrolled_gradient(
-    loss_train, loss_valid, w, alpha, eta, buffer=None, momentum=0.0, weight_decay=0.0
-):
+def exact_unrolled_gradient(loss_train, loss_valid, w, alpha, eta, buffer=None, momentum=0.0, weight_decay=0.0):
     """d/d alpha of L_val(w'(alpha), alpha), exactly, by double backward.
 
     w'(alpha) = w - eta (momentum buffer + grad_w L_train(w, alpha) + weight_decay w); the losses
@@ -588,12 +567,8 @@ def search(
     """
     net = copy.deepcopy(net)
     alphas = [alpha.detach().clone().requires_grad_() for alpha in alphas]
-    w_optimizer = torch.optim.SGD(
-        net.parameters(), lr=lrs[0], momentum=momentum, weight_decay=weight_decay
-    )
-    alpha_optimizer = torch.optim.Adam(
-        alphas, lr=alpha_lr, betas=(0.5, 0.999), weight_decay=alpha_weight_decay
-    )
+    w_optimizer = torch.optim.SGD(net.parameters(), lr=lrs[0], momentum=momentum, weight_decay=weight_decay)
+    alpha_optimizer = torch.optim.Adam(alphas, lr=alpha_lr, betas=(0.5, 0.999), weight_decay=alpha_weight_decay)
     for train, valid, lr in zip(train_batches, valid_batches, lrs, strict=True):
         search_epoch(
             net,

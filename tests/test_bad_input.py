@@ -1,0 +1,228 @@
+"""Wrong calls: each gives one clear error that names argument, value and what is allowed, and writes nothing."""
+
+import os
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+import darts_lab as dl
+from darts_lab import scales, spaces
+from darts_lab.evaluation import Training, evaluate
+from darts_lab.genotype import uniform_genotype
+
+SKIPS = uniform_genotype(spaces.S2, "skip_connect")
+KNOWN = "known: "
+
+
+@pytest.fixture(scope="module")
+def lab(colours, small_search, tmp_path_factory):
+    """What the calls below work on: functions that take one step of a small search or training, and data to spoil."""
+    path = tmp_path_factory.mktemp("elsewhere") / "run"
+    list(small_search("S2", path=path))
+    data = colours()
+
+    def search(space="S2", **changes):
+        return small_search(space, **({"path": "here"} | changes)).step()
+
+    def train(genotype=SKIPS, **changes):
+        small = {"data": data, "scale": "tiny", "train_samples": None, "test_samples": None, "batch_size": 8}
+        return next(Training(genotype, path="here", **(small | changes)))
+
+    def own(images=None, labels=None, **more):
+        pair = data.train[0] if images is None else images, data.train[1] if labels is None else labels
+        return dl.data.from_tensors(pair, data.valid, data.test, **({"classes": 4} | more))
+
+    return SimpleNamespace(search=search, train=train, own=own, data=data, images=data.train[0], run=path)
+
+
+def spoiled(images, value):
+    images = images.clone()
+    images[3, 1, 2, 2] = value
+    return images
+
+
+def checkpoint_of_s2_in_a_run_of_s4(lab):
+    config = (lab.run / "config.json").read_text()
+    try:
+        (lab.run / "config.json").write_text(config.replace("skip_connect", "noise").replace('"S2"', '"S4"'))
+        dl.Search.resume(lab.run, data=lab.data)
+    finally:
+        (lab.run / "config.json").write_text(config)
+
+
+# name: (call, words of the message), or (call, words, error) where it is another one than ValueError
+WRONG = {
+    # names
+    "space unknown": (lambda f: f.search("S9"), ["space: 'S9'", KNOWN, "S1", "S5", "DARTS"]),
+    "space no name": (lambda f: f.search(7), ["space: 7", KNOWN, "S1"]),
+    "space nothing": (lambda f: f.search(None), ["space: None", KNOWN]),
+    "data unknown": (lambda f: f.search(data="mnist"), ["data: 'mnist'", KNOWN, "digits", "cifar10"]),
+    "data no data": (lambda f: f.search(data=5), ["data: int", "train, valid and test"], TypeError),
+    "data not there": (
+        lambda f: f.search(data="cifar10"),
+        ["data: 'cifar10' was not found in", "download=True"],
+        FileNotFoundError,
+    ),
+    "data not there for training": (
+        lambda f: f.train(data="svhn"),
+        ["data: 'svhn' was not found in", "download=True"],
+        FileNotFoundError,
+    ),
+    "method unknown": (lambda f: f.search(method="PSO"), ["method: 'PSO'", KNOWN, "DARTS", "R-DARTS(L2)"]),
+    "method no name": (lambda f: f.search(method=["DARTS"]), ["method: ['DARTS']", KNOWN]),
+    "scale unknown": (lambda f: f.search(scale="huge"), ["scale: 'huge'", KNOWN, "tiny", "laptop", "paper"]),
+    "scale a number": (lambda f: f.train(scale=3), ["scale: 3", KNOWN, "tiny"]),
+    "device unknown": (lambda f: f.search(device="abacus"), ["device: 'abacus'", "there are:", "cpu"]),
+    "device unknown for training": (lambda f: f.train(device="tpu"), ["device: 'tpu'", "cpu"]),
+    # sizes
+    "channels negative": (lambda f: f.search(channels=-4), ["channels: -4", "whole number of at least 1"]),
+    "channels zero": (lambda f: f.train(channels=0), ["channels: 0", "whole number of at least 1"]),
+    "channels half": (lambda f: f.search(channels=4.0), ["channels: 4.0", "whole number"]),
+    "channels a truth": (lambda f: f.search(channels=True), ["channels: True", "whole number"]),
+    "channels text": (lambda f: f.search(channels="16"), ["channels: '16'", "whole number"]),
+    "layers nothing": (lambda f: f.search(layers=None), ["layers: None", "whole number"]),
+    "epochs zero": (lambda f: f.search(epochs=0), ["epochs: 0", "at least 1"]),
+    "epochs nan": (lambda f: f.train(epochs=float("nan")), ["epochs: nan", "whole number"]),
+    "nodes zero": (lambda f: f.search(nodes=0), ["nodes: 0", "at least 1"]),
+    "train_samples negative": (lambda f: f.search(train_samples=-1), ["train_samples: -1", "at least 1"]),
+    "test_samples text": (lambda f: f.train(test_samples="all"), ["test_samples: 'all'", "whole number"]),
+    "more samples than there are": (lambda f: f.search(valid_samples=17), ["valid: 17 samples", "1..16"]),
+    "batch_size zero": (lambda f: f.search(batch_size=0), ["batch_size: 0", "at least 1"]),
+    "batch larger than train": (
+        lambda f: f.search(batch_size=17),
+        ["batch_size: 17 is larger than the 16 samples of the train split"],
+    ),
+    "batch larger than valid": (
+        lambda f: f.search(batch_size=16, valid_samples=9),
+        ["batch_size: 16 is larger than the 9 samples of the valid split"],
+    ),
+    "batch larger than both halves": (
+        lambda f: f.train(batch_size=33),
+        ["batch_size: 33 is larger than the 32 training samples"],
+    ),
+    "cutout negative": (lambda f: f.search(cutout=-2), ["cutout: -2", "at least 0"]),
+    # rates
+    "order three": (lambda f: f.search(order=3), ["order: 3", "1 or 2"]),
+    "learning_rate zero": (lambda f: f.search(learning_rate=0), ["learning_rate: 0", "above 0"]),
+    "learning_rate infinite": (lambda f: f.train(learning_rate=float("inf")), ["learning_rate: inf", "above 0"]),
+    "momentum one": (lambda f: f.search(momentum=1), ["momentum: 1", "[0, 1)"]),
+    "weight_decay negative": (lambda f: f.search(weight_decay=-1e-3), ["weight_decay: -0.001", "at least 0"]),
+    "weight_decay nan": (lambda f: f.search(weight_decay=float("nan")), ["weight_decay: nan", "at least 0"]),
+    "alpha_learning_rate text": (lambda f: f.search(alpha_learning_rate="3e-3"), ["alpha_learning_rate: '3e-3'"]),
+    "alpha_betas three": (lambda f: f.search(alpha_betas=(0.5, 0.9, 0.9)), ["alpha_betas: (0.5, 0.9, 0.9)", "two"]),
+    "drop_path one": (lambda f: f.search(drop_path=1.0), ["drop_path: 1.0", "[0, 1)"]),
+    "drop_path negative": (lambda f: f.train(drop_path=-0.1), ["drop_path: -0.1", "[0, 1)"]),
+    "unrolled_epsilon zero": (lambda f: f.search(unrolled_epsilon=0.0), ["unrolled_epsilon: 0.0", "above 0"]),
+    "setting unknown": (lambda f: f.search(depth=3), ["depth: not a setting", KNOWN, "layers", "channels"]),
+    "setting of another kind": (lambda f: f.train(alpha_spread=1), ["alpha_spread: not a setting", KNOWN]),
+    "setting of a method unknown": (
+        lambda f: f.search(method=dl.Method("mine", {"wd": 1})),
+        ["wd: not a setting", "weight_decay"],
+    ),
+    # seeds
+    "seed negative": (lambda f: f.search(seed=-1), ["seed: -1", "from 0 to 2147483647"]),
+    "seed huge": (lambda f: f.search(seed=2**31), ["seed: 2147483648", "from 0 to 2147483647"]),
+    "seed half": (lambda f: f.train(seed=0.5), ["seed: 0.5", "whole number"]),
+    "seed text": (lambda f: f.search(seed="0"), ["seed: '0'", "whole number"]),
+    "seed a truth": (lambda f: f.search(seed=True), ["seed: True", "whole number"]),
+    "seed nothing": (lambda f: f.train(seed=None), ["seed: None", "whole number"]),
+    # own data
+    "label too large": (
+        lambda f: f.own(labels=torch.arange(16) % 5),
+        ["train: labels must lie in 0..3", "found 4"],
+    ),
+    "label negative": (lambda f: f.own(labels=torch.arange(16) % 4 - 1), ["train: labels", "0..3", "found -1"]),
+    "labels no whole numbers": (lambda f: f.own(labels=torch.rand(16)), ["train: labels must be integers", "float32"]),
+    "too few labels": (lambda f: f.own(labels=torch.arange(4)), ["train: labels must be (16,)", "(4,)"]),
+    "NaN in data": (lambda f: f.own(spoiled(f.images, float("nan"))), ["train: images must be finite", "NaN"]),
+    "infinity in data": (
+        lambda f: f.search(
+            data={"train": (spoiled(f.images, float("inf")), torch.arange(16) % 4), "valid": f.data.valid}
+            | {"test": f.data.test}
+        ),
+        ["train: images must be finite"],
+    ),
+    "images without channels": (
+        lambda f: f.own(f.images[:, 0]),
+        ["train: images must be (n, channels, height, width)"],
+    ),
+    "images of other size in train": (lambda f: f.own(f.images[:, :, :4]), ["valid: each image is (3, 8, 8)"]),
+    "images that cannot be halved": (
+        lambda f: f.search(data=dl.data.from_tensors(*[(torch.rand(16, 3, 6, 8), torch.arange(16) % 4)] * 3)),
+        ["data: images of 6 x 8", "multiples of 4"],
+    ),
+    "images that cannot be halved for training": (
+        lambda f: f.train(data=dl.data.from_tensors(*[(torch.rand(16, 3, 15, 15), torch.arange(16) % 4)] * 3)),
+        ["data: images of 15 x 15", "multiples of 4"],
+    ),
+    "images too small for the auxiliary tower": (
+        lambda f: f.train(auxiliary=0.4),
+        ["auxiliary: ", "32 x 32, not 8 x 8", "auxiliary=0"],
+    ),
+    # genotypes
+    "genotype no text": (lambda f: f.train(7), ["genotype: 7", "dl.Genotype"]),
+    "genotype other text": (lambda f: f.train("skip everywhere"), ["genotype: 'skip everywhere'", "Genotype(normal="]),
+    "genotype with code": (
+        lambda f: f.train("__import__('os').system('touch owned')"),
+        ["genotype: ", "does not have the form"],
+    ),
+    "genotype with a wrong operation": (
+        lambda f: f.train(str(SKIPS).replace("skip_connect", "conv_9x9", 1)),
+        ["genotype: operation 'conv_9x9' in the normal cell", KNOWN, "sep_conv_3x3"],
+    ),
+    "genotype with a node out of range": (
+        lambda f: f.train(str(SKIPS).replace("('skip_connect', 0)", "('skip_connect', 9)", 1)),
+        ["genotype: normal edge", "state 9", "states 0 to 1"],
+    ),
+    "genotype of another space": (lambda f: SKIPS.mixing(spaces.S4), ["'skip_connect' is no candidate", "noise"]),
+    "space of a genotype unknown": (lambda f: f.train(space="S9"), ["space: 'S9'", KNOWN]),
+    "no published size": (
+        lambda f: evaluate(SKIPS, f.data, "paper", space="S2"),
+        ["no published network size", "'S2'", "'colours'", "give channels and layers"],
+    ),
+    # settings and scales by hand
+    "override": (lambda f: scales.override(scales.TINY.search, clip=-1), ["clip: -1", "above 0"]),
+    # runs
+    "run not there": (lambda f: dl.Search.resume("nowhere"), ["run: 'nowhere'", "config.json"], FileNotFoundError),
+    "run of own data without it": (lambda f: dl.Search.resume(f.run), ["data: 'colours' is not known", "tensors"]),
+    "run with other data": (
+        lambda f: dl.Search.resume(f.run, data=f.own(spoiled(f.images, 0.0))),
+        ["data: 'own' is not what the run"],
+    ),
+    "run of a search as training": (
+        lambda f: Training.resume(f.run, data=f.data),
+        ["run: ", "holds no training that can go on", "search"],
+    ),
+    "run on a device that is not there": (
+        lambda f: dl.Search.resume(f.run, data=f.data, device="abacus"),
+        ["device: 'abacus'", "cpu"],
+    ),
+    "checkpoint from another space": (
+        checkpoint_of_s2_in_a_run_of_s4,
+        ["checkpoint: of space 'S2'", "does not fit a search of space 'S4'"],
+    ),
+    "path taken": (lambda f: f.search(path=f.run), ["path: ", "is not empty", "resume"], FileExistsError),
+}
+
+
+@pytest.mark.parametrize("case", WRONG.values(), ids=WRONG)
+def test_a_wrong_call_gives_one_clear_error_and_writes_nothing(case, lab, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DARTS_LAB_RUNS", "runs")
+    monkeypatch.setenv("DARTS_LAB_DATA", str(tmp_path / "no data here"))
+    call, words, error = (*case, ValueError)[:3]
+    before = {path: path.read_bytes() for path in lab.run.iterdir()}
+    with pytest.raises(error) as raised:
+        call(lab)
+    message = str(raised.value)
+    assert type(raised.value) is error and all(word in message for word in words), message
+    assert len(message) < 500 and "\n" not in message
+    assert os.listdir(tmp_path) == []
+    assert {path: path.read_bytes() for path in lab.run.iterdir()} == before
+
+
+def test_the_right_call_writes(lab, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    lab.search()
+    assert os.listdir(tmp_path) == ["here"], "else the calls above could not write in any case"

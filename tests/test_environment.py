@@ -1,0 +1,91 @@
+"""What is said about the machine: the device and why, memory, versions, data."""
+
+import platform
+from importlib import metadata
+
+import pytest
+import torch
+
+import darts_lab as dl
+from darts_lab import environment
+from darts_lab.environment import choose_device, peak_memory
+
+
+def pretend(monkeypatch, cuda=0, mps=False):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+
+
+@pytest.mark.parametrize(
+    ("cuda", "mps", "device", "why"),
+    [(1, True, "cuda", "CUDA"), (1, False, "cuda", "CUDA"), (0, True, "mps", "Apple"), (0, False, "cpu", "no GPU")],
+)
+def test_the_device_is_cuda_then_mps_then_cpu_and_the_reason_is_said(cuda, mps, device, why, monkeypatch):
+    pretend(monkeypatch, cuda, mps)
+    chosen, reason = choose_device()
+    assert chosen.type == device and why in reason
+
+
+@pytest.mark.parametrize("asked", ["cpu", torch.device("cpu"), "cuda", "cuda:1", torch.device("cuda", 1)])
+def test_a_device_that_is_there_is_given_as_asked(asked, monkeypatch):
+    pretend(monkeypatch, cuda=2)
+    assert choose_device(asked) == (torch.device(asked), "as asked")
+
+
+@pytest.mark.parametrize("asked", ["cuda", "mps", "abacus", "", "cuda:x", "meta", 5, 1.5, [], "cuda:0"], ids=repr)
+def test_a_device_that_is_not_there_is_refused_with_those_that_are(asked, monkeypatch):
+    pretend(monkeypatch)
+    with pytest.raises(ValueError, match="^device: .* is not there; there are: cpu$"):
+        choose_device(asked)
+
+
+def test_a_gpu_of_too_high_a_number_is_refused(monkeypatch):
+    pretend(monkeypatch, cuda=2)
+    with pytest.raises(ValueError, match="device: 'cuda:2' is not there; there are: cuda, cpu"):
+        choose_device("cuda:2")
+
+
+def test_peak_memory_of_the_process_is_in_bytes_and_never_falls():
+    before = peak_memory(torch.device("cpu"))
+    assert 50 * 2**20 < before < 2**40, "a process with torch holds more than 50 MB"
+    assert peak_memory(torch.device("cpu")) >= before
+
+
+@pytest.fixture
+def words(capsys, monkeypatch, tmp_path):
+    """What `check` prints for a folder in which only SVHN lies."""
+    for name in ("train_32x32.mat", "test_32x32.mat"):
+        (tmp_path / name).write_bytes(b"")
+    monkeypatch.setenv("DARTS_LAB_DATA", str(tmp_path))
+    pretend(monkeypatch)
+    environment.check()
+    return capsys.readouterr().out
+
+
+def test_check_says_versions_device_threads_and_data(words):
+    assert f"Python {platform.python_version()}" in words and f"torch {metadata.version('torch')}" in words
+    assert f"darts-lab {dl.__version__}" in words
+    assert "Device: cpu" in words and "because no GPU is there; 1 threads" in words
+    assert "digits is embedded" in words and "svhn found" in words
+    assert "cifar10, cifar100 not found" in words and 'dl.data.load("cifar10", download=True)' in words
+    assert "nan" not in words.lower() and "None" not in words
+
+
+def test_check_says_a_package_that_is_missing(capsys, monkeypatch):
+    def version(package):
+        raise environment.metadata.PackageNotFoundError(package)
+
+    monkeypatch.setattr(environment.metadata, "version", version)
+    environment.check()
+    assert "torchvision missing" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("scale", ["tiny", None])
+def test_check_says_the_scale_of_the_notebooks(scale, capsys, monkeypatch):
+    if scale is None:
+        monkeypatch.delenv("DARTS_LAB_SCALE", raising=False)
+    else:
+        monkeypatch.setenv("DARTS_LAB_SCALE", scale)
+    environment.check()
+    assert f"Scale: {scale or 'laptop'}" in capsys.readouterr().out

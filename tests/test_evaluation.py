@@ -1,0 +1,254 @@
+"""Training from scratch: the published sizes, what is measured on what, and that it learns."""
+
+import dataclasses
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+import darts_lab as dl
+from darts_lab import evaluation, scales, spaces
+from darts_lab.evaluation import Evaluation, Training, TrainingRecord
+from darts_lab.genotype import uniform_genotype
+from darts_lab.search import cosine
+from darts_lab.supernet import Network, parameter_count
+
+CONVOLUTIONS = uniform_genotype(spaces.S2.with_nodes(2), "sep_conv_3x3")
+
+
+@pytest.fixture(scope="module")
+def training(colours):
+    """A function that makes a small Training, with `changes` of its arguments and settings."""
+    data = colours()
+
+    def make(genotype=CONVOLUTIONS, **changes):
+        small = {
+            "data": data, "scale": "tiny", "train_samples": None, "test_samples": None, "batch_size": 8, "channels": 4,
+            "layers": 3, "epochs": 2,
+        }  # fmt: skip
+        return Training(genotype, **(small | changes))
+
+    return make
+
+
+# --- What comes out ---------------------------------------------------------------------------
+
+
+def test_evaluate_runs_at_tiny_scale_on_digits_and_gives_every_field():
+    seen = []
+    result = dl.evaluation.evaluate(CONVOLUTIONS, data="digits", scale="tiny", seed=0, on_epoch=seen.append)
+    assert isinstance(result, Evaluation) and result.genotype == CONVOLUTIONS
+    assert [record.epoch for record in seen] == [0, 1] and result.epochs == 2
+    assert 0 <= result.test_error <= 1 and result.test_error * 128 % 1 == 0
+    assert 0 <= result.train_error <= 1 and result.test_loss > 0 and result.train_loss == seen[-1].train_loss
+    assert result.parameters == parameter_count(Network(CONVOLUTIONS, channels=4, layers=3))
+    assert result.seconds == sum(record.seconds for record in seen) > 0 and result.peak_memory_bytes > 2**20
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        result.test_error = 0.0
+
+
+def test_evaluate_reads_the_text_of_a_genotype_and_repeats_itself(colours):
+    def once(genotype, seed):
+        more = {"train_samples": None, "test_samples": None, "batch_size": 8, "epochs": 1}
+        result = evaluation.evaluate(genotype, colours(), "tiny", seed, **more)
+        return dataclasses.replace(result, seconds=0.0, peak_memory_bytes=0)
+
+    first = once(CONVOLUTIONS, 0)
+    assert once(str(CONVOLUTIONS), 0) == first != once(CONVOLUTIONS, 1)
+
+
+def test_result_waits_for_the_last_epoch(training):
+    unfinished = training()
+    next(unfinished)
+    with pytest.raises(ValueError, match="training: 1 of 2 epochs are done; finish it first"):
+        unfinished.result()
+    next(unfinished)
+    assert unfinished.result().epochs == 2 and list(unfinished) == []
+
+
+def test_training_looks_at_the_test_split_only_for_the_result(training):
+    run = training()
+    data = run.task.data
+    run.task.data = dataclasses.replace(data, test=None)
+    assert len(list(run)) == 2
+    run.task.data = data
+    assert 0 <= run.result().test_error <= 1
+
+
+def test_test_error_is_that_of_the_network_in_evaluation_mode_on_the_whole_split(training):
+    run = training()
+    list(run)
+    result = run.result()
+    images, labels = run.task.data.test
+    mean, std = (torch.tensor(m).view(-1, 1, 1) for m in (run.task.data.mean, run.task.data.std))
+    with torch.no_grad():
+        logits = run.network.eval()((images - mean) / std)
+    assert result.test_error == (logits.argmax(1) != labels).double().mean()
+    assert result.test_loss == pytest.approx(F.cross_entropy(logits, labels).item(), rel=1e-4)
+    run.network.train()
+    real = run.task.batches
+    run.task.batches = lambda split: real(split, 5)  # 5, 5, 5, 1: a short batch does not weigh as much as the others
+    assert run.test() == pytest.approx((result.test_loss, result.test_error), rel=1e-4)
+
+
+def test_testing_in_between_changes_nothing(training):
+    noise = uniform_genotype(spaces.S4.with_nodes(2), "noise")
+    plain, tested = training(noise), training(noise)
+    list(plain)
+    for _ in tested:
+        tested.test()
+    for (name, weight), other in zip(plain.network.named_parameters(), tested.network.parameters(), strict=True):
+        assert torch.equal(weight, other), name
+
+
+# --- How it trains ----------------------------------------------------------------------------
+
+
+def test_training_learns_what_is_easy(training, colours):
+    run = training(data=colours(samples=64), epochs=6, batch_size=16, learning_rate=0.1)
+    records = list(run)
+    assert records[-1].train_loss < records[0].train_loss
+    assert run.result().test_error < 0.2, "chance is 0.75"
+
+
+def test_training_sees_both_halves_of_the_search(training, colours):
+    data = colours()
+    run = training(data=data)
+    images, labels = run.task.data.train
+    assert torch.equal(images, torch.cat([data.train[0], data.valid[0]]))
+    assert torch.equal(labels, torch.cat([data.train[1], data.valid[1]]))
+    assert training(data=data, train_samples=20).task.size("train") == 20
+    assert training(data=data, test_samples=5).task.size("test") == 5
+
+
+def test_records_say_what_the_epochs_did(training):
+    run = training(learning_rate=0.1, learning_rate_min=0.01)
+    records = list(run)
+    assert run.history == records and all(isinstance(record, TrainingRecord) for record in records)
+    for epoch, record in enumerate(records):
+        assert record.epoch == epoch and record.seconds > 0 and record.train_loss > 0
+        assert record.learning_rate == cosine(run.settings, epoch)
+        assert record.train_error * 32 % 1 == 0
+    assert [record.learning_rate for record in records] == pytest.approx([0.1, 0.055])
+
+
+def test_drop_path_rises_linearly_from_zero(training):
+    run = training(drop_path=0.4, epochs=4)
+    given, real = [], run.network.forward
+    run.network.forward = lambda *arguments, **more: given.append(more["drop_path"]) or real(*arguments, **more)
+    list(run)
+    assert given == pytest.approx([0.0] * 4 + [0.1] * 4 + [0.2] * 4 + [0.3] * 4)  # quark0/darts: p * epoch / epochs
+
+
+def test_one_step_is_clipped_sgd_with_momentum_and_decay(training):
+    settings = {"weight_decay": 0.1, "clip": 0.01, "learning_rate": 0.2, "batch_size": 32, "epochs": 1}
+    run = training(**settings)
+    batches, real = [], run.task.training_batch
+    run.task.training_batch = lambda *arguments: batches.append(real(*arguments)) or batches[-1]
+    before = [weight.detach().clone() for weight in run.network.parameters()]
+    untouched = training(**settings).network
+    list(run)
+    ((x, y),) = batches
+    gradients = torch.autograd.grad(F.cross_entropy(untouched(x), y), list(untouched.parameters()))
+    norm = torch.cat([gradient.flatten() for gradient in gradients]).norm()
+    assert norm > 0.01
+    for old, new, gradient in zip(before, run.network.parameters(), gradients, strict=True):
+        expected = old - 0.2 * (gradient * 0.01 / (norm + 1e-6) + 0.1 * old)
+        torch.testing.assert_close(new.detach(), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_training_leaves_the_global_generator_alone(training):
+    torch.manual_seed(4)
+    before = torch.random.get_rng_state()
+    list(training(drop_path=0.3, cutout=2))
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_a_loss_that_is_not_finite_ends_the_training_in_words(training):
+    run = training()
+    with torch.no_grad():
+        run.network.classifier.bias.fill_(float("inf"))
+    with pytest.raises(FloatingPointError, match="train_loss: nan at epoch 0, batch 0"):
+        next(run)
+
+
+# --- The auxiliary tower ----------------------------------------------------------------------
+
+
+def test_auxiliary_loss_is_added_with_its_weight_to_the_gradient_and_not_to_the_record(training, colours):
+    more = {"data": colours(samples=8, size=32), "batch_size": 16, "epochs": 1, "clip": 1e9}
+    assert training(auxiliary=0.0, **more).network.auxiliary is None
+    run, untouched = (training(auxiliary=0.4, **more) for _ in range(2))
+    batches, gradients, real = [], [], run.task.training_batch
+    run.task.training_batch = lambda *arguments: batches.append(real(*arguments)) or batches[-1]
+    run.optimizer.step = lambda: gradients.extend(weight.grad.clone() for weight in run.network.parameters())
+    record = next(run)
+    ((x, y),) = batches
+    main, auxiliary = (F.cross_entropy(logits, y) for logits in untouched.network(x, with_auxiliary=True))
+    assert record.train_loss == pytest.approx(main.item(), rel=1e-4)
+    expected = torch.autograd.grad(main + 0.4 * auxiliary, list(untouched.network.parameters()))
+    for found, gradient in zip(gradients, expected, strict=True):
+        torch.testing.assert_close(found, gradient, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [8, 16, 64])
+def test_auxiliary_tower_is_refused_for_other_images_before_anything_is_written(size, training, colours, tmp_path):
+    says = f"auxiliary: the tower needs images of 32 x 32, not {size} x {size}; auxiliary=0 leaves it out"
+    with pytest.raises(ValueError, match=says):
+        training(data=colours(samples=4, size=size), auxiliary=0.4, batch_size=2, path=tmp_path / "run")
+    assert not list(tmp_path.iterdir())
+
+
+# --- The published sizes ----------------------------------------------------------------------
+
+PUBLISHED = {
+    # Zela et al. 2020, appendix B.1 and evaluation/config.yaml of their code: (channels, cells)
+    ("S1", "cifar10", "default"): (36, 20),
+    ("S2", "cifar10", "default"): (16, 20),
+    ("S3", "cifar10", "default"): (36, 20),
+    ("S4", "cifar10", "default"): (16, 20),
+    ("S1", "cifar10", "L2"): (36, 20),
+    ("S2", "cifar10", "L2"): (16, 8),
+    ("S3", "cifar10", "L2"): (16, 8),
+    ("S4", "cifar10", "L2"): (16, 8),
+    ("S1", "cifar100", "default"): (16, 8),
+    ("S2", "cifar100", "default"): (16, 8),
+    ("S3", "svhn", "default"): (16, 8),
+    ("S4", "svhn", "L2"): (16, 8),
+    ("DARTS", "cifar10", "default"): (36, 20),
+    ("darts", "CIFAR10", "default"): (36, 20),
+}
+
+
+@pytest.mark.parametrize(("case", "size"), PUBLISHED.items(), ids=map(" ".join, PUBLISHED))
+def test_network_sizes_are_the_published_ones(case, size):
+    assert scales.paper_network(*case) == size
+
+
+@pytest.mark.parametrize("case", [("S5", "cifar10"), ("S1", "digits"), ("S1", "cifar10", "L3"), (None, None)], ids=str)
+def test_no_size_is_made_up_where_none_is_published(case):
+    with pytest.raises(ValueError, match="no published network size .*; give channels and layers"):
+        scales.paper_network(*case)
+
+
+def test_paper_scale_takes_the_published_size_of_the_space(colours):
+    data = colours(samples=48, size=32, name="cifar10")
+    for protocol, size in (("default", (16, 20)), ("L2", (16, 8))):
+        run = Training(CONVOLUTIONS, data, "paper", space="S2", protocol=protocol)
+        assert (run.settings.channels, run.settings.layers) == size
+        assert len(run.network.backbone.cells) == size[1] and run.network.auxiliary is not None
+        assert (run.settings.epochs, run.settings.batch_size, run.settings.drop_path) == (600, 96, 0.2)
+    own = Training(CONVOLUTIONS, data, "paper", space="S2", channels=4, layers=3)
+    assert (own.settings.channels, own.settings.layers) == (4, 3), "what the call says wins"
+
+
+def test_own_operations_come_with_their_space(training):
+    def mine(channels, stride):
+        return torch.nn.Sequential(torch.nn.Conv2d(channels, channels, 3, stride, 1), torch.nn.BatchNorm2d(channels))
+
+    space = spaces.same_on_every_edge("own", "skip_connect", "mine", nodes=2, operations={"mine": mine})
+    genotype = uniform_genotype(space, "mine")
+    run = training(str(genotype), space=space)
+    assert len(list(run)) == 2 and any(isinstance(module, torch.nn.BatchNorm2d) for module in run.network.modules())
+    with pytest.raises(ValueError, match="operation 'mine' in the normal cell is not known"):
+        training(genotype)
