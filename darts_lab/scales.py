@@ -151,36 +151,39 @@ def override(settings, **changes):
     return settings
 
 
-_COUNTS = {"channels", "layers", "epochs", "batch_size"}
-_OPTIONAL_COUNTS = {"nodes", "train_samples", "valid_samples", "test_samples"}
-_PROBABILITIES = {"drop_path"}
-_POSITIVE = {"learning_rate", "clip", "unrolled_epsilon"}
+def _whole(value) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _number(value) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+_COUNT = "a whole number of at least 1", lambda value: _whole(value) and value >= 1
+_FRACTION = "a number in [0, 1)", lambda value: _number(value) and 0 <= value < 1
+_POSITIVE = "a number above 0", lambda value: _number(value) and 0 < value < float("inf")
+_FINITE = "a number of at least 0", lambda value: _number(value) and 0 <= value < float("inf")
+_ALLOWED = {
+    **dict.fromkeys(("channels", "layers", "epochs", "batch_size"), _COUNT),
+    **dict.fromkeys(("momentum", "drop_path"), _FRACTION),
+    **dict.fromkeys(("learning_rate", "clip", "unrolled_epsilon"), _POSITIVE),
+    **dict.fromkeys(
+        ("nodes", "train_samples", "valid_samples", "test_samples"),
+        (_COUNT[0] + ", or None for all", lambda value: value is None or _COUNT[1](value)),
+    ),
+    "order": ("1 or 2", lambda value: _whole(value) and value in (1, 2)),
+    "cutout": ("a whole number of at least 0", lambda value: _whole(value) and value >= 0),
+    "alpha_betas": (
+        "two numbers in [0, 1)",
+        lambda value: isinstance(value, tuple | list) and len(value) == 2 and all(map(_FRACTION[1], value)),
+    ),
+}
 
 
 def check(settings) -> None:
     """Raises ValueError, naming the field, its value and what is allowed, where a setting makes no sense."""
     for field in fields(settings):
-        name, value = field.name, getattr(settings, field.name)
-        if name == "order":
-            allowed, fine = "1 or 2", value in (1, 2)
-        elif name in _COUNTS or (name in _OPTIONAL_COUNTS and value is not None):
-            allowed, fine = "a whole number of at least 1", _is(int, value) and value >= 1
-        elif name == "cutout":
-            allowed, fine = "a whole number of at least 0", _is(int, value) and value >= 0
-        elif name in _OPTIONAL_COUNTS:
-            continue
-        elif name == "alpha_betas":
-            allowed = "two numbers in [0, 1)"
-            fine = len(tuple(value)) == 2 and all(_is(float, beta) and 0 <= beta < 1 for beta in value)
-        elif name in _PROBABILITIES or name == "momentum":
-            allowed, fine = "a number in [0, 1)", _is(float, value) and 0 <= value < 1
-        elif name in _POSITIVE:
-            allowed, fine = "a number above 0", _is(float, value) and 0 < value < float("inf")
-        else:
-            allowed, fine = "a number of at least 0", _is(float, value) and 0 <= value < float("inf")
-        if not fine:
-            raise ValueError(f"{name}: {value!r} is not allowed; it must be {allowed}")
-
-
-def _is(kind: type, value) -> bool:
-    return isinstance(value, (int, float) if kind is float else int) and not isinstance(value, bool)
+        value = getattr(settings, field.name)
+        words, fine = _ALLOWED.get(field.name, _FINITE)
+        if not fine(value):
+            raise ValueError(f"{field.name}: {value!r} is not allowed; it must be {words}")

@@ -191,7 +191,7 @@ def test_zero_weights_give_the_textbooks_logits(name, kind, requires_grad):
         assert relative(ours(x, mixing), theirs(x, *mixing)) < 1e-11, mode
 
 
-def test_operations_of_weight_zero_keep__and_the_others_move_as_in_the_textbook():
+def test_operations_of_weight_zero_keep_their_running_statistics_and_the_others_move_as_in_the_textbook():
     space = spaces.same_on_every_edge("own", "skip_connect", "sep_conv_3x3", "dil_conv_5x5", nodes=3)  # no shared pools
     ours, theirs = pair(space)
     mixing, (x, _) = one_hot(space), batch()

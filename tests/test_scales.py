@@ -1,0 +1,54 @@
+"""`paper` is the papers' protocol, field by field, and wrong settings are refused by name."""
+
+import pytest
+
+from darts_lab import methods, scales
+
+# Zela et al. 2020, `args.py` and `config.yaml` of their code (Liu et al. 2019 for the sizes of the cells)
+PAPER_SEARCH = {
+    "epochs": 50, "batch_size": 64, "order": 2, "channels": 16, "layers": 8, "nodes": None,
+    "learning_rate": 0.025, "learning_rate_min": 0.001, "momentum": 0.9, "weight_decay": 3e-4, "clip": 5,
+    "alpha_learning_rate": 3e-4, "alpha_betas": (0.5, 0.999), "alpha_weight_decay": 1e-3, "alpha_spread": 1e-3,
+    "train_samples": None, "valid_samples": None, "drop_path": 0, "cutout": 0, "unrolled_epsilon": 0.01,
+}  # fmt: skip
+# the same, `evaluation/`, and appendix B.1
+PAPER_EVALUATION = {
+    "epochs": 600, "batch_size": 96, "learning_rate": 0.025, "learning_rate_min": 0, "momentum": 0.9,
+    "weight_decay": 3e-4, "clip": 5, "cutout": 16, "drop_path": 0.2, "auxiliary": 0.4, "channels": 36, "layers": 20,
+    "train_samples": None, "test_samples": None,
+}  # fmt: skip
+
+
+def test_the_paper_scale_is_the_papers_protocol_field_by_field():
+    assert vars(scales.PAPER.search) == PAPER_SEARCH
+    assert vars(scales.PAPER.evaluation) == PAPER_EVALUATION
+
+
+def test_the_strongest_factor_of_the_paper_is_81_times_the_default():
+    assert methods.get("R-DARTS(L2)").settings["weight_decay"] == pytest.approx(81 * 3e-4)
+
+
+@pytest.mark.parametrize("scale", scales.SCALES.values(), ids=scales.SCALES)
+def test_every_scale_makes_sense(scale):
+    scales.check(scale.search)
+    scales.check(scale.evaluation)
+
+
+@pytest.mark.parametrize(
+    "name, value, allowed",
+    [
+        ("order", 3, "1 or 2"),
+        ("epochs", True, "a whole number of at least 1"),
+        ("batch_size", 2.5, "a whole number of at least 1"),
+        ("nodes", 0, "a whole number of at least 1"),
+        ("drop_path", 1.0, r"a number in \[0, 1\)"),
+        ("weight_decay", float("nan"), "a number of at least 0"),
+        ("learning_rate", 0, "a number above 0"),
+        ("alpha_betas", (0.5,), r"two numbers in \[0, 1\)"),
+        ("alpha_betas", 3, r"two numbers in \[0, 1\)"),
+        ("cutout", -1, "a whole number of at least 0"),
+    ],
+)
+def test_a_senseless_setting_is_refused_by_name(name, value, allowed):
+    with pytest.raises(ValueError, match=f"{name}: .* is not allowed; it must be {allowed}"):
+        scales.override(scales.LAPTOP.search, **{name: value})
