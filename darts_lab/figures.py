@@ -67,7 +67,8 @@ def mixing(weights, space: SearchSpace, cell_type: str, ax: Axes | None = None) 
     if not same:  # every edge has its own operations: write them into the squares
         for edge, candidates in enumerate(names):
             for row, name in enumerate(candidates):
-                ax.text(edge, row, _short(name), ha="center", va="center", fontsize=6, rotation=90, color="white")
+                colour = "white" if weights[row, edge] < 0.6 else "black"
+                ax.text(edge, row, _short(name), ha="center", va="center", fontsize=6, rotation=90, color=colour)
     for boundary in np.cumsum([node + 2 for node in range(space.nodes)])[:-1]:
         ax.axvline(boundary - 0.5, color="white", linewidth=2)
     ax.set_title(f"mixing weights, {cell_type} cell", fontsize=9)

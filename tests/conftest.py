@@ -9,6 +9,7 @@ import torch
 
 import darts_lab as dl
 from darts_lab import official
+from darts_lab.scales import EvaluationSettings, SearchSettings
 
 torch.set_num_threads(1)  # the sums of one thread come in one order, and test workers do not fight for cores
 hypothesis.settings.register_profile("darts_lab", deadline=None, derandomize=True, database=None, max_examples=60)
@@ -49,16 +50,20 @@ def colours():
 
 
 @pytest.fixture(scope="session")
-def small_search(colours):
-    """A function that makes a Search of two batches an epoch, with `changes` of its arguments and settings."""
+def small():
+    """A scale below `tiny`: the papers' rates, but two batches of eight in an epoch, and two epochs."""
+    sizes = {"channels": 4, "layers": 3, "epochs": 2, "batch_size": 8, "drop_path": 0.0, "cutout": 0}
+    search = SearchSettings(nodes=2, order=1, alpha_learning_rate=3e-3, **sizes)
+    return dl.Scale("small", search, EvaluationSettings(auxiliary=0.0, **sizes))
+
+
+@pytest.fixture(scope="session")
+def small_search(colours, small):
+    """A function that makes a small Search, with `changes` of its arguments and settings; it writes nothing."""
     data = colours()
 
     def make(space="S2", **changes):
-        small = {
-            "data": data, "scale": "tiny", "path": False, "train_samples": None, "valid_samples": None,
-            "batch_size": 8, "channels": 4, "layers": 3, "nodes": 2, "epochs": 2,
-        }  # fmt: skip
-        return dl.Search(space, **(small | changes))
+        return dl.Search(space, **({"data": data, "scale": small, "path": False} | changes))
 
     return make
 

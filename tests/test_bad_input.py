@@ -16,7 +16,7 @@ KNOWN = "known: "
 
 
 @pytest.fixture(scope="module")
-def lab(colours, small_search, tmp_path_factory):
+def lab(colours, small, small_search, tmp_path_factory):
     """What the calls below work on: functions that take one step of a small search or training, and data to spoil."""
     path = tmp_path_factory.mktemp("elsewhere") / "run"
     list(small_search("S2", path=path))
@@ -26,8 +26,7 @@ def lab(colours, small_search, tmp_path_factory):
         return small_search(space, **({"path": "here"} | changes)).step()
 
     def train(genotype=SKIPS, **changes):
-        small = {"data": data, "scale": "tiny", "train_samples": None, "test_samples": None, "batch_size": 8}
-        return next(Training(genotype, path="here", **(small | changes)))
+        return next(Training(genotype, path="here", **({"data": data, "scale": small} | changes)))
 
     def own(images=None, labels=None, **more):
         pair = data.train[0] if images is None else images, data.train[1] if labels is None else labels

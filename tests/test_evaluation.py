@@ -6,7 +6,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-import darts_lab as dl
 from darts_lab import evaluation, scales, spaces
 from darts_lab.evaluation import Evaluation, Training, TrainingRecord
 from darts_lab.genotype import uniform_genotype
@@ -17,16 +16,12 @@ CONVOLUTIONS = uniform_genotype(spaces.S2.with_nodes(2), "sep_conv_3x3")
 
 
 @pytest.fixture(scope="module")
-def training(colours):
+def training(colours, small):
     """A function that makes a small Training, with `changes` of its arguments and settings."""
     data = colours()
 
     def make(genotype=CONVOLUTIONS, **changes):
-        small = {
-            "data": data, "scale": "tiny", "train_samples": None, "test_samples": None, "batch_size": 8, "channels": 4,
-            "layers": 3, "epochs": 2,
-        }  # fmt: skip
-        return Training(genotype, **(small | changes))
+        return Training(genotype, **({"data": data, "scale": small} | changes))
 
     return make
 
@@ -36,21 +31,21 @@ def training(colours):
 
 def test_evaluate_runs_at_tiny_scale_on_digits_and_gives_every_field():
     seen = []
-    result = dl.evaluation.evaluate(CONVOLUTIONS, data="digits", scale="tiny", seed=0, on_epoch=seen.append)
+    result = evaluation.evaluate(CONVOLUTIONS, data="digits", scale="tiny", seed=0, on_epoch=seen.append)
     assert isinstance(result, Evaluation) and result.genotype == CONVOLUTIONS
-    assert [record.epoch for record in seen] == [0, 1] and result.epochs == 2
-    assert 0 <= result.test_error <= 1 and result.test_error * 128 % 1 == 0
+    tiny = scales.TINY.evaluation
+    assert [record.epoch for record in seen] == list(range(tiny.epochs)) and result.epochs == tiny.epochs
+    assert 0 <= result.test_error <= 1 and result.test_error * tiny.test_samples % 1 == 0
     assert 0 <= result.train_error <= 1 and result.test_loss > 0 and result.train_loss == seen[-1].train_loss
-    assert result.parameters == parameter_count(Network(CONVOLUTIONS, channels=4, layers=3))
+    assert result.parameters == parameter_count(Network(CONVOLUTIONS, channels=tiny.channels, layers=tiny.layers))
     assert result.seconds == sum(record.seconds for record in seen) > 0 and result.peak_memory_bytes > 2**20
     with pytest.raises(dataclasses.FrozenInstanceError):
         result.test_error = 0.0
 
 
-def test_evaluate_reads_the_text_of_a_genotype_and_repeats_itself(colours):
+def test_evaluate_reads_the_text_of_a_genotype_and_repeats_itself(colours, small):
     def once(genotype, seed):
-        more = {"train_samples": None, "test_samples": None, "batch_size": 8, "epochs": 1}
-        result = evaluation.evaluate(genotype, colours(), "tiny", seed, **more)
+        result = evaluation.evaluate(genotype, colours(), small, seed, epochs=1)
         return dataclasses.replace(result, seconds=0.0, peak_memory_bytes=0)
 
     first = once(CONVOLUTIONS, 0)

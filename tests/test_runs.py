@@ -154,15 +154,12 @@ def test_a_killed_search_goes_on_as_if_nothing_had_happened(moment, reference, d
     assert same_run(here, path)
 
 
-def test_a_training_from_scratch_is_resumed_bit_for_bit(data, tmp_path):
+def test_a_training_from_scratch_is_resumed_bit_for_bit(data, small, tmp_path):
     noise = uniform_genotype(dl.spaces.S4.with_nodes(2), "noise")
-    small = {
-        "data": data, "scale": "tiny", "train_samples": None, "test_samples": None, "batch_size": 8, "channels": 4,
-        "layers": 3, "epochs": EPOCHS, "drop_path": 0.3, "cutout": 2,
-    }  # fmt: skip
+    more = {"data": data, "scale": small, "epochs": EPOCHS, "drop_path": 0.3, "cutout": 2}
     for genotype in (noise, uniform_genotype(dl.spaces.S2.with_nodes(2), "sep_conv_3x3")):
         folder = tmp_path / genotype.normal[0][0]
-        whole, broken = (Training(genotype, path=folder / name, **small) for name in ("whole", "broken"))
+        whole, broken = (Training(genotype, path=folder / name, **more) for name in ("whole", "broken"))
         list(whole)
         for epoch in range(EPOCHS):
             assert next(broken).epoch == epoch
@@ -189,13 +186,13 @@ def test_a_run_directory_holds_config_history_costs_checkpoint_and_genotype(refe
 
 
 def test_nothing_is_written_before_the_first_step_and_nothing_at_all_without_a_path(
-    small_search, data, tmp_path, monkeypatch
+    small_search, small, data, tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DARTS_LAB_RUNS", "runs")
     search = small_search(path=False)
     list(search)
-    list(Training(search.genotype, data, "tiny", train_samples=8, test_samples=8, batch_size=8))
+    list(Training(search.genotype, data, small))
     waiting = small_search(path="here"), small_search(path=None)
     assert search.run is None and os.listdir() == []
     for search in waiting:
@@ -210,7 +207,7 @@ def test_runs_of_the_same_name_get_folders_of_their_own_below_runs(small_search,
         search.step()
     folders = [search.run.path for search in searches]
     assert len(set(folders)) == 3 and {folder.parent for folder in folders} == {tmp_path / "deep" / "runs"}
-    assert folders[0].name.startswith("S2-colours-DARTS-tiny-seed0-") and folders[1].name == f"{folders[0].name}-2"
+    assert folders[0].name.startswith("S2-colours-DARTS-small-seed0-") and folders[1].name == f"{folders[0].name}-2"
 
 
 @pytest.mark.parametrize("name", ["a/b", "../../up", "/nowhere/absolute", "x" * 500, "räume & co", "."])
@@ -246,7 +243,7 @@ def test_an_empty_folder_is_taken_over(small_search, tmp_path):
     assert search.run.path == tmp_path and (tmp_path / "checkpoint.pt").exists()
 
 
-def test_a_construction_that_fails_leaves_no_directory(small_search, data, tmp_path, monkeypatch):
+def test_a_construction_that_fails_leaves_no_directory(small_search, small, data, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DARTS_LAB_RUNS", "runs")
     for changes in ({"batch_size": 17}, {"seed": -1}, {"channels": 0}, {"device": "abacus"}, {"order": 3}):
@@ -254,7 +251,7 @@ def test_a_construction_that_fails_leaves_no_directory(small_search, data, tmp_p
             with pytest.raises(ValueError):
                 small_search(path=path, **changes)
     with pytest.raises(ValueError):
-        Training("no genotype", data, "tiny", path="here")
+        Training("no genotype", data, small, path="here")
     assert os.listdir() == []
 
 
@@ -457,11 +454,9 @@ def test_code_in_a_checkpoint_is_not_run(reference, data, tmp_path):
     ],
     ids=["list", "no network", "settings", "kind", "genotype", "history", "record"],
 )
-def test_a_damaged_training_is_refused_in_words(damage, says, data, tmp_path):
+def test_a_damaged_training_is_refused_in_words(damage, says, small, data, tmp_path):
     genotype = uniform_genotype(dl.spaces.S5, "skip_connect")
-    training = Training(
-        genotype, data, "tiny", path=tmp_path / "run", train_samples=8, test_samples=8, batch_size=8, epochs=1
-    )
+    training = Training(genotype, data, small, path=tmp_path / "run", epochs=1)
     list(training)
     damage(training.run.path)
     with pytest.raises(ValueError, match=says):

@@ -300,7 +300,7 @@ def test_hessian_vector_product_by_double_backward_equals_a_difference_of_gradie
 
 
 def test_drop_path_of_the_supernet_keeps_the_mean_and_is_drawn_for_each_sample_and_edge():
-    p, n = 0.3, 4000
+    p, n = 0.3, 2000
     space = spaces.same_on_every_edge("skips", "skip_connect", nodes=1)
     supernet = Supernet(space, channels=4, layers=3)
     cell = supernet.backbone.cells[0]
@@ -312,9 +312,9 @@ def test_drop_path_of_the_supernet_keeps_the_mean_and_is_drawn_for_each_sample_a
     basis = torch.stack([part.flatten(1) for part in parts], -1)
     kept = torch.linalg.lstsq(basis, out.flatten(1)[..., None]).solution[..., 0].detach()
     torch.testing.assert_close(kept, (kept > 0.5) / (1 - p), rtol=1e-3, atol=1e-3)
-    assert kept.mean(0).tolist() == pytest.approx([1, 1], abs=0.05)
+    assert kept.mean(0).tolist() == pytest.approx([1, 1], abs=0.06)
     both = (kept > 0.5).all(1).double().mean().item()
-    assert both == pytest.approx((1 - p) ** 2, abs=0.03), "edges are dropped independently"
+    assert both == pytest.approx((1 - p) ** 2, abs=0.04), "edges are dropped independently"
     supernet.eval()
     torch.testing.assert_close(cell(*states, weights, None, p, generator), cell(*states, weights, None, 0, generator))
 
