@@ -175,8 +175,7 @@ def load(data: Any, *, folder: str | Path | None = None, download: bool = False)
         if data.lower() in _REAL:
             return _real(data.lower(), folder, download)
         raise ValueError(
-            f"data: {data!r} is not known; known: {', '.join(['digits', *_REAL])}; "
-            "or pass your own tensors (see from_tensors)"
+            f"data: {data!r} is not known; known: {', '.join(NAMES)}; or pass your own tensors (see from_tensors)"
         )
     if isinstance(data, Mapping) and all(s in data for s in SPLITS):
         return from_tensors(**data)
@@ -203,6 +202,8 @@ _REAL = {
         (0.1980, 0.2010, 0.1970),
     ),
 }
+
+NAMES = ("digits", *_REAL)  # what `load` knows
 
 
 def available(folder: str | Path | None = None) -> dict[str, bool]:

@@ -15,7 +15,7 @@ from darts_lab.environment import choose_device, peak_memory
 from darts_lab.genotype import Genotype
 from darts_lab.search import _seed, cosine, descend
 from darts_lab.supernet import check_images, parameter_count
-from darts_lab.tasks import Classification
+from darts_lab.tasks import Classification, data_of
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,7 @@ class Training:
             weight_decay=self.settings.weight_decay, foreach=True,
         )  # fmt: skip
         self.history: list[TrainingRecord] = []
+        self._inside_epoch = False
         self._path, self._scale = path, scale.name
         self.run: runs.Run | None = None
 
@@ -109,9 +110,14 @@ class Training:
         s, task, generator, epoch = self.settings, self.task, self.generator, self.epoch
         if epoch >= s.epochs:
             raise StopIteration
+        if self._inside_epoch:  # an exception, such as the interrupt of a notebook's stop button, has ended it
+            raise RuntimeError(
+                f"training: epoch {epoch} was interrupted and cannot be finished; "
+                "Training.resume(path) goes on after the last whole epoch"
+            )
         if self.run is None and self._path:
             self.run = runs.Run.create(self.config(), self._path)
-        started = time.perf_counter()
+        started, self._inside_epoch = time.perf_counter(), True
         learning_rate = cosine(s, epoch)
         self.optimizer.param_groups[0]["lr"] = learning_rate
         self.network.train()
@@ -136,6 +142,7 @@ class Training:
             time.perf_counter() - started, peak_memory(self.device),
         )  # fmt: skip
         self.history.append(record)
+        self._inside_epoch = False
         if self.run is not None:
             self.run.save(self.state(), *record.to_json(), str(self.genotype))
         return record
@@ -193,21 +200,17 @@ class Training:
 
         `data` and `space` are needed only where they were your own objects.
         """
-        run = runs.Run(path)
+        run = runs.Run.of_kind(path, "training")
         config = run.config
         try:
-            if config["kind"] != "training":
-                raise TypeError(f"it is a {config['kind']}")
             scale = scales.Scale(config["scale"], scales.LAPTOP.search, scales.EvaluationSettings(**config["settings"]))
             training = cls(
-                config["genotype"], data or config["data"]["name"], scale, config["seed"], device or config["device"],
+                config["genotype"], data_of(run, data), scale, config["seed"], device or config["device"],
                 path, space, **config["settings"],
             )  # fmt: skip
-            fingerprint = config["data"]["fingerprint"]
+            training.task.check_made(run)
         except (KeyError, TypeError) as error:
             raise ValueError(f"run: {str(run.path)!r} holds no training that can go on: {error}") from error
-        if training.task.fingerprint() != fingerprint:
-            raise ValueError(f"data: {training.task.data.name!r} is not what the run {str(run.path)!r} was made with")
         training.run = run
         state = run.load(training.device)
         if state is not None:

@@ -36,6 +36,15 @@ class Run:
         except ValueError as error:
             raise ValueError(f"run: {str(self.path / 'config.json')!r} is damaged: {error}") from error
 
+    @classmethod
+    def of_kind(cls, path: str | Path, kind: str) -> Run:
+        """The run in `path`, which must be a "search" or a "training", as `kind` says; else ValueError."""
+        run = cls(path)
+        found = run.config.get("kind") if isinstance(run.config, dict) else None
+        if found != kind:
+            raise ValueError(f"run: {str(run.path)!r} holds no {kind} that can go on: it is a {found}")
+        return run
+
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"
 

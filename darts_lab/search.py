@@ -24,7 +24,7 @@ from darts_lab import data as datasets
 from darts_lab.environment import choose_device, peak_memory
 from darts_lab.genotype import Genotype, discretize
 from darts_lab.supernet import check_images, frozen_statistics
-from darts_lab.tasks import Classification
+from darts_lab.tasks import Classification, data_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -375,23 +375,19 @@ class Search:
         `space`, `data` and `method` are needed only where they were your own objects and not names. Raises ValueError
         where the data or the checkpoint are not those of the run.
         """
-        run = runs.Run(path)
+        run = runs.Run.of_kind(path, "search")
         config = run.config
         try:
-            if config["kind"] != "search":
-                raise TypeError(f"it is a {config['kind']}")
             settings = scales.SearchSettings(**config["settings"])
             space = space or spaces.SearchSpace(**config["space"])
             scale = scales.Scale(config["scale"], settings, scales.LAPTOP.evaluation)
             search = cls(
-                space, data or config["data"]["name"], method or config["method"], scale, config["seed"],
+                space, data_of(run, data), method or config["method"], scale, config["seed"],
                 device or config["device"], path, **config["settings"],
             )  # fmt: skip
-            fingerprint = config["data"]["fingerprint"]
+            search.task.check_made(run)
         except (KeyError, TypeError) as error:
             raise ValueError(f"run: {str(run.path)!r} holds no search that can go on: {error}") from error
-        if search.task.fingerprint() != fingerprint:
-            raise ValueError(f"data: {search.task.data.name!r} is not what the run {str(run.path)!r} was made with")
         search.run = run
         state = run.load(search.device)
         if state is not None:

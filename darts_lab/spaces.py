@@ -10,6 +10,7 @@ code); S5, Zela et al. 2020, section 4.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -50,6 +51,12 @@ class SearchSpace:
         for cell_type in CELL_TYPES:
             object.__setattr__(self, cell_type, tuple(tuple(edge) for edge in getattr(self, cell_type)))
         known = KNOWN_OPERATIONS + tuple(self.operations)
+        for name in self.operations:
+            if not re.fullmatch(r"\w{1,80}", name, re.ASCII):
+                raise ValueError(
+                    f"space {self.name!r}: operation name {name!r} is not allowed; it must be of letters, digits and _, "
+                    "so that a genotype can be written and read"
+                )
         sizes = {len(edge) for edge in self.normal + self.reduce}
         if len(self.normal) != len(self.reduce) or self.nodes is None:
             raise ValueError(

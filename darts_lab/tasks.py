@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from darts_lab import data as datasets
+from darts_lab import runs
 from darts_lab.genotype import Genotype
 from darts_lab.scales import EvaluationSettings, SearchSettings
 from darts_lab.spaces import SearchSpace
@@ -56,13 +57,27 @@ class Classification:
         return (outputs.argmax(1) != targets).sum()
 
     def fingerprint(self) -> str:
-        """Sixteen hexadecimal digits that tell data apart: names, shapes and every value."""
-        digest = hashlib.sha256()
+        """Sixteen hexadecimal digits that tell data apart: every value, and how batches are made of them."""
+        data = self.data
+        digest = hashlib.sha256(repr((data.classes, data.mean, data.std, data.crop_padding, data.flip)).encode())
         for split in ("train", "valid", "test"):
-            for tensor in getattr(self.data, split):
+            for tensor in getattr(data, split):
                 digest.update(str(tuple(tensor.shape)).encode())
                 digest.update(tensor.cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()[:16]
 
+    def check_made(self, run: runs.Run) -> None:
+        """Raises ValueError where `run` was made with other data."""
+        if self.fingerprint() != run.config["data"]["fingerprint"]:
+            raise ValueError(f"data: {self.data.name!r} is not what the run {str(run.path)!r} was made with")
+
     def _sizes(self) -> dict[str, int]:
         return {"classes": self.data.classes, "in_channels": self.data.channels}
+
+
+def data_of(run: runs.Run, given=None):
+    """The data to go on with: `given`, or what the run names. Raises ValueError where that was the user's own."""
+    name = run.config["data"]["name"]
+    if given is None and name not in datasets.NAMES:
+        raise ValueError(f"data: the run {str(run.path)!r} was made with data of your own ({name!r}); pass it as data=")
+    return name if given is None else given

@@ -103,6 +103,8 @@ WRONG = {
     "cutout negative": (lambda f: f.search(cutout=-2), ["cutout: -2", "at least 0"]),
     # rates
     "order three": (lambda f: f.search(order=3), ["order: 3", "1 or 2"]),
+    "order a truth": (lambda f: f.search(order=True), ["order: True", "1 or 2"]),
+    "alpha_betas one": (lambda f: f.search(alpha_betas=0.5), ["alpha_betas: 0.5", "two"]),
     "learning_rate zero": (lambda f: f.search(learning_rate=0), ["learning_rate: 0", "above 0"]),
     "learning_rate infinite": (lambda f: f.train(learning_rate=float("inf")), ["learning_rate: inf", "above 0"]),
     "momentum one": (lambda f: f.search(momentum=1), ["momentum: 1", "[0, 1)"]),
@@ -184,7 +186,10 @@ WRONG = {
     "override": (lambda f: scales.override(scales.TINY.search, clip=-1), ["clip: -1", "above 0"]),
     # runs
     "run not there": (lambda f: dl.Search.resume("nowhere"), ["run: 'nowhere'", "config.json"], FileNotFoundError),
-    "run of own data without it": (lambda f: dl.Search.resume(f.run), ["data: 'colours' is not known", "tensors"]),
+    "run of own data without it": (
+        lambda f: dl.Search.resume(f.run),
+        ["data of your own ('colours')", "pass it as data="],
+    ),
     "run with other data": (
         lambda f: dl.Search.resume(f.run, data=f.own(spoiled(f.images, 0.0))),
         ["data: 'own' is not what the run"],

@@ -167,6 +167,16 @@ def test_a_loss_that_is_not_finite_ends_the_training_in_words(training):
         next(run)
 
 
+def test_an_interrupted_epoch_is_not_silently_begun_again_on_half_trained_weights(training):
+    run = training()
+    real, run.task.loss = run.task.loss, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
+    with pytest.raises(KeyboardInterrupt):
+        next(run)
+    run.task.loss = real
+    with pytest.raises(RuntimeError, match="training: epoch 0 was interrupted"):
+        list(run)
+
+
 # --- The auxiliary tower ----------------------------------------------------------------------
 
 

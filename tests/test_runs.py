@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ import darts_lab as dl
 from darts_lab import runs
 from darts_lab.evaluation import Training
 from darts_lab.genotype import uniform_genotype
+from darts_lab.tasks import Classification
 
 EPOCHS = 3
 
@@ -475,3 +477,12 @@ def test_text_of_a_file_is_read_and_what_is_large_or_no_text_is_refused(tmp_path
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ValueError, match="path: '.*genotype.txt' is not text"):
         runs.read_text(path)
+
+
+def test_the_same_pixels_with_another_augmentation_are_other_data(colours):
+    data = colours()
+    prints = {
+        Classification(replace(data, **change)).fingerprint()
+        for change in ({}, {"flip": True}, {"crop_padding": 1}, {"mean": (0.1, 0.2, 0.3)})
+    }
+    assert len(prints) == 4

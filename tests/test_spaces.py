@@ -98,3 +98,8 @@ def test_what_is_no_space_is_refused_in_words(normal, reduce, says):
 def test_an_own_operation_makes_its_name_known():
     space = dl.SearchSpace("mine", [["conv_9x9"]] * 2, [["conv_9x9"]] * 2, {"conv_9x9": lambda channels, stride: None})
     assert (space.nodes, space.candidates, space.edges) == (1, 1, [(0, 0), (1, 0)])
+
+
+def test_the_name_of_an_own_operation_must_be_one_that_a_genotype_can_be_read_with():
+    with pytest.raises(ValueError, match="operation name 'my-op' is not allowed; it must be of letters, digits and _"):
+        dl.SearchSpace("mine", [(SKIP,)] * 2, [(SKIP,)] * 2, {"my-op": lambda channels, stride: None})
