@@ -5,11 +5,13 @@ RUN = $(BIN)/python
 NOTEBOOKS = $(wildcard notebooks/*.ipynb)
 # rfc3987-syntax, which Jupyter loads, spends three seconds building a grammar nobody here needs
 QUICK = PYTHONPATH="$(CURDIR)/tests/quick_start"
+# inside a container everyone is root, and Jupyter wants to be told
+AS_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .PHONY: lab demo test notebooks table clean
 
 lab: .venv/ready
-	$(RUN) -m jupyter lab --ip=127.0.0.1 notebooks/00_start_here.ipynb
+	$(RUN) -m jupyter lab --ip=127.0.0.1 $(AS_ROOT) notebooks/00_start_here.ipynb
 
 demo: .venv/ready
 	$(RUN) -m darts_lab.demo

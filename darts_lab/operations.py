@@ -80,7 +80,7 @@ class BatchNorm(nn.Module):
         yield "running_var", self.running_var[own]
 
 
-def _prefixed(prefix: str, names: Iterator[tuple[str, Tensor]]) -> Iterator[tuple[str, Tensor]]:
+def prefixed(prefix: str, names: Iterator[tuple[str, Tensor]]) -> Iterator[tuple[str, Tensor]]:
     return ((f"{prefix}.{name}", tensor) for name, tensor in names)
 
 
@@ -123,7 +123,7 @@ class Convolution(nn.Module):
         for number, stage in enumerate(self.stages):
             yield f"op.{4 * number + 1}.weight", stage.depthwise[index]
             yield f"op.{4 * number + 2}.weight", stage.pointwise[index]
-            yield from _prefixed(f"op.{4 * number + 3}", stage.norm.copy(index))
+            yield from prefixed(f"op.{4 * number + 3}", stage.norm.copy(index))
 
 
 class Identity(nn.Module):
@@ -161,7 +161,7 @@ class FactorizedReduce(nn.Module):
     def copy(self, index: int) -> Iterator[tuple[str, Tensor]]:
         yield "conv_1.weight", self.even[index]
         yield "conv_2.weight", self.odd[index]
-        yield from _prefixed("bn", self.norm.copy(index))
+        yield from prefixed("bn", self.norm.copy(index))
 
 
 class Pool(nn.Module):
@@ -180,7 +180,7 @@ class Pool(nn.Module):
         return _weighted(x if self.norm is None else self.norm(x), weights, len(active or range(self.copies)))
 
     def copy(self, index: int) -> Iterator[tuple[str, Tensor]]:
-        return iter(()) if self.norm is None else _prefixed("1", self.norm.copy(0))
+        return iter(()) if self.norm is None else prefixed("1", self.norm.copy(0))
 
 
 class Noise(nn.Module):

@@ -39,7 +39,7 @@ class ReluConvNorm(nn.Module):
 
     def copy(self, index: int) -> Iterator[tuple[str, Tensor]]:
         yield "op.1.weight", self.weight
-        yield from operations._prefixed("op.2", self.norm.copy(0))
+        yield from operations.prefixed("op.2", self.norm.copy(0))
 
 
 class Halving(FactorizedReduce):
