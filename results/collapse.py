@@ -91,11 +91,12 @@ def summary(table: pd.DataFrame) -> str:
     lines = [
         "# Does DARTS collapse on S2 at laptop scale?",
         "",
-        f"Ours: space S2, data digits, scale laptop (settings {settings_hash('DARTS')}), seeds 0 to {max(SEEDS)}, two cores "
-        "without a GPU, darts_lab " + dl.__version__ + ". Mean over seeds ± half of the 95 % interval (Student's t). "
-        "Made by `make table` from `results/collapse.py`; every run stands in `collapse.csv`.",
+        "Ours: space S2, data digits, scale laptop (settings "
+        f"{settings_hash('DARTS')}), seeds 0 to {max(SEEDS)}, darts_lab {dl.__version__}. Mean over seeds ± half of the "
+        "95 % interval (Student's t). Seconds are those of one thread beside other work on a shared machine of two "
+        "cores. Made by `make table` from `results/collapse.py`; every run stands in `collapse.csv`.",
         "",
-        "| cell | skips, normal | skips, reduction | one-shot error % | retrained test error % | search s | retraining s |",
+        "| cell | skips, normal | skips, reduction | one-shot error % | retrained test error % | search s | training s |",
         "|---|---|---|---|---|---|---|",
     ]
     for cell in (*SEARCHED, *FIXED):
