@@ -1,0 +1,36 @@
+"""The notebooks as committed, and the gate that runs them."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_is_short_executed_without_errors_and_opens_with_what_it_gives(path):
+    notebook = json.loads(path.read_text())
+    assert 15 <= len(notebook["cells"]) <= 30 and path.stat().st_size < 400_000
+    opening = "".join(notebook["cells"][0]["source"])
+    assert all(words in opening for words in ("You will see", "You will learn", "You need", "It takes"))
+    text = "".join("".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "markdown")
+    assert "## On your own" in text and "## Further reading" in text
+    code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert all(cell["execution_count"] for cell in code), "not executed: make notebooks"
+    outputs = [output for cell in code for output in cell["outputs"]]
+    assert not [output for output in outputs if output["output_type"] == "error"]
+    assert sum("image/png" in output.get("data", {}) for output in outputs) >= 2
+
+
+@pytest.mark.parametrize(("claim", "status"), [("1 + 1 == 2", 0), ("1 + 1 == 3", 1)])
+def test_a_notebook_with_a_wrong_claim_fails(claim, status, tmp_path):
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(f"assert {claim}")])
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(notebook, tmp_path / "claim.ipynb")
+    command = [sys.executable, "-m", "pytest", "--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=60"]
+    assert subprocess.run([*command, str(tmp_path)], capture_output=True, cwd=tmp_path).returncode == status
