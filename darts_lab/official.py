@@ -70,9 +70,7 @@ def _named(supernet: Supernet) -> dict[str, Tensor]:
         prefix = f"cells.{layer}"
         for name in ("preprocess0", "preprocess1"):
             named |= {f"{prefix}.{name}.{suffix}": tensor for suffix, tensor in getattr(cell, name).copy(0)}
-        for kinds, modules in zip(cell.places, cell.sources, strict=True):
-            for operation, places in kinds.items():
-                for copy, (edge, candidate, _) in enumerate(places):
-                    own = f"{prefix}._ops.{edge}._ops.{candidate}"
-                    named |= {f"{own}.{suffix}": tensor for suffix, tensor in modules[operation].copy(copy)}
+        for place, module, copy in cell.modules_by_place():
+            own = f"{prefix}._ops.{place.edge}._ops.{place.candidate}"
+            named |= {f"{own}.{suffix}": tensor for suffix, tensor in module.copy(copy)}
     return named

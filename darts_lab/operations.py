@@ -1,15 +1,17 @@
-"""Candidate operations, stacked: all copies of one kind that leave one state of a cell are one module.
+"""Candidate operations, stacked: all copies of one kind that are ready at the same time are one module.
 
-An edge-by-edge supernet calls every operation of every edge by itself. But the edges that leave a state all see the
-same tensor, so its ReLU, its pools and the state itself are computed once, the convolutions of one kind become one
-convolution with more output channels (their second stages one grouped convolution), and a depthwise convolution
-followed by a pointwise one with nothing in between is one dense convolution whose kernel is the product of the two.
-The mixing weight of a convolution is the scale of the batch-norm that closes it. The mathematics is that of Liu et
-al. 2019 (quark0/darts), edge by edge; `tests/reference/` holds it against the textbook form.
+An edge-by-edge supernet calls every operation of every edge by itself. But edges that leave one state see the same
+tensor: its ReLU and its pools are computed once for all of them, and the convolutions of one kind, whose inputs are
+ready at the same time, become one convolution over their channels side by side, with one batch-norm behind it. The
+mixing weight of a convolution is the scale of the batch-norm that closes it. The mathematics is that of Liu et al.
+2019 (quark0/darts), edge by edge; `tests/reference/` holds it against the textbook form.
 
-Every stacked operation is a module `op(x, relu, weights, active, generator)`:
-    x         (batch, channels, height, width): the state, and `relu` the same after a ReLU;
-    weights   (active copies,) mixing weights, or None for 1;
+There are two sorts. A *shared* operation (pools, the identity) has no weights of its own: `op(x)` is the same for
+every edge that leaves the state x. A *stacked* operation has `copies`, one for each edge:
+    op(inputs, scale, active, generator)
+    inputs    one tensor (batch, channels, height, width) for each active copy: the state it leaves, after a ReLU where
+              `op.rectified` says so;
+    scale     (active copies * channels,) mixing weights, each repeated for its channels, or None for 1;
     active    indices of the copies that take part, or None for all;
     generator the source of randomness, used by `noise` alone;
 it returns (batch, active copies * channels, height / stride, width / stride), copy by copy. `op.copy(i)` gives the
@@ -25,6 +27,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from darts_lab.separable import separable_convolution
 from darts_lab.spaces import AVG, DIL3, DIL5, MAX, NOISE, SEP3, SEP5, SKIP
 
 MOMENTUM, EPSILON = 0.1, 1e-5  # of every batch-norm, PyTorch's own defaults
@@ -45,21 +48,20 @@ class BatchNorm(nn.Module):
 
     def __init__(self, channels: int, affine: bool, copies: int = 1):
         super().__init__()
-        self.channels, self.copies, self.update = channels, copies, True
+        self.copies, self.update = copies, True
         self.register_buffer("running_mean", torch.zeros(copies * channels))
         self.register_buffer("running_var", torch.ones(copies * channels))
         self.scale = nn.Parameter(torch.ones(copies * channels)) if affine else None
         self.shift = nn.Parameter(torch.zeros(copies * channels)) if affine else None
 
     def forward(self, x: Tensor, weights: Tensor | None = None, active: list[int] | None = None) -> Tensor:
+        """`weights` (active copies * channels,) multiply what comes out."""
         scale, shift, mean, var = self.scale, self.shift, self.running_mean, self.running_var
         if active is not None:
             scale, shift, mean, var = (self._of(active, whole) for whole in (scale, shift, mean, var))
-        if weights is not None:  # (copies,) -> (copies * channels,)
-            # contiguous, for the kernels of torch 2.14 read a scale of stride 0 past its end
-            spread = weights.to(x.dtype)[:, None].expand(-1, self.channels).contiguous().view(-1)
-            scale = spread if scale is None else scale * spread
-            shift = None if shift is None else shift * spread
+        if weights is not None:
+            scale = weights if scale is None else scale * weights
+            shift = None if shift is None else shift * weights
         if self.training and not self.update:
             mean = var = None
         x = F.batch_norm(x, mean, var, scale, shift, self.training, MOMENTUM, EPSILON)
@@ -72,52 +74,88 @@ class BatchNorm(nn.Module):
         return None if whole is None else whole.view(self.copies, -1)[active].flatten()
 
     def copy(self, index: int) -> Iterator[tuple[str, Tensor]]:
-        own = slice(index * self.channels, (index + 1) * self.channels)
+        of = lambda whole: whole.view(self.copies, -1)[index]  # noqa: E731
         if self.scale is not None:
-            yield "weight", self.scale[own]
-            yield "bias", self.shift[own]
-        yield "running_mean", self.running_mean[own]
-        yield "running_var", self.running_var[own]
+            yield "weight", of(self.scale)
+            yield "bias", of(self.shift)
+        yield "running_mean", of(self.running_mean)
+        yield "running_var", of(self.running_var)
 
 
 def prefixed(prefix: str, names: Iterator[tuple[str, Tensor]]) -> Iterator[tuple[str, Tensor]]:
     return ((f"{prefix}.{name}", tensor) for name, tensor in names)
 
 
-class _Separable(nn.Module):
-    """Depthwise then pointwise convolution of `copies` edges, as one dense convolution; then batch-norm."""
+# ---------------------------------------------------------------- shared
 
-    def __init__(self, channels, kernel, stride, dilation, copies, affine, generator, shared):
+
+class Identity(nn.Module):
+    """`skip_connect` where the stride is 1."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+    def copy(self, index: int = 0) -> Iterator[tuple[str, Tensor]]:
+        return iter(())
+
+
+class Pool(nn.Module):
+    """`max_pool_3x3` or `avg_pool_3x3`; in search followed by a batch-norm without scale."""
+
+    def __init__(self, channels: int, stride: int, normalised: bool, maximum: bool):
         super().__init__()
-        self.stride, self.dilation, self.shared = stride, dilation, shared
-        self.padding = dilation * (kernel - 1) // 2
+        self.stride, self.maximum = stride, maximum
+        self.norm = BatchNorm(channels, affine=False) if normalised else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.maximum:
+            x = F.max_pool2d(x, 3, self.stride, 1)
+        else:
+            x = F.avg_pool2d(x, 3, self.stride, 1, count_include_pad=False)
+        return x if self.norm is None else self.norm(x)
+
+    def copy(self, index: int = 0) -> Iterator[tuple[str, Tensor]]:
+        return iter(()) if self.norm is None else prefixed("1", self.norm.copy(0))
+
+
+# ---------------------------------------------------------------- stacked
+
+
+class _Separable(nn.Module):
+    """Depthwise then pointwise convolution of `copies` edges, side by side in the channels; then batch-norm."""
+
+    def __init__(self, channels, kernel, stride, dilation, copies, affine, generator):
+        super().__init__()
+        self.stride, self.dilation = stride, dilation
         self.depthwise = weight(copies, channels, 1, kernel, kernel, fan_in=kernel**2, generator=generator)
         self.pointwise = weight(copies, channels, channels, 1, 1, fan_in=channels, generator=generator)
         self.norm = BatchNorm(channels, affine, copies)
 
-    def forward(self, x: Tensor, weights: Tensor | None = None, active: list[int] | None = None) -> Tensor:
-        """`x` is one state for all copies (`shared`) or holds the channels of every copy."""
+    def forward(self, inputs, scale: Tensor | None = None, active: list[int] | None = None) -> Tensor:
         depthwise, pointwise = _select(self.depthwise, active), _select(self.pointwise, active)
-        kernel = pointwise * depthwise.transpose(1, 2)  # (copies, out, in, kernel, kernel)
-        groups = 1 if self.shared else len(kernel)
-        x = F.conv2d(x, kernel.flatten(0, 1), None, self.stride, self.padding, self.dilation, groups)
-        return self.norm(x, weights, active)
+        return self.norm(separable_convolution(inputs, depthwise, pointwise, self.stride, self.dilation), scale, active)
 
 
 class Convolution(nn.Module):
     """`sep_conv_*` (twice ReLU, depthwise, pointwise, batch-norm) or `dil_conv_*` (once, dilation 2)."""
 
+    rectified = True
+
     def __init__(self, channels, stride, copies, affine, generator, kernel, dilated):
         super().__init__()
-        stage = lambda stride, shared: _Separable(  # noqa: E731
-            channels, kernel, stride, 2 if dilated else 1, copies, affine, generator, shared
+        strides, dilation = ((stride,), 2) if dilated else ((stride, 1), 1)
+        self.stages = nn.ModuleList(
+            _Separable(channels, kernel, stride, dilation, copies, affine, generator) for stride in strides
         )
-        self.stages = nn.ModuleList([stage(stride, True)] if dilated else [stage(stride, True), stage(1, False)])
 
-    def forward(self, x, relu, weights=None, active=None, generator=None):
+    def forward(self, states, sources, scale=None, active=None, generator=None):
+        unique = sorted(set(sources))
+        if sources != [source for source in unique for _ in range(len(sources) // len(unique))]:
+            unique = sources
+        inputs = [states[source] for source in unique]
         for stage in self.stages[:-1]:
-            relu = stage(relu, None, active).relu()
-        return self.stages[-1](relu, weights, active)
+            inputs = [stage(inputs, None, active).relu_()]
+        return self.stages[-1](inputs, scale, active)
 
     def copy(self, index: int) -> Iterator[tuple[str, Tensor]]:
         for number, stage in enumerate(self.stages):
@@ -126,25 +164,13 @@ class Convolution(nn.Module):
             yield from prefixed(f"op.{4 * number + 3}", stage.norm.copy(index))
 
 
-class Identity(nn.Module):
-    """`skip_connect` where the stride is 1."""
-
-    def __init__(self, copies: int):
-        super().__init__()
-        self.copies = copies
-
-    def forward(self, x, relu, weights=None, active=None, generator=None):
-        return _weighted(x, weights, len(active or range(self.copies)))
-
-    def copy(self, index: int):
-        return iter(())
-
-
 class FactorizedReduce(nn.Module):
     """`skip_connect` where the stride is 2: half the channels see the even pixels, the other half the odd ones.
 
     Two 1 x 1 convolutions with stride 2, the second shifted by one pixel, written as one 2 x 2 convolution.
     """
+
+    rectified = True
 
     def __init__(self, channels_in, channels, copies, affine, generator):
         super().__init__()
@@ -153,10 +179,11 @@ class FactorizedReduce(nn.Module):
         self.odd = weight(copies, channels - half, channels_in, 1, 1, fan_in=channels_in, generator=generator)
         self.norm = BatchNorm(channels, affine, copies)
 
-    def forward(self, x, relu, weights=None, active=None, generator=None):
+    def forward(self, states, sources, scale=None, active=None, generator=None):
         corners = F.pad(_select(self.even, active), (0, 1, 0, 1)), F.pad(_select(self.odd, active), (1, 0, 1, 0))
-        x = F.conv2d(relu, torch.cat(corners, 1).flatten(0, 1), stride=2)
-        return self.norm(x, weights, active)
+        kernel = torch.cat(corners, 1).flatten(0, 1)
+        x = F.conv2d(torch.cat([states[source] for source in sources], 1), kernel, stride=2, groups=len(sources))
+        return self.norm(x, scale, active)
 
     def copy(self, index: int) -> Iterator[tuple[str, Tensor]]:
         yield "conv_1.weight", self.even[index]
@@ -164,38 +191,21 @@ class FactorizedReduce(nn.Module):
         yield from prefixed("bn", self.norm.copy(index))
 
 
-class Pool(nn.Module):
-    """`max_pool_3x3` or `avg_pool_3x3`, the same for all copies; in search followed by a batch-norm without scale."""
-
-    def __init__(self, channels: int, stride: int, copies: int, normalised: bool, maximum: bool):
-        super().__init__()
-        self.stride, self.copies, self.maximum = stride, copies, maximum
-        self.norm = BatchNorm(channels, affine=False) if normalised else None
-
-    def forward(self, x, relu, weights=None, active=None, generator=None):
-        if self.maximum:
-            x = F.max_pool2d(x, 3, self.stride, 1)
-        else:
-            x = F.avg_pool2d(x, 3, self.stride, 1, count_include_pad=False)
-        return _weighted(x if self.norm is None else self.norm(x), weights, len(active or range(self.copies)))
-
-    def copy(self, index: int) -> Iterator[tuple[str, Tensor]]:
-        return iter(()) if self.norm is None else prefixed("1", self.norm.copy(0))
-
-
 class Noise(nn.Module):
     """`noise` of S4: a fresh draw from N(0, 1) in place of the state, in training and in evaluation alike."""
 
-    def __init__(self, stride: int, copies: int):
-        super().__init__()
-        self.stride, self.copies = stride, copies
+    rectified = False
 
-    def forward(self, x, relu, weights=None, active=None, generator=None):
+    def __init__(self, stride: int):
+        super().__init__()
+        self.stride = stride
+
+    def forward(self, states, sources, scale=None, active=None, generator=None):
+        x = states[sources[0]]
         batch, channels, height, width = x[:, :, :: self.stride, :: self.stride].shape
-        copies = len(active or range(self.copies))
-        shape = (batch, height, width, copies, channels)
+        shape = (batch, height, width, len(sources) * channels)  # channels last in memory, as all states are
         noise = torch.randn(shape, generator=generator, dtype=x.dtype, device=x.device)
-        return _channels(noise if weights is None else noise * weights[:, None])
+        return (noise if scale is None else noise * scale).movedim(-1, 1)
 
     def copy(self, index: int):
         return iter(())
@@ -204,15 +214,16 @@ class Noise(nn.Module):
 class EdgeByEdge(nn.Module):
     """An operation of your own: one module for each copy."""
 
+    rectified = False
+
     def __init__(self, modules: list[nn.Module]):
         super().__init__()
         self.edges = nn.ModuleList(modules)
 
-    def forward(self, x, relu, weights=None, active=None, generator=None):
-        out = [self.edges[index](x) for index in active or range(len(self.edges))]
-        if weights is not None:
-            out = [part * scale for part, scale in zip(out, weights, strict=True)]
-        return torch.cat(out, 1)
+    def forward(self, states, sources, scale=None, active=None, generator=None):
+        edges = self.edges if active is None else [self.edges[index] for index in active]
+        out = torch.cat([edge(states[source]) for edge, source in zip(edges, sources, strict=True)], 1)
+        return out if scale is None else out * scale[:, None, None]
 
     def copy(self, index: int) -> Iterator[tuple[str, Tensor]]:
         state = self.edges[index].state_dict(keep_vars=True)
@@ -223,15 +234,17 @@ def _select(stacked: Tensor, active: list[int] | None) -> Tensor:
     return stacked if active is None else stacked[active]
 
 
-def _weighted(x: Tensor, weights: Tensor | None, copies: int) -> Tensor:
-    """`copies` copies of x, each times its weight: (batch, copies * channels, height, width)."""
-    x = x.movedim(1, -1)[..., None, :]  # (batch, height, width, 1, channels): channels stay last in memory
-    return _channels(x.expand(-1, -1, -1, copies, -1) if weights is None else x * weights[:, None])
+# ---------------------------------------------------------------- by name
 
 
-def _channels(x: Tensor) -> Tensor:
-    """(batch, height, width, copies, channels) as (batch, copies * channels, height, width)."""
-    return x.flatten(-2).movedim(-1, 1)
+def is_shared(name: str, stride: int, own=None) -> bool:
+    """Whether the operation `name` at `stride` is the same for every edge that leaves a state."""
+    return not (own and name in own) and (name in (MAX, AVG) or (name == SKIP and stride == 1))
+
+
+def shared(name: str, channels: int, stride: int, *, search: bool) -> nn.Module:
+    """The operation `name`, at `stride`, of all edges that leave one state."""
+    return Identity() if name == SKIP else Pool(channels, stride, search, name == MAX)
 
 
 def stack(name, channels, stride, copies, *, search, generator, own=None) -> nn.Module:
@@ -247,12 +260,8 @@ def stack(name, channels, stride, copies, *, search, generator, own=None) -> nn.
             return EdgeByEdge([own[name](channels, stride) for _ in range(copies)])
     if name in convolutions:
         return Convolution(channels, stride, copies, not search, generator, *convolutions[name])
-    if name == SKIP and stride == 1:
-        return Identity(copies)
     if name == SKIP:
         return FactorizedReduce(channels, channels, copies, not search, generator)
-    if name in (MAX, AVG):
-        return Pool(channels, stride, copies, search, name == MAX)
     if name == NOISE:
-        return Noise(stride, copies)
+        return Noise(stride)
     raise ValueError(f"operation: {name!r} is not known")

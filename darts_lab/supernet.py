@@ -10,8 +10,10 @@ one and two thirds of the depth, which halve the image and double the channels, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -26,8 +28,35 @@ from darts_lab.spaces import CELL_TYPES, NONE, SearchSpace
 Edge = tuple[int, int, tuple[str, ...]]
 
 
-class ReluConvNorm(nn.Module):
-    """ReLU, 1 x 1 convolution, batch-norm: brings an input of a cell to the cell's channels."""
+class Place(NamedTuple):
+    """Where one candidate of one edge stands: the edge goes from state `source` to node `node`."""
+
+    edge: int
+    candidate: int
+    source: int
+    node: int
+
+
+class Plan(NamedTuple):
+    """Which operations of a cell run, and where their mixing weights are found."""
+
+    copies: list[dict[str, list[int]]]  # [wave][operation]: the copies that run
+    parts: list[list[int]]  # [wave]: the shared operations that run
+    tables: list[dict[int, list[Place | None]]]  # [wave][node]: which edge weighs each of these parts, if any does
+    order: Tensor  # of the mixing weights, edge by edge: first those of all copies, then of all tables
+    sizes: list[int]
+
+
+class Weighting(NamedTuple):
+    """The mixing weights of one cell type in the order in which its cells use them (`Cell.weighting`)."""
+
+    plan: Plan
+    scales: Tensor  # (copies that run,), wave by wave
+    matrices: list[Tensor]  # for each wave (nodes, shared operations)
+
+
+class ConvNorm(nn.Module):
+    """1 x 1 convolution, batch-norm: brings an input of a cell, after a ReLU, to the cell's channels."""
 
     def __init__(self, channels_in, channels, affine, generator):
         super().__init__()
@@ -35,7 +64,7 @@ class ReluConvNorm(nn.Module):
         self.norm = BatchNorm(channels, affine)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.norm(F.conv2d(x.relu(), self.weight))
+        return self.norm(F.conv2d(x, self.weight))
 
     def copy(self, index: int) -> Iterator[tuple[str, Tensor]]:
         yield "op.1.weight", self.weight
@@ -43,73 +72,153 @@ class ReluConvNorm(nn.Module):
 
 
 class Halving(FactorizedReduce):
-    """A factorized reduction by itself: brings the older input to the size of the newer one."""
+    """A factorized reduction by itself: brings the older input, after a ReLU, to the size of the newer one."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x, x.relu())
+        return super().forward([x], [0])
 
 
 class Cell(nn.Module):
-    """One cell. Its operations are stacked by the state they leave: `sources[state][operation]`.
+    """One cell. Its states become known in waves, first both inputs, then node after node.
 
-    `places[state][operation]` lists, for the copies of that module, (edge, candidate, node): which weight scales the
-    copy and which node receives it.
+    What leaves a wave is computed together: `stacked[wave][operation]` is one module for all copies of an operation,
+    which stand at `places[wave][operation]`. `shared[wave]` are the operations that do not differ from edge to edge,
+    one for each state and kind; `readers[wave]` lists the places of each.
     """
 
     def __init__(self, edges: list[Edge], concat, inputs, channels, reduction, reduced_before, search, generator, own):
         super().__init__()
         self.search, self.concat, self.edges = search, concat, len(edges)
+        self.candidates = max(len(names) for _, _, names in edges)
         self.nodes = max(node for _, node, _ in edges) + 1
-        self.channels = channels * len(concat)
+        self.width, self.channels = channels, channels * len(concat)
+        self.downsampling = 2 if reduction else 1
         if reduced_before:  # the older input is still twice as large
             self.preprocess0 = Halving(inputs[0], channels, 1, not search, generator)
         else:
-            self.preprocess0 = ReluConvNorm(inputs[0], channels, not search, generator)
-        self.preprocess1 = ReluConvNorm(inputs[1], channels, not search, generator)
-        self.places: list[dict[str, list[tuple[int, int, int]]]] = [{} for _ in range(self.nodes + 1)]
-        for edge, (source, node, candidates) in enumerate(edges):
-            for candidate, name in enumerate(candidates):
-                if name != NONE:  # it adds nothing
-                    self.places[source].setdefault(name, []).append((edge, candidate, node))
-        self.sources = nn.ModuleList()
-        for source, kinds in enumerate(self.places):
-            stride = 2 if reduction and source < 2 else 1
-            stacked = {
-                name: operations.stack(name, channels, stride, len(places), search=search, generator=generator, own=own)
-                for name, places in kinds.items()
-            }
-            self.sources.append(nn.ModuleDict(stacked))
-        self.downsampling = 2 if reduction else 1
+            self.preprocess0 = ConvNorm(inputs[0], channels, not search, generator)
+        self.preprocess1 = ConvNorm(inputs[1], channels, not search, generator)
 
-    def forward(self, s0, s1, weights, active, drop_path: float, generator) -> Tensor:
-        """`weights[source][operation]` are the mixing weights of that module's copies; `active` which copies run."""
-        states = [self.preprocess0(s0), self.preprocess1(s1)]
-        incoming: list[list[Tensor]] = [[] for _ in range(self.nodes)]
+        self.stacked, self.places = nn.ModuleList(), [{} for _ in range(self.nodes)]
+        self.shared, self.readers = nn.ModuleList(), [{} for _ in range(self.nodes)]
+        for place, name in sorted(_places(edges), key=lambda found: (found[0].source, found[0].node)):
+            wave = max(place.source - 1, 0)
+            if operations.is_shared(name, self._stride(wave), own):
+                self.readers[wave].setdefault((place.source, name), []).append(place)
+            else:
+                self.places[wave].setdefault(name, []).append(place)
+        for wave in range(self.nodes):
+            make = partial(operations.stack, search=search, generator=generator, own=own)
+            stride, kinds = self._stride(wave), self.places[wave].items()
+            self.stacked.append(nn.ModuleDict({name: make(name, channels, stride, len(of)) for name, of in kinds}))
+            self.shared.append(
+                nn.ModuleList(
+                    operations.shared(name, channels, stride, search=search) for _, name in self.readers[wave]
+                )
+            )
+        if search:
+            self.everything = self._plan(lambda place: True)
+            self.register_buffer("order", self.everything.order, persistent=False)
+
+    def _stride(self, wave: int) -> int:
+        return self.downsampling if wave == 0 else 1
+
+    def modules_by_place(self) -> Iterator[tuple[Place, nn.Module, int]]:
+        """(place, module, copy): the module of each candidate, and which of its copies it is."""
+        for kinds, modules, readers, shared in zip(self.places, self.stacked, self.readers, self.shared, strict=True):
+            for name, places in kinds.items():
+                yield from ((place, modules[name], copy) for copy, place in enumerate(places))
+            for module, places in zip(shared, readers.values(), strict=True):
+                yield from ((place, module, 0) for place in places)
+
+    def _plan(self, runs: Callable[[Place], bool]) -> Plan:
+        copies = [
+            {name: [copy for copy, place in enumerate(of) if runs(place)] for name, of in kinds.items()}
+            for kinds in self.places
+        ]
+        at = [
+            kinds[name][copy] for kinds, chosen in zip(self.places, copies) for name in chosen for copy in chosen[name]
+        ]
+        parts, tables, sizes = [], [], [len(at)]
+        for readers in self.readers:
+            running = [list(filter(runs, places)) for places in readers.values()]
+            parts.append([part for part, places in enumerate(running) if places])
+            nodes = sorted({place.node for places in running for place in places})
+            of = [{place.node: place for place in running[part]} for part in parts[-1]]
+            tables.append({node: [part.get(node) for part in of] for node in nodes})
+            at += [place for row in tables[-1].values() for place in row]
+            sizes.append(len(at) - sum(sizes))
+        nothing = self.edges * self.candidates  # a weight of zero, behind all others
+        order = [nothing if place is None else place.edge * self.candidates + place.candidate for place in at]
+        return Plan(copies, parts, tables, torch.tensor(order, dtype=torch.long), sizes)
+
+    def weighting(self, mixing: Tensor, nonzero: list[list[bool]] | None = None) -> Weighting:
+        """`mixing` (edges, candidates) in the order of `forward`; `nonzero` says which operations run (None: all)."""
+        plan = self.everything._replace(order=self.order)
+        if nonzero is not None:
+            plan = self._plan(lambda place: nonzero[place.edge][place.candidate])
+        flat = torch.cat([mixing.flatten(), mixing.new_zeros(1)])
+        scales, *matrices = flat[plan.order].split(plan.sizes)
+        matrices = [matrix.view(len(table), -1) if table else matrix for matrix, table in zip(matrices, plan.tables)]
+        return Weighting(plan, scales, matrices)
+
+    def forward(self, s0, s1, weighting: Weighting | None = None, drop_path: float = 0.0, generator=None) -> Tensor:
+        """The nodes side by side, (batch, nodes * channels, ...); `s0` and `s1` are the inputs after a ReLU.
+
+        Without `weighting` every operation weighs 1, as in the network of a genotype.
+        """
+        states, after_relu = [self.preprocess0(s0), self.preprocess1(s1)], []
+        received: list[list[Tensor]] = [[] for _ in range(self.nodes)]
         kept = self._kept_paths(states[0], drop_path, generator)
-        for source, kinds in enumerate(self.sources):
-            x = states[source]
-            relu = x.relu()
-            sums: dict[tuple[int, ...], Tensor] = {}  # what leaves this state, by the nodes that receive it
+        scales = None if weighting is None else self._scales(weighting)
+        for wave, kinds in enumerate(self.stacked):
+            after_relu += [state.relu() for state in states[len(after_relu) :]]
             for name, operation in kinds.items():
-                chosen = None if active is None else active[source][name]
-                if chosen == []:
-                    continue
-                places = self.places[source][name]
-                places = places if chosen is None else [places[copy] for copy in chosen]
-                scale = None if weights is None else weights[source][name]
-                scale = scale if scale is None or chosen is None else scale[chosen]
-                out = operation(x, relu, scale, chosen, generator)  # (batch, copies * channels, height, width)
-                if kept is not None and (self.search or not isinstance(operation, operations.Identity)):
-                    paths = kept[:, [edge for edge, _, _ in places]]
-                    out = out * paths.repeat_interleave(x.shape[1], 1)[:, :, None, None]
-                receivers = tuple(node for _, _, node in places)
-                sums[receivers] = sums[receivers] + out if receivers in sums else out
-            for receivers, out in sums.items():
-                for node, part in zip(receivers, out.split(x.shape[1], 1), strict=True):
-                    incoming[node].append(part)
-            if source >= 1:  # every edge into node `source - 1` has now been followed
-                states.append(self._sum(incoming[source - 1], states[0]))
+                places, active, scale = self.places[wave][name], None, None
+                if weighting is not None:
+                    chosen = weighting.plan.copies[wave][name]
+                    if not chosen:
+                        continue
+                    if len(chosen) < len(places):
+                        places, active = [places[copy] for copy in chosen], chosen
+                    scale = scales.pop(0)
+                seen = after_relu if operation.rectified else states
+                out = operation(seen, [place.source for place in places], scale, active, generator)
+                if kept is not None:
+                    paths = kept[:, [place.edge for place in places]]
+                    out = out * paths.repeat_interleave(self.width, 1)[:, :, None, None]
+                for place, part in zip(places, out.split(self.width, 1), strict=True):
+                    received[place.node].append(part)
+            for node, part in self._from_shared(wave, states, weighting, kept):
+                received[node].append(part)
+            states.append(self._sum(received[wave], states[0]))
         return torch.cat([states[state] for state in self.concat], 1)
+
+    def _from_shared(self, wave: int, states, weighting, kept) -> list[tuple[int, Tensor]]:
+        """What the nodes receive of a wave's shared operations, as (node, tensor)."""
+        kinds = zip(self.shared[wave], self.readers[wave].items(), strict=True)
+        if weighting is None:
+            received = []
+            for module, ((source, _), places) in kinds:
+                part = module(states[source])
+                drops = kept is not None and not isinstance(module, operations.Identity)
+                for place in places:
+                    received.append((place.node, part * kept[:, place.edge, None, None, None] if drops else part))
+            return received
+        plan, matrix = weighting.plan, weighting.matrices[wave]
+        if not plan.parts[wave]:
+            return []
+        kinds = [(module, source) for module, ((source, _), _) in kinds]
+        parts = [module(states[source]) for module, source in (kinds[part] for part in plan.parts[wave])]
+        table = plan.tables[wave]
+        if kept is not None:  # the weights differ from sample to sample: (batch, nodes, parts)
+            matrix = matrix * kept[:, [[0 if place is None else place.edge for place in row] for row in table.values()]]
+        return list(zip(table, _mix(parts, matrix), strict=True))
+
+    def _scales(self, weighting: Weighting) -> list[Tensor]:
+        """The scale of each stacked operation that runs, (copies * channels,)."""
+        sizes = [self.width * len(chosen) for kinds in weighting.plan.copies for chosen in kinds.values() if chosen]
+        return list(weighting.scales[:, None].expand(-1, self.width).reshape(-1).split(sizes))
 
     def _sum(self, parts: list[Tensor], like: Tensor) -> Tensor:
         if not parts:  # every operation into this node is `none` or weighs nothing
@@ -126,6 +235,28 @@ class Cell(nn.Module):
             return None
         draws = torch.rand((len(x), self.edges), generator=generator, device=x.device, dtype=x.dtype)
         return (draws >= drop_path).to(x.dtype) / (1 - drop_path)
+
+
+def _places(edges: list[Edge]) -> Iterator[tuple[Place, str]]:
+    """Every candidate that does something, with its place."""
+    for edge, (source, node, names) in enumerate(edges):
+        yield from (
+            (Place(edge, candidate, source, node), name) for candidate, name in enumerate(names) if name != NONE
+        )
+
+
+def _mix(parts: list[Tensor], matrix: Tensor) -> tuple[Tensor, ...]:
+    """Weighted sums of `parts`, each (batch, channels, height, width), as one product of matrices.
+
+    `matrix` is (sums, parts), or (batch, sums, parts) where the weights differ from sample to sample.
+    """
+    x = torch.cat([part.permute(0, 2, 3, 1) for part in parts])  # channels last in memory, part after part
+    batch, shape = len(parts[0]), x.shape[1:]
+    if matrix.dim() == 2:
+        sums = (matrix @ x.view(len(parts), -1)).view(-1, batch, *shape)
+    else:
+        sums = (matrix @ x.view(len(parts), batch, -1).transpose(0, 1)).transpose(0, 1).unflatten(2, shape)
+    return sums.permute(0, 1, 4, 2, 3).unbind()
 
 
 class Backbone(nn.Module):
@@ -151,13 +282,15 @@ class Backbone(nn.Module):
             inputs, reduced_before = [inputs[1], cell.channels], reduction
         self.channels = inputs[1]
 
-    def forward(self, x, weights, active, drop_path=0.0, generator=None) -> Iterator[Tensor]:
-        """`weights` and `active` hold, by cell type, what `Cell.forward` takes; a missing type means 1 and all."""
+    def forward(self, x, weightings, drop_path=0.0, generator=None) -> list[Tensor]:
+        """`weightings` holds, by cell type, what `Cell.forward` takes; where it is missing every operation weighs 1."""
         x = x.contiguous(memory_format=torch.channels_last)
-        s0 = s1 = self.stem_norm(F.conv2d(x, self.stem, padding=1))
+        s0 = s1 = self.stem_norm(F.conv2d(x, self.stem, padding=1)).relu()
+        features = []
         for cell, cell_type in zip(self.cells, self.cell_types, strict=True):
-            s0, s1 = s1, cell(s0, s1, weights.get(cell_type), active.get(cell_type), drop_path, generator)
-            yield s1
+            features.append(cell(s0, s1, weightings.get(cell_type), drop_path, generator))
+            s0, s1 = s1, features[-1].relu()
+        return features
 
 
 class Linear(nn.Module):
@@ -215,35 +348,19 @@ class Supernet(nn.Module):
             raise ValueError(
                 f"mixing: shape {tuple(mixing.shape)} does not fit space {self.space.name!r}: {self.space.shape}"
             )
-        nonzero = None if mixing.requires_grad else (mixing != 0).tolist()
-        if nonzero and all(w for cell in nonzero for edge in cell for w in edge):
-            nonzero = None
-        weights, active = {}, {}
+        nonzero = None
+        if not mixing.requires_grad and mixing.device.type == "cpu":
+            nonzero = (mixing != 0).tolist()
+            if all(w for cell in nonzero for edge in cell for w in edge):
+                nonzero = None
+        mixing = mixing.to(x.device, x.dtype, non_blocking=True)
+        weightings = {}
         for number, cell_type in enumerate(CELL_TYPES):
-            if cell_type not in self.backbone.cell_types:
-                continue
-            places = self.backbone.cells[self.backbone.cell_types.index(cell_type)].places
-            weights[cell_type] = _gather(mixing[number], places)
-            if nonzero is not None:
-                active[cell_type] = [
-                    {
-                        name: [copy for copy, (edge, candidate, _) in enumerate(of) if nonzero[number][edge][candidate]]
-                        for name, of in kinds.items()
-                    }
-                    for kinds in places
-                ]
-        for features in self.backbone(x, weights, active, drop_path, generator):  # noqa: B007, only the last counts
-            pass
-        return self.classifier(features.mean((2, 3)))
-
-
-def _gather(mixing: Tensor, places) -> list[dict[str, Tensor]]:
-    """The weights of one cell type, (edges, candidates), cut into those of every stacked operation."""
-    candidates = mixing.shape[1]
-    sizes = [len(of) for kinds in places for of in kinds.values()]
-    order = [edge * candidates + candidate for kinds in places for of in kinds.values() for edge, candidate, _ in of]
-    parts = iter(mixing.flatten()[torch.tensor(order, dtype=torch.long, device=mixing.device)].split(sizes))
-    return [{name: next(parts) for name in kinds} for kinds in places]
+            if cell_type in self.backbone.cell_types:
+                cell = self.backbone.cells[self.backbone.cell_types.index(cell_type)]
+                weightings[cell_type] = cell.weighting(mixing[number], nonzero and nonzero[number])
+        features = self.backbone(x, weightings, drop_path, generator)
+        return self.classifier(features[-1].mean((2, 3)))
 
 
 class Network(nn.Module):
@@ -284,7 +401,7 @@ class Network(nn.Module):
 
     def forward(self, x, *, drop_path=0.0, generator=None, with_auxiliary=False):
         auxiliary = None
-        for layer, features in enumerate(self.backbone(x, {}, {}, drop_path, generator)):
+        for layer, features in enumerate(self.backbone(x, {}, drop_path, generator)):
             if with_auxiliary and self.auxiliary is not None and layer == self.auxiliary_after:
                 auxiliary = self.auxiliary(features)
         logits = self.classifier(features.mean((2, 3)))

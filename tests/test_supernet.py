@@ -122,9 +122,10 @@ class SameDraws:
             found = {}
             for kinds in cell.places:
                 if "noise" in kinds:
-                    tensor = next(drawn)  # (batch, height, width, copies, channels)
-                    for copy_, (edge, _, _) in enumerate(kinds["noise"]):
-                        found[edge] = tensor[:, :, :, copy_].movedim(-1, 1)
+                    copies = (
+                        next(drawn).movedim(-1, 1).split(cell.width, 1)
+                    )  # (batch, copies * channels, height, width)
+                    found |= {place.edge: noise for place, noise in zip(kinds["noise"], copies, strict=True)}
             yield from (found[edge] for edge in sorted(found))
         assert next(drawn, None) is None
 
@@ -223,8 +224,8 @@ def test_operations_of_weight_zero_are_not_run(monkeypatch):
     everything = len(convolutions)
     convolutions.clear()
     ours(x, torch.tensor([1.0, 0.0]).double().expand(S2_SMALL.shape))
-    # Left are the stem, two inputs of each cell, and the strided skips from both inputs of the two reductions.
-    assert len(convolutions) == 1 + 2 * LAYERS + 2 * 2 < everything
+    # Left are the stem, two inputs of each cell, and the strided skips of the two reductions.
+    assert len(convolutions) == 1 + 2 * LAYERS + 2 < everything
 
 
 def test_a_node_that_only_none_enters_is_zero():
@@ -305,9 +306,9 @@ def test_drop_path_of_the_supernet_keeps_the_mean_and_is_drawn_for_each_sample_a
     supernet = Supernet(space, channels=4, layers=3)
     cell = supernet.backbone.cells[0]
     states = [torch.randn(n, 12, 2, 2, generator=seeded(seed)) for seed in (0, 1)]
-    weights, generator = [{"skip_connect": torch.tensor([w])} for w in (0.25, 0.75)] + [{}], seeded(2)
+    weighting, generator = cell.weighting(torch.tensor([[0.25], [0.75]])), seeded(2)
     parts = [cell.preprocess0(states[0]) * 0.25, cell.preprocess1(states[1]) * 0.75]
-    out = cell(*states, weights, None, p, generator)
+    out = cell(*states, weighting, p, generator)
     # Each sample is k0 part0 + k1 part1: solve for (k0, k1) sample by sample.
     basis = torch.stack([part.flatten(1) for part in parts], -1)
     kept = torch.linalg.lstsq(basis, out.flatten(1)[..., None]).solution[..., 0].detach()
@@ -316,7 +317,7 @@ def test_drop_path_of_the_supernet_keeps_the_mean_and_is_drawn_for_each_sample_a
     both = (kept > 0.5).all(1).double().mean().item()
     assert both == pytest.approx((1 - p) ** 2, abs=0.04), "edges are dropped independently"
     supernet.eval()
-    torch.testing.assert_close(cell(*states, weights, None, p, generator), cell(*states, weights, None, 0, generator))
+    torch.testing.assert_close(cell(*states, weighting, p, generator), cell(*states, weighting, 0, generator))
 
 
 def test_drop_path_comes_from_its_generator():
@@ -413,8 +414,7 @@ def test_own_operations_take_part_with_their_weight_and_are_drawn_from_the_gener
     assert len(values[0]) == 2 * 3 and values[0] == values[1] != values[2]
     cell, x = first.backbone.cells[0], torch.randn(2, 12, 4, 4).double()
     for weight in (0.0, 0.25, 1.0):
-        weights = [{"constant": torch.tensor([weight])}] * 2 + [{}]
-        out = cell(x, x, weights, None, 0.0, None)
+        out = cell(x, x, cell.weighting(torch.tensor([[0.0, weight]] * 2)))
         assert out.shape == (2, 4, 4, 4)
         torch.testing.assert_close(out, (weight * (values[0][0] + values[0][1])).double().expand_as(out))
 
@@ -473,10 +473,8 @@ def named(network):
     for layer, cell in enumerate(network.backbone.cells):
         for name in ("preprocess0", "preprocess1"):
             found |= under(f"cells.{layer}.{name}", getattr(cell, name).copy(0))
-        for kinds, modules in zip(cell.places, cell.sources, strict=True):
-            for operation, places in kinds.items():
-                for index, (edge, _, _) in enumerate(places):
-                    found |= under(f"cells.{layer}._ops.{edge}", modules[operation].copy(index))
+        for place, module, copy_ in cell.modules_by_place():
+            found |= under(f"cells.{layer}._ops.{place.edge}", module.copy(copy_))
     if head := network.auxiliary:
         prefix = "auxiliary_head.features"
         found |= {f"{prefix}.2.weight": head.first, f"{prefix}.5.weight": head.second}
