@@ -58,8 +58,14 @@ class Dataset:
         return mean, std
 
     def to(self, device: torch.device | str) -> "Dataset":
-        """The same data set with every split on `device`."""
-        return replace(self, **{s: tuple(t.to(device) for t in getattr(self, s)) for s in SPLITS})
+        """The same data set with every split on `device`, where batches are then drawn and augmented."""
+
+        def moved(tensor: Tensor) -> Tensor:
+            if torch.device(device).type == "cuda" and tensor.device.type == "cpu":
+                return tensor.pin_memory().to(device, non_blocking=True)
+            return tensor.to(device)
+
+        return replace(self, **{s: tuple(map(moved, getattr(self, s))) for s in SPLITS})
 
     def subset(self, train: int | None = None, valid: int | None = None, test: int | None = None) -> "Dataset":
         """The first so many samples of each split (None: all); mean and std stay as they are.

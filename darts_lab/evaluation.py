@@ -11,7 +11,7 @@ import torch
 
 from darts_lab import __version__, runs, scales, spaces
 from darts_lab import data as datasets
-from darts_lab.environment import choose_device, peak_memory
+from darts_lab.environment import choose_device, keep_memory, lower_precision, peak_memory
 from darts_lab.genotype import Genotype
 from darts_lab.search import _seed, cosine, descend
 from darts_lab.supernet import check_images, parameter_count
@@ -86,8 +86,10 @@ class Training:
             raise ValueError(
                 f"batch_size: {self.settings.batch_size} is larger than the {self.task.size('train')} training samples"
             )
+        keep_memory()
         initial = torch.Generator().manual_seed(self.seed)
         self.network = self.task.network(self.genotype, self.settings, initial, own).to(self.device)
+        self.forward = torch.compile(self.network, dynamic=False) if self.settings.compile else self.network
         self.generator = torch.Generator(self.device).manual_seed(self.seed + 2**32)
         self.optimizer = torch.optim.SGD(
             self.network.parameters(), self.settings.learning_rate, momentum=self.settings.momentum,
@@ -124,15 +126,9 @@ class Training:
         losses, mistakes = [], []
         for indices in datasets.shuffled_batches(task.size("train"), s.batch_size, generator):
             inputs, targets = task.training_batch("train", indices, generator, s.cutout)
-            outputs, auxiliary = self.network(
-                inputs, drop_path=s.drop_path * epoch / s.epochs, generator=generator, with_auxiliary=True
-            )
-            loss = task.loss(outputs, targets)
-            losses.append(loss.detach())
-            mistakes.append(task.mistakes(outputs, targets))
-            if auxiliary is not None:
-                loss = loss + s.auxiliary * task.loss(auxiliary, targets)
-            descend(loss, self.optimizer, s.clip)
+            loss, wrong = self.descend(inputs, targets, drop_path=s.drop_path * epoch / s.epochs)
+            losses.append(loss)
+            mistakes.append(wrong)
         losses = torch.stack(losses)
         if not torch.isfinite(losses).all():
             batch = int((~torch.isfinite(losses)).nonzero()[0])
@@ -146,6 +142,19 @@ class Training:
         if self.run is not None:
             self.run.save(self.state(), *record.to_json(), str(self.genotype))
         return record
+
+    def descend(self, inputs, targets, drop_path: float = 0.0) -> tuple[torch.Tensor, torch.Tensor]:
+        """One step of SGD on one batch: (train loss, mistakes), on the device."""
+        s, task = self.settings, self.task
+        with lower_precision(self.device, s.precision):
+            outputs, auxiliary = self.forward(
+                inputs, drop_path=drop_path, generator=self.generator, with_auxiliary=True
+            )
+        loss = found = task.loss(outputs, targets)
+        if auxiliary is not None:
+            loss = loss + s.auxiliary * task.loss(auxiliary, targets)
+        descend(loss, self.optimizer, s.clip)
+        return found.detach(), task.mistakes(outputs, targets)
 
     @torch.no_grad()
     def test(self) -> tuple[float, float]:

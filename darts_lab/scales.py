@@ -34,6 +34,8 @@ class SearchSettings:
     drop_path: float = 0.0  # on mixed edges; rises linearly from 0 to this
     cutout: int = 0
     unrolled_epsilon: float = 0.01  # finite difference of the unrolled step: this / ||v||
+    precision: str = "float32"  # "bfloat16": where PyTorch's autocast allows it; never in differences or Hessians
+    compile: bool = False  # torch.compile; takes minutes, and pays on a GPU if at all
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,8 @@ class EvaluationSettings:
     drop_path: float = 0.2  # rises linearly from 0
     cutout: int = 16
     auxiliary: float = 0.4  # weight of the auxiliary classifier; 0 for none
+    precision: str = "float32"  # "bfloat16": where PyTorch's autocast allows it
+    compile: bool = False  # torch.compile; takes minutes, and pays on a GPU if at all
 
 
 @dataclass(frozen=True)
@@ -173,6 +177,8 @@ _ALLOWED = {
         ("nodes", "train_samples", "valid_samples", "test_samples"),
         (_COUNT[0] + ", or None for all", lambda value: value is None or _COUNT[1](value)),
     ),
+    "precision": ("'float32' or 'bfloat16'", lambda value: value in ("float32", "bfloat16")),
+    "compile": ("True or False", lambda value: isinstance(value, bool)),
     "order": ("1 or 2", lambda value: _whole(value) and value in (1, 2)),
     "cutout": ("a whole number of at least 0", lambda value: _whole(value) and value >= 0),
     "alpha_betas": (

@@ -21,7 +21,7 @@ from torch.func import functional_call
 
 from darts_lab import __version__, methods, runs, scales, spaces
 from darts_lab import data as datasets
-from darts_lab.environment import choose_device, peak_memory
+from darts_lab.environment import choose_device, full_precision, keep_memory, lower_precision, peak_memory
 from darts_lab.genotype import Genotype, discretize
 from darts_lab.supernet import check_images, frozen_statistics
 from darts_lab.tasks import Classification, data_of
@@ -101,8 +101,10 @@ class Search:
         self._start()
 
     def _start(self) -> None:
+        keep_memory()
         initial = torch.Generator().manual_seed(self.seed)
         self.supernet = self.task.supernet(self.space, self.settings, initial).to(self.device)
+        self.forward = torch.compile(self.supernet, dynamic=False) if self.settings.compile else self.supernet
         alpha = self.settings.alpha_spread * torch.randn(self.space.shape, generator=initial)
         self.alpha = alpha.to(self.device).requires_grad_()
         self.generator = torch.Generator(self.device).manual_seed(self.seed + 2**32)  # order, augmentation, noise
@@ -198,16 +200,10 @@ class Search:
             train = task.training_batch("train", indices, generator, cutout)
             drawn = datasets.random_batch(task.size("valid"), s.batch_size, generator)
             valid = task.training_batch("valid", drawn, generator, cutout)
-            self.alpha.grad = self.alpha_gradient(train, valid, learning_rate, drop_path)
-            self.alpha_optimizer.step()
+            loss, wrong = self.descend(train, valid, learning_rate, drop_path)
             alpha_steps += 1
-
-            self.supernet.train()
-            outputs = self._outputs(train[0], self.mixing.detach(), drop_path)
-            loss = task.loss(outputs, train[1])
-            descend(loss, self.optimizer, s.clip)
-            losses.append(loss.detach())
-            mistakes.append(task.mistakes(outputs, train[1]))
+            losses.append(loss)
+            mistakes.append(wrong)
         valid_loss, valid_error = self.one_shot()
         losses = torch.stack(losses)
         if not torch.isfinite(losses).all():
@@ -235,12 +231,26 @@ class Search:
             self.run.save(self.state(), *record.to_json(), str(record.genotype))
         yield record
 
+    def descend(self, train, valid, learning_rate: float, drop_path: float = 0.0) -> tuple[Tensor, Tensor]:
+        """One step of alpha on the batch `valid`, then one of w on `train`: (train loss, mistakes), on the device.
+
+        Batches are (inputs, targets); `learning_rate` is that of w in the unrolled step of second order.
+        """
+        self.alpha.grad = self.alpha_gradient(train, valid, learning_rate, drop_path)
+        self.alpha_optimizer.step()
+        self.supernet.train()
+        outputs = self._outputs(train[0], self.mixing.detach(), drop_path)
+        loss = self.task.loss(outputs, train[1])
+        descend(loss, self.optimizer, self.settings.clip)
+        return loss.detach(), self.task.mistakes(outputs, train[1])
+
     def _outputs(self, inputs: Tensor, mixing: Tensor, drop_path: float = 0.0, weights=None) -> Tensor:
-        """The supernet's outputs, with other weights than its own if given."""
+        """The supernet's outputs, with other weights than its own if given (then in full precision, uncompiled)."""
         more = {"drop_path": drop_path, "generator": self.generator}
-        if weights is None:
-            return self.supernet(inputs, mixing, **more)
-        return functional_call(self.supernet, weights, (inputs, mixing), more)
+        if weights is not None:
+            return functional_call(self.supernet, weights, (inputs, mixing), more)
+        with lower_precision(self.device, self.settings.precision):
+            return self.forward(inputs, mixing, **more)
 
     @torch.no_grad()
     def one_shot(self, mixing: Tensor | None = None, split: str = "valid") -> tuple[float, float]:
@@ -248,7 +258,7 @@ class Search:
 
         `mixing` defaults to the search's own; pass `search.genotype.mixing(search.space)` for the discretized cell.
         """
-        mixing = (self.mixing.detach() if mixing is None else mixing).to(self.device)
+        mixing = self.mixing.detach() if mixing is None else mixing
         noise = torch.Generator(self.device).manual_seed(self.seed + 2**33 + self.epoch)  # to look changes nothing
         self.supernet.eval()
         loss = mistakes = 0.0
@@ -268,10 +278,17 @@ class Search:
         """
         self.supernet.train()
         with frozen_statistics(self.supernet):
-            if self.settings.order == 1:
-                (gradient,) = torch.autograd.grad(self._valid_loss(valid, drop_path), [self.alpha])
-                return gradient
-            return self._unrolled_gradient(train, valid, learning_rate, drop_path)
+            if self.settings.order == 2:
+                with full_precision(self.device):  # anything less would drown the difference of two gradients
+                    return self._unrolled_gradient(train, valid, learning_rate, drop_path)
+            trained = [weight for weight in self.weights.values() if weight.requires_grad]
+            for weight in trained:  # so that nothing is kept for gradients that nobody asks for
+                weight.requires_grad_(False)
+            try:
+                return torch.autograd.grad(self._valid_loss(valid, drop_path), [self.alpha])[0]
+            finally:
+                for weight in trained:
+                    weight.requires_grad_(True)
 
     def _valid_loss(self, valid, drop_path: float, weights=None) -> Tensor:
         mixing = self.mixing

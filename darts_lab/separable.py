@@ -46,6 +46,11 @@ def separable_convolution(
     beyond = depthwise.shape[-1] // 2 - (max(size) - 1) // d
     if beyond > 0:  # these entries of the kernel never meet anything but the zeros
         depthwise = depthwise[..., beyond:-beyond, beyond:-beyond]
+    kind = depthwise.device.type
+    if torch.is_autocast_enabled(kind):  # cast here, since the backward pass knows nothing of autocast
+        depthwise, pointwise, *inputs = (x.to(torch.get_autocast_dtype(kind)) for x in (depthwise, pointwise, *inputs))
+        with torch.autocast(kind, enabled=False):
+            return _Separable.apply(depthwise, pointwise, stride, dilation, *inputs)
     return _Separable.apply(depthwise, pointwise, stride, dilation, *inputs)
 
 

@@ -185,7 +185,7 @@ class Cell(nn.Module):
                 seen = after_relu if operation.rectified else states
                 out = operation(seen, [place.source for place in places], scale, active, generator)
                 if kept is not None:
-                    paths = kept[:, [place.edge for place in places]]
+                    paths = torch.stack([kept[:, place.edge] for place in places], 1)
                     out = out * paths.repeat_interleave(self.width, 1)[:, :, None, None]
                 for place, part in zip(places, out.split(self.width, 1), strict=True):
                     received[place.node].append(part)
@@ -212,7 +212,8 @@ class Cell(nn.Module):
         parts = [module(states[source]) for module, source in (kinds[part] for part in plan.parts[wave])]
         table = plan.tables[wave]
         if kept is not None:  # the weights differ from sample to sample: (batch, nodes, parts)
-            matrix = matrix * kept[:, [[0 if place is None else place.edge for place in row] for row in table.values()]]
+            edges = [0 if place is None else place.edge for row in table.values() for place in row]
+            matrix = matrix * torch.stack([kept[:, edge] for edge in edges], 1).unflatten(1, matrix.shape)
         return list(zip(table, _mix(parts, matrix), strict=True))
 
     def _scales(self, weighting: Weighting) -> list[Tensor]:
@@ -340,9 +341,10 @@ class Supernet(nn.Module):
     def forward(self, x, mixing, *, drop_path=0.0, generator=None) -> Tensor:
         """Logits (batch, classes) of images (batch, in_channels, height, width).
 
-        `mixing` (cell types, edges, candidates) weighs the operations. Where it asks for no gradient, operations that
-        weigh exactly zero are not run. `drop_path` is the probability with which a mixed edge is left out of a sample
-        (training mode only); `generator` drives drop path and the noise operation, on the device of x.
+        `mixing` (cell types, edges, candidates) weighs the operations. Where it lies on the CPU and asks for no
+        gradient, operations that weigh exactly zero are not run; on a GPU, to look would make the host wait.
+        `drop_path` is the probability with which a mixed edge is left out of a sample (training mode only);
+        `generator` drives drop path and the noise operation, on the device of x.
         """
         if tuple(mixing.shape) != self.space.shape:
             raise ValueError(

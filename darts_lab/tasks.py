@@ -49,8 +49,8 @@ class Classification:
             yield datasets.plain_batch(self.data, split, indices)
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Mean loss of a batch."""
-        return F.cross_entropy(outputs, targets)
+        """Mean loss of a batch, in no less than float32."""
+        return F.cross_entropy(outputs.float() if outputs.dtype == torch.bfloat16 else outputs, targets)
 
     def mistakes(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """How many of a batch are wrong, as a tensor on the device."""
