@@ -41,17 +41,24 @@ def separable_convolution(
     if d > 1 and size[0] % d == size[1] % d == 0:
         if stride == d:
             return separable_convolution([x[:, :, ::d, ::d] for x in inputs], depthwise, pointwise)
-        if stride == 1:
+        if stride == 1 and _on_cpu(depthwise):
             return from_phases(separable_convolution([to_phases(x, d) for x in inputs], depthwise, pointwise), d)
     beyond = depthwise.shape[-1] // 2 - (max(size) - 1) // d
     if beyond > 0:  # these entries of the kernel never meet anything but the zeros
         depthwise = depthwise[..., beyond:-beyond, beyond:-beyond]
+    if torch.compiler.is_compiling():  # the compiler decides by itself what to keep
+        return _Separable.forward(depthwise, pointwise, stride, dilation, *inputs)
     kind = depthwise.device.type
     if torch.is_autocast_enabled(kind):  # cast here, since the backward pass knows nothing of autocast
         depthwise, pointwise, *inputs = (x.to(torch.get_autocast_dtype(kind)) for x in (depthwise, pointwise, *inputs))
         with torch.autocast(kind, enabled=False):
             return _Separable.apply(depthwise, pointwise, stride, dilation, *inputs)
     return _Separable.apply(depthwise, pointwise, stride, dilation, *inputs)
+
+
+def _on_cpu(x: Tensor) -> bool:
+    """Whether the forms that are fast on a CPU are to be taken."""
+    return x.device.type == "cpu"
 
 
 def to_phases(x: Tensor, d: int) -> Tensor:
@@ -141,7 +148,8 @@ def _collect(x: Tensor, channels: int) -> Tensor:
 def _frame(size, kernel: Tensor, dilation: int) -> tuple[int, int]:
     """(zeros put around the image beforehand, zeros left to the convolution)."""
     padding = dilation * (kernel.shape[-1] // 2)
-    return (padding, 0) if min(size[-2:]) < kernel.shape[-1] else (0, padding)
+    small = _on_cpu(kernel) and dilation == 1 and min(size[-2:]) < kernel.shape[-1]
+    return (padding, 0) if small else (0, padding)
 
 
 def _depthwise(x: Tensor, kernel: Tensor, stride: int, dilation: int) -> Tensor:
@@ -165,7 +173,8 @@ def _depthwise_input_gradient(gradient: Tensor, shape, kernel: Tensor, stride: i
 def _depthwise_kernel_gradient(x: Tensor, gradient: Tensor, kernel: Tensor, stride: int, dilation: int) -> Tensor:
     size, flat = kernel.shape[-1], kernel.flatten(0, 1)
     before, padding = _frame(x.shape, kernel, dilation)
-    if dilation > 1 or not (before or (size > STRIP and min(x.shape[2:]) < SMALL)):
+    wide = _on_cpu(x) and dilation == 1 and size > STRIP and min(x.shape[2:]) < SMALL
+    if not (before or wide):
         return _gradients(gradient, x, flat, stride, padding, dilation, (False, True))[1].view_as(kernel)
     half, strips = size // 2, []
     for first in range(0, size, STRIP):
@@ -186,7 +195,7 @@ def _gradients(gradient, x, kernel, stride: int, padding: int, dilation: int, wh
 
 def _as_matrices(x: Tensor, kernel: Tensor) -> bool:
     copies, channels = kernel.shape[:2]
-    return channels > 8 and (copies == 1 or x.shape[0] * x.shape[2] * x.shape[3] <= FEW_PIXELS)
+    return _on_cpu(x) and channels > 8 and (copies == 1 or x.shape[0] * x.shape[2] * x.shape[3] <= FEW_PIXELS)
 
 
 def _matrices(x: Tensor, copies: int) -> Tensor:
