@@ -7,10 +7,10 @@ is no fast kernel. So this is a function with its own derivatives, which gives e
 - a *dilated* convolution is an ordinary one on every d-th pixel: at a stride of d on a quarter of the image, else on
   its d * d phases, laid one after the other into the batch;
 - the *gradient of a depthwise kernel* is fast for kernels of up to three columns: wider ones are cut into strips;
-- an image *smaller than the kernel* is surrounded by zeros beforehand;
-- a *pointwise* convolution of few pixels is a product of matrices.
+- an image *smaller than the kernel* is surrounded by zeros beforehand.
 
-What lies between the two convolutions is not kept for the backward pass but computed again: it halves the memory.
+What lies between the two convolutions of several copies is not kept for the backward pass but computed again, to save
+memory.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from torch.nn import functional as F
 
 STRIP = 3  # columns of a kernel whose gradient is fast
 SMALL = 16  # pixels on a side; from here on it takes longer to surround an image with zeros than the strips save
-FEW_PIXELS = 2048  # of the whole batch; up to here a product of matrices is faster than a call of a convolution
 
 
 def separable_convolution(
@@ -46,7 +45,8 @@ def separable_convolution(
     beyond = depthwise.shape[-1] // 2 - (max(size) - 1) // d
     if beyond > 0:  # these entries of the kernel never meet anything but the zeros
         depthwise = depthwise[..., beyond:-beyond, beyond:-beyond]
-    if torch.compiler.is_compiling():  # the compiler decides by itself what to keep
+    plain = len(depthwise) == 1 and not _in_strips(size, depthwise, d)  # nothing to gain: one copy, and fast as it is
+    if plain or torch.compiler.is_compiling():  # a compiler decides by itself what to keep
         return _Separable.forward(depthwise, pointwise, stride, dilation, *inputs)
     kind = depthwise.device.type
     if torch.is_autocast_enabled(kind):  # cast here, since the backward pass knows nothing of autocast
@@ -94,18 +94,21 @@ class _Separable(torch.autograd.Function):
     def backward(ctx, gradient):
         depthwise, pointwise, *inputs = ctx.saved_tensors
         needs_kernels, needs_inputs = any(ctx.needs_input_grad[:2]), any(ctx.needs_input_grad[4:])
-        of_depthwise = of_pointwise = None
-        of_inputs = [None] * len(inputs)
-        of_between = _pointwise(gradient, pointwise.transpose(1, 2))
+        x, between = None, gradient  # where the kernels need no gradient, only the shape of these counts
         if needs_kernels:
             x = _spread(inputs, depthwise)
-            of_pointwise = _pointwise_kernel_gradient(
-                _depthwise(x, depthwise, ctx.stride, ctx.dilation), gradient, pointwise
-            )
-            of_depthwise = _depthwise_kernel_gradient(x, of_between, depthwise, ctx.stride, ctx.dilation)
+            between = _depthwise(x, depthwise, ctx.stride, ctx.dilation)
+        which, copies = (True, needs_kernels), len(pointwise)
+        of_between, of_pointwise = _gradients(gradient, between, pointwise.flatten(0, 1), 1, 0, 1, copies, which)
+        size = inputs[0].shape[2:]
+        of_x, of_depthwise = _depthwise_gradients(
+            of_between, x, size, depthwise, ctx.stride, ctx.dilation, needs_inputs
+        )
+        of_inputs = [None] * len(inputs)
         if needs_inputs:
-            of_x = _depthwise_input_gradient(of_between, inputs[0].shape, depthwise, ctx.stride, ctx.dilation)
             of_inputs = [_collect(part, inputs[0].shape[1]) for part in of_x.chunk(len(inputs), 1)]
+        if needs_kernels:
+            of_depthwise, of_pointwise = of_depthwise.view_as(depthwise), of_pointwise.view_as(pointwise)
         return of_depthwise, of_pointwise, None, None, *of_inputs
 
     @staticmethod
@@ -142,78 +145,58 @@ def _collect(x: Tensor, channels: int) -> Tensor:
     return x.permute(0, 2, 3, 1).unflatten(-1, (-1, channels)).sum(3).permute(0, 3, 1, 2)  # channels last in memory
 
 
-# ---------------------------------------------------------------- depthwise
-
-
-def _frame(size, kernel: Tensor, dilation: int) -> tuple[int, int]:
-    """(zeros put around the image beforehand, zeros left to the convolution)."""
-    padding = dilation * (kernel.shape[-1] // 2)
-    small = _on_cpu(kernel) and dilation == 1 and min(size[-2:]) < kernel.shape[-1]
-    return (padding, 0) if small else (0, padding)
+def _pointwise(x: Tensor, kernel: Tensor) -> Tensor:
+    return F.conv2d(x, kernel.flatten(0, 1), groups=len(kernel))
 
 
 def _depthwise(x: Tensor, kernel: Tensor, stride: int, dilation: int) -> Tensor:
-    before, padding = _frame(x.shape, kernel, dilation)
+    before, padding = _frame(x.shape[2:], kernel, dilation)
     if before:
         x = F.pad(x, [before] * 4)
     return F.conv2d(x, kernel.flatten(0, 1), None, stride, padding, dilation, x.shape[1])
 
 
-def _depthwise_input_gradient(gradient: Tensor, shape, kernel: Tensor, stride: int, dilation: int) -> Tensor:
-    before, padding = _frame(shape, kernel, dilation)
-    height, width = (side + 2 * before for side in shape[2:])
-    x = torch.empty(  # only its shape counts
-        (shape[0], gradient.shape[1], height, width), dtype=gradient.dtype, device=gradient.device,
-        memory_format=torch.channels_last,
-    )  # fmt: skip
-    of_x = _gradients(gradient, x, kernel.flatten(0, 1), stride, padding, dilation, (True, False))[0]
-    return of_x[:, :, before : height - before, before : width - before] if before else of_x
+def _frame(size: Sequence[int], kernel: Tensor, dilation: int) -> tuple[int, int]:
+    """(zeros put around the image beforehand, zeros left to the convolution)."""
+    padding = dilation * (kernel.shape[-1] // 2)
+    small = _on_cpu(kernel) and dilation == 1 and min(size) < kernel.shape[-1]
+    return (padding, 0) if small else (0, padding)
 
 
-def _depthwise_kernel_gradient(x: Tensor, gradient: Tensor, kernel: Tensor, stride: int, dilation: int) -> Tensor:
-    size, flat = kernel.shape[-1], kernel.flatten(0, 1)
-    before, padding = _frame(x.shape, kernel, dilation)
-    wide = _on_cpu(x) and dilation == 1 and size > STRIP and min(x.shape[2:]) < SMALL
-    if not (before or wide):
-        return _gradients(gradient, x, flat, stride, padding, dilation, (False, True))[1].view_as(kernel)
-    half, strips = size // 2, []
-    for first in range(0, size, STRIP):
-        columns = min(STRIP, size - first)
-        window = F.pad(x, (half - first, first + columns - 1 - half, half, half))  # what this strip of the kernel sees
-        strips.append(_gradients(gradient, window, flat[..., first : first + columns], stride, 0, 1, (False, True))[1])
-    return torch.cat(strips, 3).view_as(kernel)
+def _in_strips(size: Sequence[int], kernel: Tensor, dilation: int) -> bool:
+    """Whether the gradient of the kernel is computed strip by strip."""
+    wide = kernel.shape[-1] > STRIP and min(size) < SMALL
+    return _on_cpu(kernel) and dilation == 1 and (wide or min(size) < kernel.shape[-1])
 
 
-def _gradients(gradient, x, kernel, stride: int, padding: int, dilation: int, which: tuple[bool, bool]):
-    """The gradients of x and of the kernel of a depthwise convolution, each None unless asked for in `which`."""
-    more = [stride] * 2, [padding] * 2, [dilation] * 2, False, [0, 0], len(kernel), [*which, False]
+def _depthwise_gradients(gradient, x: Tensor | None, size, kernel: Tensor, stride: int, dilation: int, needs_x: bool):
+    """The gradients of x, of height and width `size`, if needed, and of the kernel, if x is given."""
+    flat, (before, padding) = kernel.flatten(0, 1), _frame(size, kernel, dilation)
+    if not _in_strips(size, kernel, dilation):
+        which, x = (needs_x, x is not None), _empty((len(gradient), len(flat), *size), gradient) if x is None else x
+        return _gradients(gradient, x, flat, stride, padding, dilation, len(flat), which)
+    of_x = of_kernel = None
+    if needs_x:
+        height, width = (side + 2 * before for side in size)
+        framed = _empty((len(gradient), len(flat), height, width), gradient)
+        of_x = _gradients(gradient, framed, flat, stride, padding, 1, len(flat), (True, False))[0]
+        of_x = of_x[:, :, before : height - before, before : width - before]
+    if x is not None:
+        half, strips = kernel.shape[-1] // 2, []
+        for first in range(0, kernel.shape[-1], STRIP):
+            strip = flat[..., first : first + STRIP]
+            window = F.pad(x, (half - first, first + strip.shape[-1] - 1 - half, half, half))  # what the strip sees
+            strips.append(_gradients(gradient, window, strip, stride, 0, 1, len(flat), (False, True))[1])
+        of_kernel = torch.cat(strips, 3)
+    return of_x, of_kernel
+
+
+def _empty(shape: Sequence[int], like: Tensor) -> Tensor:
+    """Stands in where only the shape counts."""
+    return torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=torch.channels_last)
+
+
+def _gradients(gradient, x, kernel, stride: int, padding: int, dilation: int, groups: int, which: tuple[bool, bool]):
+    """The gradients of x and of the kernel of a convolution, each None unless asked for in `which`."""
+    more = [stride] * 2, [padding] * 2, [dilation] * 2, False, [0, 0], groups, [*which, False]
     return torch.ops.aten.convolution_backward(gradient, x, kernel, None, *more)[:2]
-
-
-# ---------------------------------------------------------------- pointwise
-
-
-def _as_matrices(x: Tensor, kernel: Tensor) -> bool:
-    copies, channels = kernel.shape[:2]
-    return _on_cpu(x) and channels > 8 and (copies == 1 or x.shape[0] * x.shape[2] * x.shape[3] <= FEW_PIXELS)
-
-
-def _matrices(x: Tensor, copies: int) -> Tensor:
-    """(batch, copies * channels, height, width) as (copies, pixels, channels), a view where channels are last."""
-    return x.permute(0, 2, 3, 1).reshape(-1, copies, x.shape[1] // copies).transpose(0, 1)
-
-
-def _pointwise(x: Tensor, kernel: Tensor) -> Tensor:
-    if not _as_matrices(x, kernel):
-        return F.conv2d(x, kernel.flatten(0, 1), groups=len(kernel))
-    batch, _, height, width = x.shape
-    x = _matrices(x, len(kernel)) @ kernel[..., 0, 0].transpose(1, 2)
-    return x.transpose(0, 1).reshape(batch, height, width, -1).permute(0, 3, 1, 2)
-
-
-def _pointwise_kernel_gradient(x: Tensor, gradient: Tensor, kernel: Tensor) -> Tensor:
-    if not _as_matrices(x, kernel):
-        more = [1, 1], [0, 0], [1, 1], False, [0, 0], len(kernel), [False, True, False]
-        return torch.ops.aten.convolution_backward(gradient, x, kernel.flatten(0, 1), None, *more)[1].view_as(kernel)
-    copies = len(kernel)
-    return (_matrices(gradient, copies).transpose(1, 2) @ _matrices(x, copies))[..., None, None]

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from itertools import groupby
 from typing import NamedTuple
 
 import torch
@@ -173,6 +174,9 @@ class Cell(nn.Module):
         scales = None if weighting is None else self._scales(weighting)
         for wave, kinds in enumerate(self.stacked):
             after_relu += [state.relu() for state in states[len(after_relu) :]]
+            sums: dict[
+                tuple[tuple[int, ...], ...], Tensor
+            ] = {}  # of what leaves this wave, by the nodes that receive it
             for name, operation in kinds.items():
                 places, active, scale = self.places[wave][name], None, None
                 if weighting is not None:
@@ -187,8 +191,15 @@ class Cell(nn.Module):
                 if kept is not None:
                     paths = torch.stack([kept[:, place.edge] for place in places], 1)
                     out = out * paths.repeat_interleave(self.width, 1)[:, :, None, None]
-                for place, part in zip(places, out.split(self.width, 1), strict=True):
-                    received[place.node].append(part)
+                receivers = _receivers(places)
+                sums[receivers] = sums[receivers] + out if receivers in sums else out
+            for receivers, out in sums.items():
+                if len(receivers) > 1 and len(set(receivers)) == 1:  # every state of the wave goes to the same nodes
+                    first, *rest = out.chunk(len(receivers), 1)
+                    receivers, out = receivers[:1], sum(rest, first)
+                nodes = [node for of_state in receivers for node in of_state]
+                for node, part in zip(nodes, out.split(self.width, 1), strict=True):
+                    received[node].append(part)
             for node, part in self._from_shared(wave, states, weighting, kept):
                 received[node].append(part)
             states.append(self._sum(received[wave], states[0]))
@@ -244,6 +255,11 @@ def _places(edges: list[Edge]) -> Iterator[tuple[Place, str]]:
         yield from (
             (Place(edge, candidate, source, node), name) for candidate, name in enumerate(names) if name != NONE
         )
+
+
+def _receivers(places: list[Place]) -> tuple[tuple[int, ...], ...]:
+    """For each state that they leave, the nodes that receive it."""
+    return tuple(tuple(place.node for place in of) for _, of in groupby(places, lambda place: place.source))
 
 
 def _mix(parts: list[Tensor], matrix: Tensor) -> tuple[Tensor, ...]:
