@@ -18,7 +18,7 @@ demo: .venv/ready
 
 test: .venv/ready
 	$(RUN) -m ruff check .
-	$(RUN) -m ruff format --check darts_lab tests results
+	$(RUN) -m ruff format --check darts_lab tests results benchmarks
 	$(QUICK) $(RUN) -m pytest -q -n 2 --dist loadfile tests
 	$(QUICK) DARTS_LAB_SCALE=tiny $(RUN) -m pytest -q -n 2 --dist loadfile --nbval-lax --nbval-current-env \
 		--nbval-cell-timeout=300 notebooks

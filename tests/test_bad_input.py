@@ -104,6 +104,9 @@ WRONG = {
     # rates
     "order three": (lambda f: f.search(order=3), ["order: 3", "1 or 2"]),
     "order a truth": (lambda f: f.search(order=True), ["order: True", "1 or 2"]),
+    "precision unknown": (lambda f: f.search(precision="float16"), ["precision: 'float16'", "'float32' or 'bfloat16'"]),
+    "precision not hashable": (lambda f: f.train(precision=[32]), ["precision: [32]", "'float32' or 'bfloat16'"]),
+    "compile a number": (lambda f: f.search(compile=1), ["compile: 1", "True or False"]),
     "alpha_betas one": (lambda f: f.search(alpha_betas=0.5), ["alpha_betas: 0.5", "two"]),
     "learning_rate zero": (lambda f: f.search(learning_rate=0), ["learning_rate: 0", "above 0"]),
     "learning_rate infinite": (lambda f: f.train(learning_rate=float("inf")), ["learning_rate: inf", "above 0"]),

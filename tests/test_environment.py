@@ -1,6 +1,9 @@
 """What is said about the machine: the device and why, memory, versions, data."""
 
+import os
 import platform
+import subprocess
+import sys
 from importlib import metadata
 
 import pytest
@@ -8,7 +11,7 @@ import torch
 
 import darts_lab as dl
 from darts_lab import environment
-from darts_lab.environment import choose_device, peak_memory
+from darts_lab.environment import choose_device, full_precision, peak_memory
 
 
 def pretend(monkeypatch, cuda=0, mps=False):
@@ -89,3 +92,46 @@ def test_check_says_the_scale_of_the_notebooks(scale, capsys, monkeypatch):
         monkeypatch.setenv("DARTS_LAB_SCALE", scale)
     environment.check()
     assert f"Scale: {scale or 'laptop'}" in capsys.readouterr().out
+
+
+KEEP = """
+import resource, sys, torch
+from darts_lab.environment import keep_memory
+kept = keep_memory()
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(5):
+        torch.ones(16 * 2**20)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+faults()
+print(kept, faults())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the allocator of this system is another one")
+def test_memory_is_kept_between_steps_unless_forbidden():
+    found = {}
+    for keep in "10":
+        more = {"DARTS_LAB_KEEP_MEMORY": keep, "OMP_NUM_THREADS": "1"}
+        ran = subprocess.run(
+            [sys.executable, "-c", KEEP], capture_output=True, text=True, check=True, env=os.environ | more
+        )
+        kept, faults = ran.stdout.split()
+        assert kept == str(keep == "1")
+        found[keep] = int(faults)
+    assert found["1"] < found["0"] / 4, "64 MiB, five times, from the system anew or not"
+
+
+def test_full_precision_turns_tf32_off_on_a_gpu_alone_and_back_on():
+    before = torch.backends.cudnn.allow_tf32
+    try:
+        for allowed in (True, False):
+            torch.backends.cudnn.allow_tf32 = allowed
+            with pytest.raises(KeyError), full_precision(torch.device("cuda")):
+                assert not torch.backends.cudnn.allow_tf32
+                raise KeyError
+            assert torch.backends.cudnn.allow_tf32 == allowed
+            with full_precision(torch.device("cpu")):
+                assert torch.backends.cudnn.allow_tf32 == allowed
+    finally:
+        torch.backends.cudnn.allow_tf32 = before

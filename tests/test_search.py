@@ -2,6 +2,7 @@
 
 import dataclasses
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -520,3 +521,69 @@ def test_settings_of_a_call_win_over_the_methods_and_those_over_the_scales(small
     assert (settings.weight_decay, settings.momentum, settings.clip) == (0.5, 0.1, 5.0)
     assert small_search(method="r-darts(l2)").settings.weight_decay == 0.0243
     assert [small_search(method=name).settings.order for name in ("DARTS-1st", "darts-2ND")] == [1, 2]
+
+
+# --- How the steps are computed ---------------------------------------------------------------
+
+
+def test_an_alpha_step_keeps_nothing_for_gradients_of_the_weights_and_thaws_them(small_search):
+    search = small_search()
+    train, valid = two_batches(search)
+    seen = []
+    search.forward = lambda *more, **rest: seen.append(requiring(search)) or search.supernet(*more, **rest)
+
+    def requiring(search):
+        return sum(weight.requires_grad for weight in search.weights.values())
+
+    frozen = next(iter(search.weights.values())).requires_grad_(False)  # the user's own wish is respected
+    search.alpha_gradient(train, valid, 0.1)
+    assert seen == [0] and requiring(search) == len(search.weights) - 1 and not frozen.requires_grad
+    search.task.loss = lambda *_: 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        search.alpha_gradient(train, valid, 0.1)
+    assert requiring(search) == len(search.weights) - 1
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_bfloat16_is_used_in_forward_passes_and_never_in_the_differences_of_second_order(order, small_search):
+    full, lower = small_search(order=order), small_search(order=order, precision="bfloat16")
+    train, valid = two_batches(full)
+    gradients = [search.alpha_gradient(train, valid, 0.1) for search in (full, lower)]
+    assert torch.equal(*gradients) == (order == 2)
+    assert relative(gradients[1], gradients[0]) < 0.3
+    losses = [float(search.descend(train, valid, 0.1)[0]) for search in (full, lower)]
+    assert losses[0] != losses[1] == pytest.approx(losses[0], rel=0.02)
+    assert all(weight.dtype == torch.float32 for weight in lower.weights.values())
+
+
+@pytest.mark.parametrize("space", ["S1", "DARTS"])
+def test_a_compiled_search_takes_the_same_steps_in_one_graph(space, small_search, monkeypatch):
+    real, graphs = torch.compile, []
+
+    def counting(graph, examples):
+        graphs.append(graph)
+        return graph.forward
+
+    monkeypatch.setattr(torch, "compile", lambda module, **more: real(module, backend=counting, **more))
+    compiled, plain = small_search(space, compile=True, epochs=1), small_search(space, epochs=1)
+    torch.compiler.reset()
+    assert torch.equal(next(compiled).alpha, next(plain).alpha)
+    # with running statistics or without, with weights that learn or not; before each the zeros are looked for
+    assert 1 <= len([graph for graph in graphs if len(graph.graph.nodes) > 50]) <= 4
+
+
+def test_memory_stays_flat_over_two_hundred_epochs(colours):
+    status = Path("/proc/self/status")
+    if not status.exists():
+        pytest.skip("this system does not tell the resident set of a process")
+
+    def resident():
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmRSS"))
+        return int(line.split()[1]) / 1024  # MiB
+
+    search, found = dl.Search("S5", colours(), scale="tiny", path=False, epochs=200, batch_size=16, layers=2,
+                              train_samples=None, valid_samples=None), []  # fmt: skip
+    for record in search:
+        if record.epoch in (99, 199):
+            found.append(resident())
+    assert found[1] - found[0] < 4
