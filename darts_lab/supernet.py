@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from itertools import groupby
 from typing import NamedTuple
 
 import torch
@@ -259,7 +258,10 @@ def _places(edges: list[Edge]) -> Iterator[tuple[Place, str]]:
 
 def _receivers(places: list[Place]) -> tuple[tuple[int, ...], ...]:
     """For each state that they leave, the nodes that receive it."""
-    return tuple(tuple(place.node for place in of) for _, of in groupby(places, lambda place: place.source))
+    nodes: dict[int, list[int]] = {}
+    for place in places:
+        nodes.setdefault(place.source, []).append(place.node)
+    return tuple(map(tuple, nodes.values()))
 
 
 def _mix(parts: list[Tensor], matrix: Tensor) -> tuple[Tensor, ...]:

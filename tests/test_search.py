@@ -567,7 +567,7 @@ def test_a_compiled_search_takes_the_same_steps_in_one_graph(space, small_search
     monkeypatch.setattr(torch, "compile", lambda module, **more: real(module, backend=counting, **more))
     compiled, plain = small_search(space, compile=True, epochs=1), small_search(space, epochs=1)
     torch.compiler.reset()
-    assert torch.equal(next(compiled).alpha, next(plain).alpha)
+    torch.testing.assert_close(next(compiled).alpha, next(plain).alpha, rtol=1e-3, atol=1e-5)
     # with running statistics or without, with weights that learn or not; before each the zeros are looked for
     assert 1 <= len([graph for graph in graphs if len(graph.graph.nodes) > 50]) <= 4
 
