@@ -13,9 +13,13 @@ from __future__ import annotations
 
 __version__ = "0.1.0"
 
+from darts_lab import curvature as curvature
 from darts_lab import data as data
 from darts_lab import figures as figures
+from darts_lab import methods as methods
+from darts_lab import monitors as monitors
 from darts_lab import official as official
+from darts_lab import runs as runs
 from darts_lab import spaces as spaces
 from darts_lab.environment import check as check
 from darts_lab.evaluation import Evaluation as Evaluation
@@ -27,8 +31,8 @@ from darts_lab.genotype import enumerate_genotypes as enumerate_genotypes
 from darts_lab.genotype import random_genotype as random_genotype
 from darts_lab.genotype import uniform_genotype as uniform_genotype
 from darts_lab.methods import Method as Method
+from darts_lab.runs import EpochRecord as EpochRecord
 from darts_lab.scales import Scale as Scale
-from darts_lab.search import EpochRecord as EpochRecord
 from darts_lab.search import Search as Search
 from darts_lab.spaces import SearchSpace as SearchSpace
 from darts_lab.supernet import Network as Network

@@ -1,4 +1,4 @@
-"""darts-lab search | evaluate | check: the same things as the Python interface, without a notebook."""
+"""darts-lab search | evaluate | spectrum | check: the same things as the Python interface, without a notebook."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import sys
 from dataclasses import asdict, fields
 from pathlib import Path
 
-from darts_lab import __version__, environment, methods, runs, scales, spaces
+from matplotlib.figure import Figure
+
+from darts_lab import __version__, curvature, environment, figures, methods, monitors, runs, scales, spaces
 from darts_lab.evaluation import Training
 from darts_lab.figures import telling_operation
 from darts_lab.search import Search
@@ -26,6 +28,15 @@ Trains one genotype from scratch and measures it on the test split. GENOTYPE is 
 a file that holds it, or the directory of a search.
 
   darts-lab evaluate runs/S2-digits-DARTS-laptop-seed0-1a2b3c4d
+"""
+_SPECTRUM_HELP = """\
+Measures the Hessian of the validation loss with respect to alpha where a search stands now: its largest and smallest
+eigenvalues with their standard errors over batches, or all of them with --all. RUN is the directory of a search; nothing
+in it is changed. For the published logs of Zela et al. (automl/RobustDARTS, experiments/search_logs) it prints one line a
+run: its eigenvalues, and the epoch at which early stopping would have ended it.
+
+  darts-lab spectrum runs/S2-digits-DARTS-laptop-seed0-1a2b3c4d --batches 8
+  darts-lab spectrum RobustDARTS/experiments/search_logs
 """
 
 
@@ -48,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="darts-lab", description="A laboratory for differentiable architecture search."
     )
     parser.add_argument("--version", action="version", version=f"darts-lab {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="search | evaluate | check")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="search | evaluate | spectrum | check")
     raw = argparse.RawDescriptionHelpFormatter
 
     search = commands.add_parser(
@@ -79,6 +90,18 @@ def _parser() -> argparse.ArgumentParser:
             "--set", action="append", default=[], metavar="NAME=VALUE", help=f"change one setting of the scale: {known}"
         )
         command.add_argument("--json", action="store_true", help="print JSON, one object a line, for machines")
+    spectrum = commands.add_parser(
+        "spectrum", help="eigenvalues of the alpha-Hessian", description=_SPECTRUM_HELP, formatter_class=raw
+    )
+    spectrum.add_argument("path", metavar="RUN", help="directory of a search, or of the logs of Zela et al.")
+    spectrum.add_argument("--batches", type=int, help="of the validation split (default 8, or as many as there are)")
+    spectrum.add_argument("--mode", default="train", help="of the batch-norms: train or eval (default train)")
+    spectrum.add_argument("-k", type=int, default=3, help="how many eigenvalues at either end (default 3)")
+    spectrum.add_argument("--all", action="store_true", help="all eigenvalues, from the dense matrix")
+    spectrum.add_argument("--figure", metavar="NAME", help="draw all: figures/NAME.pdf and figures/NAME.png")
+    spectrum.add_argument("--device", default=None, help="cuda, mps or cpu (default: as the search)")
+    spectrum.add_argument("--json", action="store_true", help="print JSON, one object a line, for machines")
+    spectrum.set_defaults(run=_spectrum)
     check = commands.add_parser("check", help="what is there: versions, device, data")
     check.set_defaults(run=lambda options: environment.check())
     return parser
@@ -109,18 +132,25 @@ def _search(options) -> None:
     if not options.json:
         print(f"{search.space.name} on {search.task.data.name}, {search.method.name}, seed {search.seed}")
         print(f"device {search.device.type}, because {search.device_reason}")
-        print(f"epoch  train error  one-shot error  {operation} (normal, reduce)  seconds")
+        print(f"epoch  train error  one-shot error  eigenvalue  {operation} (normal, reduce)  seconds")
     for record in search:
         if options.json:
             happened, cost = record.to_json()
             print(json.dumps(happened | cost), flush=True)
         else:
             counts = [record.genotype.count(operation, kind) for kind in spaces.CELL_TYPES]
+            eigenvalue = "" if record.dominant_eigenvalue is None else f"{record.dominant_eigenvalue:.3f}"
             print(
-                f"{record.epoch + 1:5d}  {100 * record.train_error:9.1f} %  {100 * record.valid_error:12.1f} %"
-                f"  {counts[0]:{len(operation) + 9}d} {counts[1]:7d}  {record.seconds:7.1f}",
+                f"{record.epoch:5d}  {100 * record.train_error:9.1f} %  {100 * record.valid_error:12.1f} %"
+                f"  {eigenvalue:>10s}  {counts[0]:{len(operation) + 9}d} {counts[1]:7d}  {record.seconds:7.1f}",
                 flush=True,
             )
+            if record.stop_epoch is not None:
+                print(
+                    f"stopped: the eigenvalue has risen too much; the cell of epoch {record.stop_epoch} is the result"
+                )
+            if record.back_to is not None:
+                print(f"back to the end of epoch {record.back_to}, on with weight decay {search.weight_decay:g}")
     result = {"genotype": str(search.genotype), "run": str(search.run.path)}
     print(json.dumps(result) if options.json else f"{result['genotype']}\nrun: {result['run']}")
 
@@ -134,12 +164,50 @@ def _evaluate(options) -> None:
         if options.json:
             print(json.dumps(asdict(record)), flush=True)
         else:
-            print(f"epoch {record.epoch + 1:3d}: training error {100 * record.train_error:.1f} %", flush=True)
+            print(f"epoch {record.epoch:3d}: training error {100 * record.train_error:.1f} %", flush=True)
     result = training.result()
     if options.json:
         print(json.dumps(asdict(result) | {"genotype": str(result.genotype)}))
     else:
         print(f"test error {100 * result.test_error:.2f} % ({result.parameters:,} weights, {result.seconds:.0f} s)")
+
+
+def _spectrum(options) -> None:
+    path = Path(options.path)
+    if path.is_dir() and not (path / "config.json").exists():
+        table = monitors.replay(runs.read_robustdarts(path))
+        print(table.to_json(orient="records", lines=True).strip() if options.json else table.to_string(index=False))
+        return
+    search = Search.resume(path, device=options.device)
+    if not search.history:
+        raise ValueError(f"run: {str(path)!r} has not finished its first epoch")
+    batches = options.batches or min(8, search.task.size("valid") // search.settings.batch_size)
+    hessian = curvature.Hessian(search, batches=batches, mode=options.mode)
+    if options.all or options.figure:
+        found = curvature.spectrum(hessian)
+        values, told = found.values, found.options
+        errors = found.standard_errors if found.standard_errors is not None else [None] * len(values)
+        rows = [(float(value), None if error is None else float(error)) for value, error in zip(values, errors)]
+    else:
+        pairs = curvature.extreme_eigenvalues(hessian, options.k)
+        pairs += reversed(curvature.extreme_eigenvalues(hessian, options.k, "smallest"))
+        rows, told = [(pair.value, pair.standard_error) for pair in pairs], pairs[0].options
+    if options.json:
+        rows = [{"value": value, "standard_error": error} for value, error in rows]
+        print(
+            json.dumps({"epoch": search.history[-1].epoch, "eigenvalues": rows, "products": hessian.products, **told})
+        )
+    else:
+        print(f"{search} after epoch {search.history[-1].epoch}: {hessian.shape[0]} alphas, {told['batches']} batches of "
+              f"{told['batch_size']}, batch-norms in mode {told['mode']}, {hessian.products} products")  # fmt: skip
+        for value, error in rows:
+            print(f"{value:10.5f}" + ("" if error is None else f" ± {error:.5f} (standard error over batches)"))
+    if options.figure:
+        figure = Figure(figsize=(5, 3), layout="constrained")
+        figures.spectrum([value for value, _ in rows], figure.subplots())
+        saved = figures.save(figure, options.figure)[1]
+        if not options.json:
+            print(f"figure: {saved}")
 
 
 def _genotype(text: str) -> str:

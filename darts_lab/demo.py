@@ -22,16 +22,17 @@ METHODS = ("DARTS", "R-DARTS(L2)")
 
 
 def demo(scale: str = "laptop", folder: str | Path = "figures", seed: int = 0) -> pd.DataFrame:
-    """One row a method: skips, one-shot and retrained error (%), seconds, peak memory; writes `folder`/demo.png."""
+    """One row a method: skips, last eigenvalue, both errors (%), seconds, peak memory; writes `folder`/demo.png."""
     rows, searches = [], {}
     for method in METHODS:
         began = time.perf_counter()
         search = searches[method] = Search("S2", "digits", method, scale, seed, path=False)
         print(f"searching with {method} (weight decay {search.settings.weight_decay:g}) on {search.device.type} ...")
         for record in search:
-            if record.epoch % 10 == 9 or search.finished:
+            if record.dominant_eigenvalue is not None and (record.epoch % 8 == 0 or search.finished):
                 print(
-                    f"  epoch {record.epoch + 1:3d}: one-shot validation error {100 * record.valid_error:.1f} %",
+                    f"  epoch {record.epoch:3d}: one-shot validation error {100 * record.valid_error:.1f} %, dominant "
+                    f"eigenvalue {record.dominant_eigenvalue:.2f}",
                     flush=True,
                 )
         searched = time.perf_counter() - began
@@ -42,6 +43,7 @@ def demo(scale: str = "laptop", folder: str | Path = "figures", seed: int = 0) -
                 "method": method,
                 "L2": search.settings.weight_decay,
                 **{f"skips {kind}": search.genotype.count(SKIP, kind) for kind in CELL_TYPES},
+                "eigenvalue": round(record.dominant_eigenvalue, 2),
                 "one-shot error %": round(100 * record.valid_error, 1),
                 "test error %": round(100 * result.test_error, 1),
                 "search s": round(searched),
@@ -50,13 +52,14 @@ def demo(scale: str = "laptop", folder: str | Path = "figures", seed: int = 0) -
             }
         )
     table = pd.DataFrame(rows).set_index("method")
-    figure = Figure(figsize=(11, 6), layout="constrained")
-    axes = figure.subplots(2, 3)
+    figure = Figure(figsize=(14, 6), layout="constrained")
+    axes = figure.subplots(2, 4)
     for row, (method, search) in zip(axes, searches.items(), strict=True):
         figures.weight_shares(search.history, search.space, "normal", row[0])
         row[0].set_title(f"{method}: normal cell")
         figures.errors(search.history, row[1])
-        figures.cell(search.genotype, "normal", search.history[-1].mixing, search.space, row[2])
+        figures.eigenvalues(search.history, ax=row[2])
+        figures.cell(search.genotype, "normal", search.history[-1].mixing, search.space, row[3])
     paths = figures.save(figure, "demo", folder)
     print(f"\nS2 on digits, scale {scale}, one seed ({seed}); errors of this machine's run, no published numbers\n")
     print(table.to_string())

@@ -140,7 +140,7 @@ class Training:
         self.history.append(record)
         self._inside_epoch = False
         if self.run is not None:
-            self.run.save(self.state(), *record.to_json(), str(self.genotype))
+            self.run.save(self.state(), *record.to_json(), str(self.genotype), before=record.epoch)
         return record
 
     def descend(self, inputs, targets, drop_path: float = 0.0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -229,8 +229,8 @@ class Training:
                 training.generator.set_state(state["generator"].cpu())
             except (KeyError, RuntimeError, ValueError, TypeError) as error:
                 raise ValueError(f"checkpoint: does not fit the training in {str(run.path)!r}: {error}") from error
-        run.cut(0 if state is None else state["epoch"])
-        training.history = run.history(lambda record: TrainingRecord(**record))
+        epochs = 0 if state is None else state["epoch"]
+        training.history = run.history(lambda record: TrainingRecord(**record), epochs)
         return training
 
 

@@ -6,6 +6,7 @@ colour-blindness, the dashes keep the lines apart in grey.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +17,14 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch
 from matplotlib.ticker import MaxNLocator
 
+from darts_lab.curvature import Landscape
 from darts_lab.genotype import Genotype
+from darts_lab.monitors import RULE, Rule, measurements
 from darts_lab.spaces import AVG, CELL_TYPES, DIL3, DIL5, MAX, NOISE, NONE, SEP3, SEP5, SKIP, SearchSpace
 
 # petroff8 (Petroff 2021, arXiv 2107.02270)
 _PETROFF8 = ("#1845fb", "#ff5e02", "#c91f16", "#c849a9", "#adad7d", "#86c8dd", "#578dff", "#656364")
+_DASHES = ("-", "--", "-.", ":")
 OPERATION_STYLE: dict[str, tuple[str, str]] = {
     SEP3: (_PETROFF8[0], "-"),
     SKIP: (_PETROFF8[1], "--"),
@@ -47,9 +51,18 @@ def _axes(ax: Axes | None, size=(5, 3)) -> Axes:
     return ax
 
 
-def _over_epochs(ax: Axes, what: str, limits: tuple[float, float]) -> None:
+def _over_epochs(ax: Axes, what: str, limits: tuple[float | None, float | None]) -> None:
     ax.set(xlabel="epoch", ylabel=what, ylim=limits)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def _series(history, *values) -> tuple[np.ndarray, ...]:
+    """(epochs, values, ...) of a history to be drawn as lines, which break where the search was thrown back."""
+    columns = [[float(record.epoch) for record in history], *map(list, values)]
+    for index in reversed([i for i, record in enumerate(history) if record.back_to is not None]):
+        for column in columns:
+            column.insert(index + 1, np.nan)
+    return tuple(map(np.array, columns))
 
 
 def mixing(weights, space: SearchSpace, cell_type: str, ax: Axes | None = None) -> Axes:
@@ -151,9 +164,11 @@ def errors(history, ax: Axes | None = None) -> Axes:
     """Training error and one-shot validation error, in per cent, over the epochs of a search."""
     ax = _axes(ax)
     ax.clear()
-    epochs = [record.epoch + 1 for record in history]
-    ax.plot(epochs, [100 * r.train_error for r in history], "--", color="#656364", label="training")
-    ax.plot(epochs, [100 * r.valid_error for r in history], "-", color=_PETROFF8[0], label="one-shot validation")
+    epochs, train, valid = _series(
+        history, [100 * record.train_error for record in history], [100 * record.valid_error for record in history]
+    )
+    ax.plot(epochs, train, "--", color="#656364", label="training")
+    ax.plot(epochs, valid, "-", color=_PETROFF8[0], label="one-shot validation")
     _over_epochs(ax, "error (%)", (0, 100))
     ax.legend(fontsize=7, frameon=False)
     ax.set_title("errors of the supernet", fontsize=9)
@@ -164,9 +179,8 @@ def counts(history, operation: str, ax: Axes | None = None) -> Axes:
     """How often `operation` stands in the cells that the search would return, over its epochs."""
     ax = _axes(ax)
     ax.clear()
-    epochs = [record.epoch + 1 for record in history]
     for cell_type, dash, marker in zip(CELL_TYPES, ("-", "--"), ("o", "s"), strict=True):
-        values = [record.genotype.count(operation, cell_type) for record in history]
+        epochs, values = _series(history, [float(record.genotype.count(operation, cell_type)) for record in history])
         ax.plot(epochs, values, dash, marker=marker, markersize=3, color=style_of(operation)[0], label=cell_type)
     most = len(history[-1].genotype.normal) if history else 8
     _over_epochs(ax, f"{operation} of {most}", (-0.3, most + 0.3))
@@ -181,15 +195,88 @@ def weight_shares(history, space: SearchSpace, cell_type: str, ax: Axes | None =
     ax.clear()
     index = CELL_TYPES.index(cell_type)
     names = [name for edge in space.cell(cell_type) for name in edge]
-    epochs = [record.epoch + 1 for record in history]
-    values = np.array([np.asarray(record.mixing[index]).ravel() for record in history])
+    history = [record for record in history if record.mixing is not None]  # the logs of others do not tell
+    values = np.array([np.asarray(record.mixing[index]).ravel() for record in history]).reshape(-1, len(names))
     for name in dict.fromkeys(names):
         columns = [i for i, other in enumerate(names) if other == name]
         colour, dash = style_of(name)
-        ax.plot(epochs, values[:, columns].mean(1), color=colour, linestyle=dash, label=name)
+        epochs, means = _series(history, values[:, columns].mean(1))
+        ax.plot(epochs, means, color=colour, linestyle=dash, label=name)
     _over_epochs(ax, "mean mixing weight", (0, 1))
     ax.legend(fontsize=7, frameon=False)
     ax.set_title(f"{cell_type} cell", fontsize=9)
+    return ax
+
+
+def eigenvalues(histories, rule: Rule = RULE, ax: Axes | None = None, finished: bool = True) -> Axes:
+    """Dominant eigenvalue over the epochs of a search, or of several (name -> history).
+
+    A history is a list of EpochRecord, or a table with the columns `epoch` and `dominant_eigenvalue` (`runs.table`).
+    Dots are the measurements, with their standard errors where there are any; the line is the local average of `rule`;
+    the star is where the rule would have stopped a search (with `finished` False: one that is still running).
+    """
+    ax = _axes(ax)
+    ax.clear()
+    several = isinstance(histories, Mapping)
+    for number, (name, history) in enumerate(histories.items() if several else [("", histories)]):
+        colour, bars = _PETROFF8[number % 8], None
+        if isinstance(history, pd.DataFrame):
+            measured = history.dropna(subset="dominant_eigenvalue")
+            epochs, values = measured["epoch"].tolist(), measured["dominant_eigenvalue"].tolist()
+            bars = measured["eigenvalue_error"].fillna(0) if "eigenvalue_error" in measured else None
+            back = measured["back_to"].notna().to_numpy() if "back_to" in measured else np.zeros(len(measured), bool)
+            begin = int(np.flatnonzero(back)[-1]) + 1 if back.any() else 0
+            recent = epochs[begin:], values[begin:]
+        else:
+            measured = [record for record in history if record.dominant_eigenvalue is not None]
+            epochs, values = [record.epoch for record in measured], [record.dominant_eigenvalue for record in measured]
+            bars, recent = [record.eigenvalue_error or 0 for record in measured], measurements(history)
+        ax.errorbar(epochs, values, bars, fmt=".", color=colour, alpha=0.35, markersize=4)
+        epochs, values = recent
+        if values:
+            places, averages = rule.averages(epochs, values)
+            ax.plot(places, averages, _DASHES[number % 4], color=colour, label=name or "local average")
+            stop = rule.stop(epochs, values, finished)
+            if stop is not None:
+                ax.plot(
+                    stop, np.interp(stop, places, averages), "*", color=colour, markersize=12, markeredgecolor="black"
+                )
+    _over_epochs(ax, "dominant eigenvalue", (None, None))
+    ax.set_ylim(bottom=min(0, ax.get_ylim()[0]) if ax.dataLim.ymin < 0 else 0)
+    if ax.get_legend_handles_labels()[0]:
+        ax.legend(fontsize=7, frameon=False)
+    ax.set_title("curvature of the validation loss", fontsize=9)
+    return ax
+
+
+def spectrum(spectra, ax: Axes | None = None) -> Axes:
+    """All eigenvalues by rank, largest first (Zela et al. 2020, Fig. 14): of one Hessian, or of several by name."""
+    ax = _axes(ax)
+    ax.clear()
+    for number, (name, values) in enumerate(spectra.items() if isinstance(spectra, Mapping) else [("", spectra)]):
+        values = np.sort(np.asarray(getattr(values, "values", values), float))[::-1]
+        style = {"color": _PETROFF8[number % 8], "linestyle": _DASHES[number % 4], "marker": ".", "markersize": 4}
+        ax.plot(range(1, len(values) + 1), values, label=name or None, **style)
+    ax.axhline(0, color="#999999", linewidth=0.6)
+    ax.set(xlabel="rank", ylabel="eigenvalue")
+    if ax.get_legend_handles_labels()[0]:
+        ax.legend(fontsize=7, frameon=False)
+    return ax
+
+
+def landscape(found: Landscape, ax: Axes | None = None) -> Axes:
+    """The validation loss along a line (every batch faint, their mean bold) or over a plane (contours) through alpha."""
+    ax = _axes(ax)
+    ax.clear()
+    if found.losses.ndim == 1:
+        ax.plot(found.steps, found.per_batch.T, color=_PETROFF8[0], alpha=0.25, linewidth=0.8)
+        ax.plot(found.steps, found.losses, color=_PETROFF8[0], linewidth=2)
+        ax.set(xlabel="distance from alpha", ylabel="validation loss")
+    else:
+        lines = ax.contourf(found.steps, found.steps, found.losses.T, 20, cmap="viridis")
+        ax.figure.colorbar(lines, ax=ax, label="validation loss")
+        ax.plot(0, 0, "*", color="white", markersize=12, markeredgecolor="black")
+        ax.set(xlabel="along the first direction", ylabel="along the second")
     return ax
 
 
@@ -199,15 +286,15 @@ def telling_operation(space: SearchSpace) -> str:
 
 
 class Dashboard:
-    """The live picture of a search: heat maps, both cells, errors and skip count on one Figure.
+    """The live picture of a search: heat maps, both cells, errors, skip count and curvature on one Figure.
 
     It is drawn on a Figure that pyplot does not know, so it may be used in any thread.
     """
 
-    def __init__(self, space: SearchSpace, size=(11, 6.2), dpi: int = 80):
-        self.space = space
+    def __init__(self, space: SearchSpace, size=(11, 6.2), dpi: int = 80, rule: Rule = RULE):
+        self.space, self.rule = space, rule
         self.figure = Figure(figsize=size, dpi=dpi, layout="constrained")
-        grid = self.figure.subplot_mosaic("aabb;ccdd;eeff", height_ratios=[1.1, 1.6, 1.5])
+        grid = self.figure.subplot_mosaic("aaabbb;cccddd;eeffgg", height_ratios=[1.1, 1.6, 1.5])
         self.axes = grid
 
     def draw(self, history, weights, genotype: Genotype) -> Figure:
@@ -218,6 +305,7 @@ class Dashboard:
         if history:
             errors(history, self.axes["e"])
             counts(history, telling_operation(self.space), self.axes["f"])
+            eigenvalues(history, self.rule, self.axes["g"], finished=False)
         return self.figure
 
 

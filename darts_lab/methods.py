@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from darts_lab.monitors import Adaptation, EarlyStopping
+
 
 def softmax(alpha: Tensor) -> Tensor:
     """Mixing weights that compete within an edge (Liu et al. 2019, eq. 2)."""
@@ -24,13 +26,15 @@ class Method:
 
     `settings` are the search settings the method fixes, whatever the scale says, e.g. `{"weight_decay": 0.0243}`.
     `activation` turns alpha into mixing weights. `terms` are functions `(mixing, progress) -> scalar` added to the
-    validation loss of the alpha steps; `progress` runs from 0 to 1 over the search.
+    validation loss of the alpha steps; `progress` runs from 0 to 1 over the search. `monitor` ends the search, or
+    throws it back, when the dominant eigenvalue has risen too much.
     """
 
     name: str
     settings: Mapping[str, object] = field(default_factory=dict)
     activation: Callable[[Tensor], Tensor] = softmax
     terms: tuple[Callable[[Tensor, float], Tensor], ...] = ()
+    monitor: EarlyStopping | Adaptation | None = None
 
 
 METHODS = {
@@ -40,6 +44,8 @@ METHODS = {
         Method("DARTS-1st", {"order": 1}),
         Method("DARTS-2nd", {"order": 2}),
         Method("R-DARTS(L2)", {"weight_decay": 0.0243}),  # 81 x 3e-4, the strongest factor of Zela et al., section 5
+        Method("DARTS-ES", monitor=EarlyStopping()),  # Zela et al., section 5.1
+        Method("DARTS-ADA", monitor=Adaptation()),  # Zela et al., appendix D.1
     )
 }
 

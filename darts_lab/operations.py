@@ -60,7 +60,8 @@ class BatchNorm(nn.Module):
         if active is not None:
             scale, shift, mean, var = (self._of(active, whole) for whole in (scale, shift, mean, var))
         if weights is not None:
-            scale = weights if scale is None else scale * weights
+            # PyTorch's kernels read past the end of an expanded scalar (stride 0), silently
+            scale = weights.contiguous() if scale is None else scale * weights
             shift = None if shift is None else shift * weights
         if self.training and not self.update:
             mean = var = None

@@ -12,51 +12,22 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from copy import deepcopy
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.func import functional_call
 
-from darts_lab import __version__, methods, runs, scales, spaces
+from darts_lab import __version__, curvature, methods, runs, scales, spaces
 from darts_lab import data as datasets
 from darts_lab.environment import choose_device, full_precision, keep_memory, lower_precision, peak_memory
 from darts_lab.genotype import Genotype, discretize
+from darts_lab.monitors import EarlyStopping, measured_epochs, measurements
+from darts_lab.runs import EpochRecord
 from darts_lab.supernet import check_images, frozen_statistics
 from darts_lab.tasks import Classification, data_of
-
-
-@dataclass(frozen=True, eq=False)
-class EpochRecord:
-    """What one epoch did. Errors are fractions in [0, 1]; `valid_*` are one-shot: the supernet with all operations."""
-
-    epoch: int  # 0, 1, ...
-    train_loss: float
-    train_error: float
-    valid_loss: float
-    valid_error: float
-    learning_rate: float
-    alpha_steps: int  # in this epoch
-    alpha: Tensor  # (cell types, edges, candidates), after the epoch
-    mixing: Tensor  # the same after the activation
-    genotype: Genotype
-    seconds: float
-    peak_memory_bytes: int
-    dominant_eigenvalue: float | None = None  # where a curvature monitor is on
-
-    def to_json(self) -> tuple[dict, dict]:
-        """(what happened, what it cost): the second differs from run to run."""
-        record = {field.name: getattr(self, field.name) for field in fields(self)}
-        record |= {"alpha": self.alpha.tolist(), "mixing": self.mixing.tolist(), "genotype": str(self.genotype)}
-        return record, {name: record.pop(name) for name in ("seconds", "peak_memory_bytes")}
-
-    @classmethod
-    def from_json(cls, record: dict, operations: tuple[str, ...]) -> EpochRecord:
-        """The record of a line of history.jsonl and one of costs.jsonl together."""
-        tensors = {name: torch.tensor(record[name]) for name in ("alpha", "mixing")}
-        genotype = Genotype.parse(record["genotype"], operations)
-        return cls(**(record | tensors | {"genotype": genotype}))
 
 
 class Search:
@@ -94,9 +65,29 @@ class Search:
                     f"batch_size: {self.settings.batch_size} is larger than the {self.task.size(split)} samples of "
                     f"the {split} split"
                 )
+        self.measured = measured_epochs(self.settings.epochs, self.settings.curvature_every)
+        most = self.task.size("valid") // self.settings.batch_size
+        if self.measured and self.settings.curvature_batches > most:
+            raise ValueError(
+                f"curvature_batches: {self.settings.curvature_batches} is not allowed; the validation split holds 1 to "
+                f"{most} batches of {self.settings.batch_size}"
+            )
+        if self.method.monitor is not None:
+            if not self.measured:
+                raise ValueError(
+                    f"curvature_every: 0 is not allowed with method {self.method.name!r}, which watches the eigenvalue"
+                )
+            ends = isinstance(self.method.monitor, EarlyStopping)  # adaptation does nothing in the last epoch
+            self.method.monitor.rule.check(self.measured if ends else self.measured[:-1], finished=ends)
+            if not ends and self.settings.weight_decay == 0:
+                raise ValueError(
+                    f"weight_decay: 0.0 is not allowed with method {self.method.name!r}, which multiplies it"
+                )
         self._path, self._scale = path, scale.name
         self.run: runs.Run | None = None
         self.history: list[EpochRecord] = []
+        self.snapshots: dict[int, dict] = {}  # states of measured epochs, for adaptation to go back to
+        self.eigenvector: Tensor | None = None  # of the last measurement: where the next one begins
         self._steps: Iterator[EpochRecord | None] | None = None
         self._start()
 
@@ -127,12 +118,30 @@ class Search:
 
     @property
     def epoch(self) -> int:
-        """Finished epochs."""
-        return len(self.history)
+        """Finished epochs: the number of the next one, or of the one that is under way."""
+        if not self.history:
+            return 0
+        last = self.history[-1]
+        return 1 + (last.epoch if last.back_to is None else last.back_to)
 
     @property
     def finished(self) -> bool:
-        return self.epoch >= self.settings.epochs
+        """Whether all epochs are done, or early stopping has ended the search."""
+        return self.epoch >= self.settings.epochs or (bool(self.history) and self.history[-1].stop_epoch is not None)
+
+    @property
+    def weight_decay(self) -> float:
+        """The decay of w in the epoch that is under way or comes next: the settings', until adaptation raises it."""
+        if not self.history:
+            return self.settings.weight_decay
+        last = self.history[-1]
+        return last.weight_decay if last.back_to is None else self.method.monitor.stronger(last.weight_decay)
+
+    @property
+    def drop_path(self) -> float:
+        """The probability of drop path in the epoch that is under way, or else in the last finished one."""
+        epoch = self.epoch if self._steps is not None else max(self.epoch - 1, 0)
+        return self.settings.drop_path * epoch / max(self.settings.epochs - 1, 1)
 
     @property
     def mixing(self) -> Tensor:
@@ -141,7 +150,12 @@ class Search:
 
     @property
     def genotype(self) -> Genotype:
-        """What the search would return if it ended now."""
+        """What the search would return if it ended now; where early stopping ended it, the cell of the epoch it chose.
+
+        (Weights and alpha are then still those of the epoch in which it ended.)
+        """
+        if self.history and (stop := self.history[-1].stop_epoch) is not None:
+            return next(record.genotype for record in self.history if record.epoch == stop)
         return discretize(self.mixing, self.space)
 
     def __repr__(self) -> str:
@@ -190,8 +204,8 @@ class Search:
         s, task, generator, epoch = self.settings, self.task, self.generator, self.epoch
         started, alpha_steps = time.perf_counter(), 0
         learning_rate = cosine(s, epoch)
-        self.optimizer.param_groups[0]["lr"] = learning_rate
-        drop_path = s.drop_path * epoch / max(s.epochs - 1, 1)
+        self.optimizer.param_groups[0] |= {"lr": learning_rate, "weight_decay": self.weight_decay}
+        drop_path = self.drop_path
         cutout = s.cutout if s.drop_path > 0 else 0  # as in Zela et al., Cutout goes with drop path only
         losses, mistakes = [], []
         for indices in datasets.shuffled_batches(task.size("train"), s.batch_size, generator):
@@ -204,7 +218,6 @@ class Search:
             alpha_steps += 1
             losses.append(loss)
             mistakes.append(wrong)
-        valid_loss, valid_error = self.one_shot()
         losses = torch.stack(losses)
         if not torch.isfinite(losses).all():
             batch = int((~torch.isfinite(losses)).nonzero()[0])
@@ -212,6 +225,8 @@ class Search:
                 f"train_loss: {float(losses[batch])} at epoch {epoch}, batch {batch}; "
                 "the last good epoch is kept in the run"
             )
+        eigenpair = self._measure(valid) if epoch in self.measured else None
+        valid_loss, valid_error = self.one_shot()
         record = EpochRecord(
             epoch=epoch,
             train_loss=float(losses.mean()),
@@ -223,13 +238,49 @@ class Search:
             alpha=self.alpha.detach().cpu().clone(),
             mixing=self.mixing.detach().cpu().clone(),
             genotype=self.genotype,
+            weight_decay=self.weight_decay,
+            dominant_eigenvalue=None if eigenpair is None else eigenpair.value,
+            eigenvalue_error=None if eigenpair is None else eigenpair.standard_error,
             seconds=time.perf_counter() - started,
             peak_memory_bytes=peak_memory(self.device),
         )
         self.history.append(record)
+        if eigenpair is not None and self.method.monitor is not None:
+            record = self.history[-1] = self._heed(record)
         if self.run is not None:
-            self.run.save(self.state(), *record.to_json(), str(record.genotype))
+            self.run.save(self.state(), *record.to_json(), str(self.genotype), before=len(self.history) - 1)
         yield record
+
+    # What watches it
+
+    def _measure(self, valid) -> curvature.Eigenpair:
+        """The dominant eigenvalue now; with `curvature_parity` on the batch `valid`, the epoch's last."""
+        s = self.settings
+        if s.curvature_parity:
+            options = {"batches": [valid], "parity": True, "seed": self.seed + self.epoch}
+        else:
+            options = {"batches": s.curvature_batches, "seed": self.seed}  # the same batches every time
+        pair = curvature.dominant_eigenvalue(self, start=self.eigenvector, **options)
+        self.eigenvector = torch.from_numpy(pair.vector)
+        return pair
+
+    def _heed(self, record: EpochRecord) -> EpochRecord:
+        """The last record, completed with what the method's monitor made of it: nothing, an end, or a way back."""
+        monitor, finished = self.method.monitor, record.epoch == self.settings.epochs - 1
+        stop = monitor.rule.stop(*measurements(self.history), finished)
+        if isinstance(monitor, EarlyStopping):
+            return replace(record, stop_epoch=stop)
+        if finished or monitor.stronger(record.weight_decay) is None:
+            return record
+        if stop is None:
+            self.snapshots[record.epoch] = deepcopy(self._tensors())
+            for epoch in sorted(self.snapshots)[: -(monitor.rule.delta + monitor.rule.window)]:
+                del self.snapshots[epoch]
+            return record
+        stop = max(epoch for epoch in self.snapshots if epoch <= stop)
+        self._load_tensors(self.snapshots[stop])
+        self.snapshots = {}
+        return replace(record, back_to=stop)
 
     def descend(self, train, valid, learning_rate: float, drop_path: float = 0.0) -> tuple[Tensor, Tensor]:
         """One step of alpha on the batch `valid`, then one of w on `train`: (train loss, mistakes), on the device.
@@ -315,7 +366,7 @@ class Search:
 
         free = [weight.clone().requires_grad_() for weight in w]
         step = list(torch.autograd.grad(train_loss(free, self.mixing.detach()), free))
-        torch._foreach_add_(step, w, alpha=s.weight_decay)
+        torch._foreach_add_(step, w, alpha=self.weight_decay)
         buffers = [self.optimizer.state.get(p, {}).get("momentum_buffer") for p in self.weights.values()]
         if all(buffer is not None for buffer in buffers):
             torch._foreach_add_(step, buffers, alpha=s.momentum)
@@ -348,6 +399,7 @@ class Search:
             "space": {name: getattr(self.space, name) for name in ("name", "normal", "reduce")},
             "data": {"name": self.task.data.name, "fingerprint": self.task.fingerprint()},
             "method": self.method.name,
+            "monitor": None if self.method.monitor is None else repr(self.method.monitor),
             "scale": self._scale,
             "settings": asdict(self.settings),
             "seed": self.seed,
@@ -355,35 +407,48 @@ class Search:
         }
 
     def state(self) -> dict:
-        """Everything that changes: weights, alpha, both optimisers, the generator."""
-        return {
+        """Everything that changes: weights, alpha, both optimisers, the generator, and what adaptation may go back to."""
+        return self._tensors() | {
             "epoch": self.epoch,
+            "records": len(self.history),
             "space": self.space.name,
+            "snapshots": self.snapshots,
+        }
+
+    def _tensors(self) -> dict:
+        return {
             "supernet": self.supernet.state_dict(),
             "alpha": self.alpha.detach(),
             "optimizer": self.optimizer.state_dict(),
             "alpha_optimizer": self.alpha_optimizer.state_dict(),
             "generator": self.generator.get_state(),
+            "eigenvector": self.eigenvector,
         }
+
+    def _load_tensors(self, state: dict) -> None:
+        alpha = state["alpha"]
+        if alpha.shape != self.alpha.shape:
+            raise ValueError(f"alpha has shape {tuple(alpha.shape)}, the space {self.space.shape}")
+        self.supernet.load_state_dict(state["supernet"])
+        self.optimizer.load_state_dict(deepcopy(state["optimizer"]))  # which would else share its tensors
+        self.alpha_optimizer.load_state_dict(deepcopy(state["alpha_optimizer"]))
+        self.generator.set_state(state["generator"].cpu())
+        vector = state.get("eigenvector")
+        self.eigenvector = None if vector is None else vector.cpu()
+        with torch.no_grad():
+            self.alpha.copy_(alpha)
 
     def load_state(self, state: dict) -> None:
         """Takes over a `state`. Raises ValueError where it is not one of this search's space and sizes."""
         try:
-            self.supernet.load_state_dict(state["supernet"])
-            alpha = state["alpha"]
-            if alpha.shape != self.alpha.shape:
-                raise ValueError(f"alpha has shape {tuple(alpha.shape)}, the space {self.space.shape}")
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.alpha_optimizer.load_state_dict(state["alpha_optimizer"])
-            self.generator.set_state(state["generator"].cpu())
+            self._load_tensors(state)
+            self.snapshots = dict(state.get("snapshots", {}))
         except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
             reason = next((line.strip() for line in str(error).splitlines()[1:] if line.strip()), str(error))
             raise ValueError(
                 f"checkpoint: of space {state.get('space')!r}, does not fit a search of space {self.space.name!r} with "
                 f"{self.settings.channels} channels and {self.settings.layers} cells: {reason[:200]}"
             ) from error
-        with torch.no_grad():
-            self.alpha.copy_(alpha)
 
     @classmethod
     def resume(cls, path: str | Path, *, space=None, data=None, method=None, device=None) -> Search:
@@ -403,15 +468,20 @@ class Search:
                 device or config["device"], path, **config["settings"],
             )  # fmt: skip
             search.task.check_made(run)
+            if config.get("monitor") != search.config()["monitor"]:
+                raise ValueError(
+                    f"method: the run {str(run.path)!r} was watched by {config.get('monitor')}, this {config['method']!r} "
+                    f"by {search.config()['monitor']}; pass the method as method="
+                )
         except (KeyError, TypeError) as error:
             raise ValueError(f"run: {str(run.path)!r} holds no search that can go on: {error}") from error
         search.run = run
         state = run.load(search.device)
         if state is not None:
             search.load_state(state)
-        run.cut(0 if state is None else state["epoch"])
+        epochs = 0 if state is None else state.get("records", state["epoch"])
         names = tuple(search.space.operations) + spaces.KNOWN_OPERATIONS
-        search.history = run.history(lambda record: EpochRecord.from_json(record, names))
+        search.history = run.history(lambda record: EpochRecord.from_json(record, names), epochs)
         return search
 
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -45,7 +46,8 @@ def separable_convolution(
     beyond = depthwise.shape[-1] // 2 - (max(size) - 1) // d
     if beyond > 0:  # these entries of the kernel never meet anything but the zeros
         depthwise = depthwise[..., beyond:-beyond, beyond:-beyond]
-    plain = len(depthwise) == 1 and not _in_strips(size, depthwise, d)  # nothing to gain: one copy, and fast as it is
+    # With one copy there is nothing to gain, unless a Hessian is to come (the kernels are then held fast).
+    plain = len(depthwise) == 1 and not _in_strips(size, depthwise, d) and depthwise.requires_grad
     if plain or torch.compiler.is_compiling():  # a compiler decides by itself what to keep
         return _Separable.forward(depthwise, pointwise, stride, dilation, *inputs)
     kind = depthwise.device.type
@@ -94,7 +96,7 @@ class _Separable(torch.autograd.Function):
     def backward(ctx, gradient):
         depthwise, pointwise, *inputs = ctx.saved_tensors
         needs_kernels, needs_inputs = any(ctx.needs_input_grad[:2]), any(ctx.needs_input_grad[4:])
-        x, between = None, gradient  # where the kernels need no gradient, only the shape of these counts
+        x, between = None, gradient.detach()  # where the kernels need no gradient, only the shape of these counts
         if needs_kernels:
             x = _spread(inputs, depthwise)
             between = _depthwise(x, depthwise, ctx.stride, ctx.dilation)
@@ -196,7 +198,76 @@ def _empty(shape: Sequence[int], like: Tensor) -> Tensor:
     return torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=torch.channels_last)
 
 
+@dataclass(frozen=True)
+class _How:
+    """How a convolution is meant, and how large what it combines is."""
+
+    stride: int
+    padding: int
+    dilation: int
+    groups: int
+    x: tuple[int, ...]
+    kernel: tuple[int, ...]
+
+    def arguments(self) -> tuple:
+        return [self.stride] * 2, [self.padding] * 2, [self.dilation] * 2, False, [0, 0], self.groups
+
+
 def _gradients(gradient, x, kernel, stride: int, padding: int, dilation: int, groups: int, which: tuple[bool, bool]):
     """The gradients of x and of the kernel of a convolution, each None unless asked for in `which`."""
-    more = [stride] * 2, [padding] * 2, [dilation] * 2, False, [0, 0], groups, [*which, False]
-    return torch.ops.aten.convolution_backward(gradient, x, kernel, None, *more)[:2]
+    how = _How(stride, padding, dilation, groups, tuple(x.shape), tuple(kernel.shape))
+    if not torch.is_grad_enabled():
+        more = *how.arguments(), [*which, False]
+        return torch.ops.aten.convolution_backward(gradient, x, kernel, None, *more)[:2]
+    of_x = _Derivative.apply("x", how, kernel, gradient) if which[0] else None
+    of_kernel = _Derivative.apply("kernel", how, x, gradient) if which[1] else None
+    return of_x, of_kernel
+
+
+class _Derivative(torch.autograd.Function):
+    """The derivative of s = <convolution of x with kernel, gradient> with respect to one of the three.
+
+    s is linear in each, so a derivative of a derivative is one again, with another tensor in the place of the first:
+    this is all that any order takes. (PyTorch's own second derivative of a grouped convolution runs through its groups
+    one by one, and always computes that of the kernel: half the time of a Hessian-vector product.)
+    """
+
+    generate_vmap_rule = True
+    NAMES = ("x", "kernel", "gradient")
+
+    @staticmethod
+    def forward(of, how, *others):
+        given = dict(zip((name for name in _Derivative.NAMES if name != of), others, strict=True))
+        if of == "gradient":
+            return torch.ops.aten.convolution(given["x"], given["kernel"], None, *how.arguments())
+        given[of] = _empty(getattr(how, of), given["gradient"])
+        both = given["gradient"], given["x"], given["kernel"], None, *how.arguments()
+        if of == "x":
+            return torch.ops.aten.convolution_backward(*both, [True, False, False])[0]
+        return torch.ops.aten.convolution_backward(*both, [False, True, False])[1]
+
+    @staticmethod
+    def setup_context(ctx, arguments, output):
+        ctx.of, ctx.how, *others = arguments
+        ctx.save_for_backward(*others)
+        ctx.save_for_forward(*others)
+
+    @staticmethod
+    def backward(ctx, change):
+        names = [name for name in _Derivative.NAMES if name != ctx.of]
+        given = dict(zip(names, ctx.saved_tensors, strict=True)) | {ctx.of: change}
+        found = []
+        for name, needed in zip(names, ctx.needs_input_grad[2:], strict=True):
+            others = (given[other] for other in _Derivative.NAMES if other != name)
+            found.append(_Derivative.apply(name, ctx.how, *others) if needed else None)
+        return None, None, *found
+
+    @staticmethod
+    def jvp(ctx, _, __, *changes):
+        first, second = ctx.saved_tensors
+        parts = [] if changes[0] is None else [(changes[0], second)]
+        parts += [] if changes[1] is None else [(first, changes[1])]
+        return sum(_Derivative.apply(ctx.of, ctx.how, *part) for part in parts)
+
+
+_Derivative.forward.__signature__ = inspect.signature(_Derivative.forward)

@@ -43,10 +43,14 @@ class Classification:
         """(inputs, targets), augmented."""
         return datasets.training_batch(self.data, split, indices, generator, cutout_length=cutout)
 
+    def plain_batch(self, split: str, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """(inputs, targets), not augmented."""
+        return datasets.plain_batch(self.data, split, indices)
+
     def batches(self, split: str, batch_size: int = 256):
         """The whole split in order, not augmented: (inputs, targets) by batches."""
         for indices in torch.arange(self.size(split), device=self.data.train[1].device).split(batch_size):
-            yield datasets.plain_batch(self.data, split, indices)
+            yield self.plain_batch(split, indices)
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Mean loss of a batch, in no less than float32."""

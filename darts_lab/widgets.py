@@ -18,6 +18,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from darts_lab.evaluation import Evaluation, Training
 from darts_lab.figures import Dashboard, telling_operation
 from darts_lab.methods import METHODS
+from darts_lab.monitors import RULE
 from darts_lab.scales import SCALES
 from darts_lab.search import Search
 from darts_lab.spaces import SPACES
@@ -167,9 +168,10 @@ class Lab(widgets.VBox):
             self._chosen(self.space, "space"), self._fixed["data"], self._chosen(self.method, "method"),
             self._chosen(self.scale, "scale"), self.seed.value, **self._fixed["settings"],
         )  # fmt: skip
-        self._dashboard = Dashboard(search.space)
+        rule = RULE if search.method.monitor is None else search.method.monitor.rule
+        self._dashboard = Dashboard(search.space, rule=rule)
         FigureCanvasAgg(self._dashboard.figure)
-        self._drawn_at, self._drawing_took = 0.0, 0.0
+        self._drawn_at, self._drawing_took, self._inside = 0.0, 0.0, 0
         self._draw()
         spent, batches = 0.0, 0
         while not search.finished and not self._stopped.is_set():
@@ -186,6 +188,7 @@ class Lab(widgets.VBox):
             began = time.perf_counter()
             record = search.step()
             spent, batches = spent + time.perf_counter() - began, batches + 1
+            self._inside = 0 if record is not None else self._inside + 1
             since = time.perf_counter() - self._drawn_at
             if since > max(_PAUSE, self._drawing_took / _SHARE):
                 self._report(spent, batches, "Searching")
@@ -202,7 +205,9 @@ class Lab(widgets.VBox):
         training = Training(
             search.genotype, self._fixed["data"], self._chosen(self.scale, "scale"), search.seed, space=search.space
         )
-        what, epochs = f"Retraining the cell of epoch {search.epoch} from scratch", training.settings.epochs
+        last = search.history[-1] if search.history else None
+        cell = search.epoch if last is None else last.epoch if last.stop_epoch is None else last.stop_epoch
+        what, epochs = f"Retraining the cell of epoch {cell} from scratch", training.settings.epochs
         self.status.value = f"{what} ..."
         for record in training:
             self.progress.value = training.epoch / epochs
@@ -227,18 +232,27 @@ class Lab(widgets.VBox):
     def _report(self, spent: float, batches: int, word: str) -> None:
         search = self.search
         total = search.settings.epochs * search.steps_per_epoch
-        left = (total - batches) * spent / max(batches, 1)
+        done = search.epoch * search.steps_per_epoch + self._inside  # less than before where the search was thrown back
+        left = (total - done) * spent / max(batches, 1)
         parts = [f"<b>{word}</b>: epoch {search.epoch} of {search.settings.epochs}"]
         if search.history:
             last, operation = search.history[-1], telling_operation(search.space)
             parts.append(f"one-shot error {100 * last.valid_error:.1f} %")
             counted = " + ".join(str(last.genotype.count(operation, kind)) for kind in ("normal", "reduce"))
             parts.append(f"{operation} {counted}")
+            measured = [record for record in search.history if record.dominant_eigenvalue is not None]
+            if measured:
+                parts.append(f"dominant eigenvalue {measured[-1].dominant_eigenvalue:.2f}")
+            if last.stop_epoch is not None:
+                parts.append(f"it has risen too much: the cell of epoch {last.stop_epoch} is the result")
+            if search.weight_decay != search.settings.weight_decay:
+                back = [record.back_to for record in search.history if record.back_to is not None][-1]
+                parts.append(f"thrown back to epoch {back}, weight decay now {search.weight_decay:g}")
         if self.evaluation is not None:
             parts.append(f"retrained test error {100 * self.evaluation.test_error:.1f} %")
         if word in ("Searching", "Paused"):
             parts.append(f"{1000 * spent / max(batches, 1):.0f} ms a step, {left:.0f} s left, on {search.device.type}")
-        self.progress.value = batches / total
+        self.progress.value = 1 if search.finished else done / total
         self.status.value = "; ".join(parts)
 
     def _draw(self) -> None:

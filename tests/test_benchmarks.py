@@ -1,4 +1,4 @@
-"""The benchmark of the engine measures what it says, on the smallest size; its numbers are not judged here."""
+"""The benchmarks measure what they say, on the smallest size; their numbers are not judged here."""
 
 import importlib.util
 from pathlib import Path
@@ -6,21 +6,29 @@ from pathlib import Path
 import pytest
 import torch
 
-PATH = Path(__file__).parents[1] / "benchmarks" / "engine.py"
+FOLDER = Path(__file__).parents[1] / "benchmarks"
 
 
-@pytest.fixture(scope="module")
-def engine():
-    spec = importlib.util.spec_from_file_location("benchmark_engine", PATH)
+def benchmark(name):
+    spec = importlib.util.spec_from_file_location(f"benchmark_{name}", FOLDER / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
+@pytest.fixture(scope="module")
+def engine():
+    return benchmark("engine")
+
+
 @pytest.mark.parametrize("space", ["S1", "DARTS"])
 def test_both_sides_begin_with_the_same_networks(engine, space):
-    apart = engine.agreement(engine.Pair("tiny", space), torch.float64)
-    assert apart.keys() == {"logits", "alpha_gradient", "w_gradient"} and max(apart.values()) < 1e-10
+    apart = engine.agreement(engine.Pair("tiny", space), batches=2)
+    assert apart.keys() == {"engine_float64", "engine_float32", "reference_float32"}
+    for form, row in apart.items():
+        assert row.keys() == {"logits", "alpha_gradient", "w_gradient"}
+        most = 1e-10 if form == "engine_float64" else 0.2
+        assert all(0 < of["low"] <= of["median"] <= of["high"] < most for of in row.values()), (form, row)
 
 
 def test_every_pair_of_steps_runs_and_its_ratios_are_reference_over_engine(engine):
@@ -46,3 +54,10 @@ def test_the_engine_issues_less_than_half_of_the_textbooks_operations(engine):
     with engine.Count() as count:
         torch.ones(2).view(1, 2).permute(1, 0).add(1)
     assert count.operations == 2, "ones and add"
+
+
+def test_the_benchmark_of_the_eigenvalue_measures_both_ways():
+    found = benchmark("curvature").compared("S5", states=2, epochs_apart=1)
+    assert found["alphas"] == found["dense_products"] == 12
+    assert found["warm_products"] > 0 and found["lanczos_products"] > 0
+    assert found["largest_error"] < 0.1 and found["ratio"] > 0

@@ -53,7 +53,7 @@ def test_settings_are_changed_by_name(capsys, tmp_path):
         str(tmp_path / "r"),
     )
     assert json.loads((tmp_path / "r" / "config.json").read_text())["settings"]["weight_decay"] == 0.01
-    assert sum(line.lstrip().startswith("1 ") for line in lines) == 1
+    assert [line.split()[0] for line in lines if line.lstrip()[:1].isdigit()] == ["0"], "one epoch, number 0"
 
 
 @pytest.mark.parametrize(
@@ -85,3 +85,42 @@ def test_help_teaches():
         [sys.executable, "-m", "darts_lab.cli", "search", "--help"], capture_output=True, text=True, check=True
     ).stdout
     assert "darts-lab search --space S2" in shown and "weight_decay" in shown and "R-DARTS(L2)" in shown
+
+
+def test_spectrum_of_a_run_is_that_of_the_python_interface_and_leaves_the_run_alone(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    search = dl.Search(scale="tiny", seed=1, path="run")
+    next(search)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
+    status, lines, _ = call(capsys, "spectrum", "run", "--batches", "2", "--json")
+    (found,) = map(json.loads, lines)
+    expected = dl.curvature.extreme_eigenvalues(search, 3, batches=2)
+    assert status == 0 and found["epoch"] == 0 and found["batches"] == 2 and found["products"] > 0
+    assert [pair["value"] for pair in found["eigenvalues"][:3]] == [pair.value for pair in expected]
+    assert len(found["eigenvalues"]) == 6 and all(pair["standard_error"] > 0 for pair in found["eigenvalues"])
+    _, lines, _ = call(capsys, "spectrum", "run", "--batches", "1", "--all", "--figure", "eigenvalues")
+    assert "20 alphas, 1 batches of 32" in lines[0] and len(lines) == 1 + 20 + 1
+    assert lines[-1] == "figure: figures/eigenvalues.png" and (tmp_path / "figures" / "eigenvalues.pdf").exists()
+    assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
+
+
+def test_spectrum_of_the_authors_logs_is_a_line_a_run(capsys, shared):
+    status, lines, _ = call(capsys, "spectrum", str(shared / "robustdarts_logs" / "search_logs" / "s3"), "--json")
+    (row,) = map(json.loads, lines)
+    assert status == 0 and (row["space"], row["data"], row["stop_epoch"]) == ("S3", "svhn", 22)
+
+
+def test_spectrum_says_in_one_line_what_is_wrong(capsys, tmp_path):
+    for path, says in ((tmp_path, "holds no logs of RobustDARTS"), (tmp_path / "nowhere", "holds no config.json")):
+        status, _, errors = call(capsys, "spectrum", str(path))
+        assert status == 2 and len(errors) == 1 and says in errors[0]
+
+
+def test_a_search_that_stops_early_or_turns_back_says_so(capsys, tmp_path):
+    for method, word in (("DARTS-ES", "stopped: the eigenvalue"), ("DARTS-ADA", "back to the end of epoch")):
+        settings = ("epochs=24", "alpha_learning_rate=0.1", "train_samples=32", "valid_samples=32")
+        pairs = [part for setting in settings for part in ("--set", setting)]
+        _, lines, _ = call(
+            capsys, "search", "--scale", "tiny", "--method", method, "--path", str(tmp_path / method), *pairs
+        )
+        assert any(line.startswith(word) for line in lines), lines

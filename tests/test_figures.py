@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 import darts_lab as dl
 from darts_lab import figures, spaces
+from darts_lab.monitors import Adaptation, Rule
 
 
 @pytest.fixture(scope="module")
@@ -79,3 +80,45 @@ def test_the_demo_prints_one_table_and_draws_one_figure(tmp_path, capsys):
     assert table["test error %"].between(0, 100).all() and table["peak MB"].gt(0).all()
     assert (tmp_path / "demo.png").exists()
     assert "no published numbers" in capsys.readouterr().out
+
+
+def test_eigenvalues_show_measurements_local_averages_and_the_stop(ax):
+    table = pd.DataFrame({"epoch": range(12), "dominant_eigenvalue": [1.0] * 4 + [3.0] * 8})
+    rule = Rule(window=3, delta=2, start=0)
+    figures.eigenvalues({"one": table, "flat": table.assign(dominant_eigenvalue=1.0)}, rule, ax)
+    dots, average, star = ax.lines[:3]
+    np.testing.assert_array_equal(dots.get_ydata(), table["dominant_eigenvalue"])
+    np.testing.assert_allclose(average.get_ydata(), rule.averages(range(12), table["dominant_eigenvalue"])[1])
+    assert star.get_xdata() == [rule.stop(range(12), table["dominant_eigenvalue"])] == [1]
+    assert [line.get_marker() for line in ax.lines].count("*") == 1, "a flat one is not stopped"
+
+
+def test_a_search_that_was_thrown_back_is_drawn_in_pieces(ax):
+    method = dl.Method("ADA", monitor=Adaptation(Rule(window=1, delta=1, factor=1.000001, start=1)))
+    search = dl.Search("S2", method=method, scale="tiny", path=False, epochs=6, alpha_learning_rate=0.1)
+    list(search)
+    back = [index for index, record in enumerate(search.history) if record.back_to is not None]
+    assert back, "the rule must fire for this test to say much"
+    figures.errors(search.history, ax)
+    drawn = ax.lines[1].get_ydata()
+    assert len(drawn) == len(search.history) + len(back) and np.isnan(drawn).sum() == len(back)
+    assert np.isnan(drawn[back[0] + 1])
+    figures.eigenvalues(search.history, ax=ax)
+    assert len(ax.lines[0].get_xdata()) == len(search.history)
+    averages = ax.lines[1].get_xdata(), ax.lines[1].get_ydata()
+    recorded = dl.runs.Recorded("ADA", None, "S2", "digits", 0, 0.0, 3e-4, search.history, [])
+    figures.eigenvalues(dl.runs.table([recorded]), ax=ax)
+    np.testing.assert_array_equal(averages, (ax.lines[1].get_xdata(), ax.lines[1].get_ydata()))
+
+
+def test_spectra_fall_with_their_rank(ax):
+    figures.spectrum({"one": [0.5, -1.0, 2.0], "other": np.array([1.0, 0.0])}, ax)
+    assert list(ax.lines[0].get_ydata()) == [2.0, 0.5, -1.0] and list(ax.lines[0].get_xdata()) == [1, 2, 3]
+
+
+def test_landscapes_of_one_and_two_dimensions(search):
+    line, plane = (dl.curvature.landscape(search, dimensions=d, points=3, batches=2) for d in (1, 2))
+    ax = figures.landscape(line, Figure().subplots())
+    np.testing.assert_allclose(ax.lines[-1].get_ydata(), line.losses)
+    assert len(ax.lines) == 3, "both batches and their mean"
+    assert figures.landscape(plane, Figure().subplots()).figure.axes[1].get_ylabel() == "validation loss"

@@ -20,6 +20,10 @@ def test_a_notebook_is_short_executed_without_errors_and_opens_with_what_it_give
     assert all(words in opening for words in ("You will see", "You will learn", "You need", "It takes"))
     text = "".join("".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "markdown")
     assert "## On your own" in text and "## Further reading" in text
+    titles = [
+        cell for cell in notebook["cells"] if cell["cell_type"] == "markdown" and cell["source"][0].startswith("# ")
+    ]
+    assert titles == notebook["cells"][:1], "one title, in the first cell"
     code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
     assert all(cell["execution_count"] for cell in code), "not executed: make notebooks"
     outputs = [output for cell in code for output in cell["outputs"]]

@@ -11,6 +11,7 @@ PAPER_SEARCH = {
     "alpha_learning_rate": 3e-4, "alpha_betas": (0.5, 0.999), "alpha_weight_decay": 1e-3, "alpha_spread": 1e-3,
     "train_samples": None, "valid_samples": None, "drop_path": 0, "cutout": 0, "unrolled_epsilon": 0.01,
     "precision": "float32", "compile": False,
+    "curvature_every": 2, "curvature_batches": 1, "curvature_parity": True,  # `train_search.py`, `search/analyze.py`
 }  # fmt: skip
 # the same, `evaluation/`, and appendix B.1
 PAPER_EVALUATION = {

@@ -266,6 +266,25 @@ def finite_difference(function, mixing, step):
     return result
 
 
+@pytest.mark.parametrize("asked", ["alpha", "w"])
+def test_a_cell_with_a_single_convolution_has_the_gradients_of_the_textbook_every_time(asked):
+    """Its scale is one number spread over the channels, and PyTorch's batch-norm reads past the end of such a view."""
+    space = spaces.S1.with_nodes(1)
+    ours, theirs = pair(space)
+    (x, labels), mixing = batch(), random_mixing(space)
+    leaves = [cell.clone().requires_grad_() for cell in mixing]
+    tensors = leaves if asked == "alpha" else [theirs.classifier.weight, theirs.stem[0].weight]
+    expected = torch.autograd.grad(F.cross_entropy(theirs(x, *leaves), labels), tensors)
+    for fill in range(1, 20):
+        junk = [torch.full((2**k,), 1e3 * fill, dtype=torch.float64) for k in range(4, 16) for _ in range(4)]
+        del junk  # what lies beyond the end now differs from time to time
+        leaf = mixing.clone().requires_grad_(asked == "alpha")
+        tensors = [leaf] if asked == "alpha" else [ours.classifier.weight, ours.backbone.stem]
+        found = torch.autograd.grad(F.cross_entropy(ours(x, leaf), labels), tensors)
+        found = found[0] if asked == "alpha" else found
+        assert all(relative(one, other) < 1e-10 for one, other in zip(found, expected, strict=True))
+
+
 @pytest.mark.parametrize(
     "space",
     [S2_SMALL, spaces.S5, spaces.DARTS.with_nodes(1)],

@@ -12,6 +12,7 @@ import pytest
 from matplotlib.image import imread
 
 import darts_lab as dl
+from darts_lab.monitors import Adaptation, EarlyStopping, Rule
 
 
 @pytest.fixture
@@ -155,3 +156,29 @@ def test_an_unknown_name_is_refused_at_once():
 
 def test_no_thread_is_left_behind():
     until(lambda: not [thread for thread in threading.enumerate() if thread.name == "darts-lab"])
+
+
+def test_a_search_that_is_thrown_back_says_so_and_its_progress_stays_a_fraction(tmp_path, monkeypatch):
+    monkeypatch.setenv("DARTS_LAB_RUNS", str(tmp_path))
+    always = Rule(window=1, delta=1, factor=1.000001, start=1)
+    method = dl.Method("ADA", monitor=Adaptation(always))
+    lab = dl.lab("S2", method=method, scale="tiny", epochs=6, alpha_learning_rate=0.1)
+    seen = []
+    lab.progress.observe(lambda change: seen.append(change["new"]), "value")
+    lab.start()
+    search = lab.result(120)
+    assert any(record.back_to is not None for record in search.history), "the rule must fire for this test to say much"
+    assert "thrown back to epoch" in lab.status.value and "weight decay now 0.0" in lab.status.value
+    assert "dominant eigenvalue" in lab.status.value
+    assert lab.progress.value == 1 and all(0 <= value <= 1 for value in seen)
+
+
+def test_a_search_that_stops_early_ends_the_lab_with_the_chosen_cell(tmp_path, monkeypatch):
+    monkeypatch.setenv("DARTS_LAB_RUNS", str(tmp_path))
+    method = dl.Method("ES", monitor=EarlyStopping(Rule(window=1, delta=1, factor=1.000001, start=0)))
+    lab = dl.lab("S2", method=method, scale="tiny", epochs=30)
+    lab.start()
+    search = lab.result(120)
+    stop = search.history[-1].stop_epoch
+    assert stop is not None and len(search.history) < 30
+    assert f"the cell of epoch {stop} is the result" in lab.status.value and lab.progress.value == 1
