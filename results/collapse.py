@@ -74,17 +74,18 @@ def row(cell: str, seed: int) -> dict:
 def settings_hash(cell: str) -> str:
     """Tells the settings apart with which a row was measured: fixed cells know nothing of the search."""
     laptop = [asdict(scales.LAPTOP.evaluation)]
-    laptop += [asdict(scales.LAPTOP.search)] if cell in SEARCHED else []
+    search = {name: value for name, value in asdict(scales.LAPTOP.search).items() if not name.startswith("curvature")}
+    laptop += [search] if cell in SEARCHED else []  # what is measured on the way changes no search
     return hashlib.sha256(json.dumps(laptop, sort_keys=True).encode()).hexdigest()[:8]
 
 
-def interval(values) -> str:
+def interval(values, digits: int = 1) -> str:
     """Mean and 95 % interval of the mean (Student's t), in the values' own unit."""
     values = np.asarray(values, float)
     if np.isnan(values).all():
         return ""
     half = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values) if len(values) > 1 else float("nan")
-    return f"{values.mean():.1f} ± {half:.1f}"
+    return f"{values.mean():.{digits}f} ± {half:.{digits}f}"
 
 
 def summary(table: pd.DataFrame) -> str:
