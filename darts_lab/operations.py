@@ -150,10 +150,7 @@ class Convolution(nn.Module):
         )
 
     def forward(self, states, sources, scale=None, active=None, generator=None):
-        unique = sorted(set(sources))
-        if sources != [source for source in unique for _ in range(len(sources) // len(unique))]:
-            unique = sources
-        inputs = [states[source] for source in unique]
+        inputs = _inputs(states, sources)
         for stage in self.stages[:-1]:
             inputs = [stage(inputs, None, active).relu_()]
         return self.stages[-1](inputs, scale, active)
@@ -168,7 +165,9 @@ class Convolution(nn.Module):
 class FactorizedReduce(nn.Module):
     """`skip_connect` where the stride is 2: half the channels see the even pixels, the other half the odd ones.
 
-    Two 1 x 1 convolutions with stride 2, the second shifted by one pixel, written as one 2 x 2 convolution.
+    Two 1 x 1 convolutions with stride 2, the second shifted by one pixel. Here the pixels that they see are gathered
+    first, even and odd ones side by side in the channels, for one 1 x 1 convolution: each half of its kernel is zero
+    where it does not look. (A fraction of the time of a strided convolution of 2 x 2 pixels, group by group.)
     """
 
     rectified = True
@@ -181,9 +180,11 @@ class FactorizedReduce(nn.Module):
         self.norm = BatchNorm(channels, affine, copies)
 
     def forward(self, states, sources, scale=None, active=None, generator=None):
-        corners = F.pad(_select(self.even, active), (0, 1, 0, 1)), F.pad(_select(self.odd, active), (1, 0, 1, 0))
-        kernel = torch.cat(corners, 1).flatten(0, 1)
-        x = F.conv2d(torch.cat([states[source] for source in sources], 1), kernel, stride=2, groups=len(sources))
+        even, odd = _select(self.even, active), _select(self.odd, active)
+        inputs, channels = _inputs(states, sources), even.shape[2]
+        pixels = torch.cat([_even_and_odd(x) for x in inputs], 3).flatten(3, 4).permute(0, 3, 1, 2)
+        halves = F.pad(even, (0, 0, 0, 0, 0, channels)), F.pad(odd, (0, 0, 0, 0, channels, 0))
+        x = F.conv2d(pixels, torch.cat(halves, 1).flatten(0, 1), groups=len(inputs))
         return self.norm(x, scale, active)
 
     def copy(self, index: int) -> Iterator[tuple[str, Tensor]]:
@@ -229,6 +230,21 @@ class EdgeByEdge(nn.Module):
     def copy(self, index: int) -> Iterator[tuple[str, Tensor]]:
         state = self.edges[index].state_dict(keep_vars=True)
         return ((name, tensor) for name, tensor in state.items() if not name.endswith("num_batches_tracked"))
+
+
+def _inputs(states: list[Tensor], sources: list[int]) -> list[Tensor]:
+    """The states that the copies of an operation leave, one for each copy: or each only once, if equally many copies,
+    next to each other, leave each of them."""
+    unique = sorted(set(sources))
+    if sources != [source for source in unique for _ in range(len(sources) // len(unique))]:
+        unique = sources
+    return [states[source] for source in unique]
+
+
+def _even_and_odd(x: Tensor) -> Tensor:
+    """Of each 2 x 2 pixels the first and the last: (batch, height / 2, width / 2, 2, channels)."""
+    squares = x.permute(0, 2, 3, 1).unflatten(2, (-1, 2)).unflatten(1, (-1, 2))
+    return squares.diagonal(dim1=2, dim2=4).movedim(-1, -2)
 
 
 def _select(stacked: Tensor, active: list[int] | None) -> Tensor:
