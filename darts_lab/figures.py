@@ -23,17 +23,17 @@ from darts_lab.monitors import RULE, Rule, measurements
 from darts_lab.spaces import AVG, CELL_TYPES, DIL3, DIL5, MAX, NOISE, NONE, SEP3, SEP5, SKIP, SearchSpace
 
 # petroff8 (Petroff 2021, arXiv 2107.02270)
-_PETROFF8 = ("#1845fb", "#ff5e02", "#c91f16", "#c849a9", "#adad7d", "#86c8dd", "#578dff", "#656364")
+PALETTE = ("#1845fb", "#ff5e02", "#c91f16", "#c849a9", "#adad7d", "#86c8dd", "#578dff", "#656364")
 _DASHES = ("-", "--", "-.", ":")
 OPERATION_STYLE: dict[str, tuple[str, str]] = {
-    SEP3: (_PETROFF8[0], "-"),
-    SKIP: (_PETROFF8[1], "--"),
-    NOISE: (_PETROFF8[2], ":"),
-    SEP5: (_PETROFF8[3], "-"),
-    AVG: (_PETROFF8[4], "-."),
-    MAX: (_PETROFF8[5], "-."),
-    DIL3: (_PETROFF8[6], (0, (6, 1))),
-    DIL5: (_PETROFF8[7], (0, (3, 1, 1, 1))),
+    SEP3: (PALETTE[0], "-"),
+    SKIP: (PALETTE[1], "--"),
+    NOISE: (PALETTE[2], ":"),
+    SEP5: (PALETTE[3], "-"),
+    AVG: (PALETTE[4], "-."),
+    MAX: (PALETTE[5], "-."),
+    DIL3: (PALETTE[6], (0, (6, 1))),
+    DIL5: (PALETTE[7], (0, (3, 1, 1, 1))),
     NONE: ("#bbbbbb", ":"),
 }
 
@@ -168,7 +168,7 @@ def errors(history, ax: Axes | None = None) -> Axes:
         history, [100 * record.train_error for record in history], [100 * record.valid_error for record in history]
     )
     ax.plot(epochs, train, "--", color="#656364", label="training")
-    ax.plot(epochs, valid, "-", color=_PETROFF8[0], label="one-shot validation")
+    ax.plot(epochs, valid, "-", color=PALETTE[0], label="one-shot validation")
     _over_epochs(ax, "error (%)", (0, 100))
     ax.legend(fontsize=7, frameon=False)
     ax.set_title("errors of the supernet", fontsize=9)
@@ -219,7 +219,7 @@ def eigenvalues(histories, rule: Rule = RULE, ax: Axes | None = None, finished: 
     ax.clear()
     several = isinstance(histories, Mapping)
     for number, (name, history) in enumerate(histories.items() if several else [("", histories)]):
-        colour, bars = _PETROFF8[number % 8], None
+        colour, bars = PALETTE[number % 8], None
         if isinstance(history, pd.DataFrame):
             measured = history.dropna(subset="dominant_eigenvalue")
             epochs, values = measured["epoch"].tolist(), measured["dominant_eigenvalue"].tolist()
@@ -255,10 +255,11 @@ def spectrum(spectra, ax: Axes | None = None) -> Axes:
     ax.clear()
     for number, (name, values) in enumerate(spectra.items() if isinstance(spectra, Mapping) else [("", spectra)]):
         values = np.sort(np.asarray(getattr(values, "values", values), float))[::-1]
-        style = {"color": _PETROFF8[number % 8], "linestyle": _DASHES[number % 4], "marker": ".", "markersize": 4}
+        style = {"color": PALETTE[number % 8], "linestyle": _DASHES[number % 4], "marker": ".", "markersize": 4}
         ax.plot(range(1, len(values) + 1), values, label=name or None, **style)
     ax.axhline(0, color="#999999", linewidth=0.6)
     ax.set(xlabel="rank", ylabel="eigenvalue")
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     if ax.get_legend_handles_labels()[0]:
         ax.legend(fontsize=7, frameon=False)
     return ax
@@ -269,8 +270,8 @@ def landscape(found: Landscape, ax: Axes | None = None) -> Axes:
     ax = _axes(ax)
     ax.clear()
     if found.losses.ndim == 1:
-        ax.plot(found.steps, found.per_batch.T, color=_PETROFF8[0], alpha=0.25, linewidth=0.8)
-        ax.plot(found.steps, found.losses, color=_PETROFF8[0], linewidth=2)
+        ax.plot(found.steps, found.per_batch.T, color=PALETTE[0], alpha=0.25, linewidth=0.8)
+        ax.plot(found.steps, found.losses, color=PALETTE[0], linewidth=2)
         ax.set(xlabel="distance from alpha", ylabel="validation loss")
     else:
         lines = ax.contourf(found.steps, found.steps, found.losses.T, 20, cmap="viridis")
@@ -316,7 +317,7 @@ def collapse(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     for row, kind in enumerate(kinds):
         values = 100 * table.loc[table["cell"] == kind, "test_error"].to_numpy()
         jitter = np.linspace(-0.12, 0.12, len(values)) if len(values) > 1 else [0]
-        ax.plot(values, row + np.asarray(jitter), "o", color=_PETROFF8[row % 8], alpha=0.75, markersize=5)
+        ax.plot(values, row + np.asarray(jitter), "o", color=PALETTE[row % 8], alpha=0.75, markersize=5)
         ax.plot([values.mean()] * 2, [row - 0.3, row + 0.3], color="#222222", linewidth=2)
     ax.set_yticks(range(len(kinds)), kinds, fontsize=8)
     ax.invert_yaxis()

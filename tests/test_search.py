@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from reference import textbook
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import darts_lab as dl
 from darts_lab import official, spaces, tasks
@@ -589,3 +590,22 @@ def test_memory_stays_flat_over_two_hundred_epochs(colours):
         if record.epoch in (99, 199):
             found.append(resident())
     assert found[1] - found[0] < 4
+
+
+def test_the_operations_of_an_epoch_grow_linearly_with_the_samples(small_search, colours):
+    class Count(TorchDispatchMode):
+        operations = 0
+
+        def __torch_dispatch__(self, function, types, arguments=(), more=None):
+            Count.operations += 1
+            return function(*arguments, **(more or {}))
+
+    counts = []
+    for samples in (16, 32, 48):
+        search = small_search(data=colours(samples), curvature_every=0)
+        next(search)  # the first step of an optimiser makes its state
+        Count.operations = 0
+        with Count():
+            next(search)
+        counts.append(Count.operations)
+    assert counts[2] - counts[1] == counts[1] - counts[0] > 0.8 * counts[0], counts
