@@ -110,8 +110,7 @@ class Hessian(LinearOperator):
         indices = torch.randperm(task.size("valid"), generator=generator, device=search.device)
         chosen = indices[: batches * size].split(size)
         if augmented:
-            cutout = search.settings.cutout if search.settings.drop_path > 0 else 0
-            drawn = [task.training_batch("valid", one, generator, cutout) for one in chosen]
+            drawn = [task.training_batch("valid", one, generator, *search.cutout) for one in chosen]
         else:
             drawn = [task.plain_batch("valid", one) for one in chosen]
         return drawn, {"batches": batches, "batch_size": size, "seed": seed, "augmented": augmented}

@@ -193,12 +193,12 @@ def _states(text: str) -> tuple[int, ...]:
     return tuple(range(*numbers)) if text.startswith("range") else tuple(numbers)
 
 
-def discretize(mixing: torch.Tensor, space: SearchSpace) -> Genotype:
+def discretize(mixing: torch.Tensor, space: SearchSpace, with_none: bool = False) -> Genotype:
     """The genotype of mixing weights of shape `space.shape`.
 
     Every node keeps the two incoming edges whose strongest operation weighs most, strongest first, and on each the
     strongest operation; `none` is never chosen (Liu et al. 2019, section 2.4; ties go to the earlier edge or
-    operation). Raises ValueError for weights of another shape or that are not finite.
+    operation), unless `with_none`, as the code of Zela et al. does here and there. Raises ValueError for weights of another shape or that are not finite.
     """
     if tuple(mixing.shape) != space.shape:
         raise ValueError(f"mixing: shape {tuple(mixing.shape)} does not fit space {space.name!r}: {space.shape}")
@@ -212,7 +212,7 @@ def discretize(mixing: torch.Tensor, space: SearchSpace) -> Genotype:
             incoming = []  # (weight, source, operation) of the strongest operation of every edge into this node
             for edge, (source, target) in enumerate(space.edges):
                 names = space.cell(cell_type)[edge]
-                choices = [(w, n) for w, n in zip(weights[cell][edge], names, strict=True) if n != NONE]
+                choices = [(w, n) for w, n in zip(weights[cell][edge], names, strict=True) if with_none or n != NONE]
                 if target == node and choices:
                     weight, operation = max(choices, key=lambda choice: choice[0])
                     incoming.append((weight, source, operation))
@@ -223,10 +223,10 @@ def discretize(mixing: torch.Tensor, space: SearchSpace) -> Genotype:
     return Genotype(cells[0], concat, cells[1], concat)
 
 
-def random_genotype(space: SearchSpace, generator: torch.Generator) -> Genotype:
-    """A genotype drawn uniformly: two edges for each node, one operation (not `none`) on each."""
+def random_genotype(space: SearchSpace, generator: torch.Generator, with_none: bool = False) -> Genotype:
+    """A genotype drawn uniformly: two edges for each node, one operation (`none` only if `with_none`) on each."""
     weights = torch.rand(space.shape, generator=generator, device=generator.device)
-    return discretize(weights, space)
+    return discretize(weights, space, with_none)
 
 
 def uniform_genotype(space: SearchSpace, operation: str) -> Genotype:

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
+from darts_lab.genotype import Genotype, random_genotype
 from darts_lab.monitors import Adaptation, EarlyStopping
+from darts_lab.spaces import SearchSpace
 
 
 def softmax(alpha: Tensor) -> Tensor:
@@ -27,7 +30,8 @@ class Method:
     `settings` are the search settings the method fixes, whatever the scale says, e.g. `{"weight_decay": 0.0243}`.
     `activation` turns alpha into mixing weights. `terms` are functions `(mixing, progress) -> scalar` added to the
     validation loss of the alpha steps; `progress` runs from 0 to 1 over the search. `monitor` ends the search, or
-    throws it back, when the dominant eigenvalue has risen too much.
+    throws it back, when the dominant eigenvalue has risen too much. `sample` is for searches without alpha: each step
+    of w trains one cell `sample(space, generator)`, and the result is the best of many samples (`Search.best_path`).
     """
 
     name: str
@@ -35,7 +39,11 @@ class Method:
     activation: Callable[[Tensor], Tensor] = softmax
     terms: tuple[Callable[[Tensor, float], Tensor], ...] = ()
     monitor: EarlyStopping | Adaptation | None = None
+    sample: Callable[[SearchSpace, Generator], Genotype] | None = None
 
+
+L2_FACTORS = (3e-4, 9e-4, 27e-4, 81e-4, 243e-4)  # weight decays of w, Zela et al., section 4.2
+DROP_PATHS = (0.0, 0.2, 0.4, 0.6)  # largest probabilities of drop path, Zela et al., section 4.1
 
 METHODS = {
     method.name: method
@@ -43,9 +51,12 @@ METHODS = {
         Method("DARTS"),  # first order at laptop scale, second order at paper scale (Zela et al. use `--unrolled`)
         Method("DARTS-1st", {"order": 1}),
         Method("DARTS-2nd", {"order": 2}),
-        Method("R-DARTS(L2)", {"weight_decay": 0.0243}),  # 81 x 3e-4, the strongest factor of Zela et al., section 5
+        Method("R-DARTS(L2)", {"weight_decay": L2_FACTORS[-1]}),  # Zela et al., section 5, its strongest factor ...
+        Method("R-DARTS(DP)", {"drop_path": DROP_PATHS[-1]}),  # ... and probability; with Cutout
         Method("DARTS-ES", monitor=EarlyStopping()),  # Zela et al., section 5.1
         Method("DARTS-ADA", monitor=Adaptation()),  # Zela et al., appendix D.1
+        Method("RS-ws", sample=random_genotype),  # Li and Talwalkar 2019; the baseline of Zela et al.
+        Method("RS-ws(none)", sample=partial(random_genotype, with_none=True)),  # their code, which may draw `none`
     )
 }
 

@@ -32,11 +32,15 @@ class SearchSettings:
     alpha_weight_decay: float = 1e-3
     alpha_spread: float = 1e-3  # alpha begins as this times N(0, 1)
     drop_path: float = 0.0  # on mixed edges; rises linearly from 0 to this
-    cutout: int = 0
+    cutout: int = 16  # pixels a side; only where there is drop path, as in all searches of Zela et al.
+    cutout_rises: bool = True  # its probability, linearly from 0 to 1 (Zela et al., appendix C.1); False: their code, 1
     unrolled_epsilon: float = 0.01  # finite difference of the unrolled step: this / ||v||
     curvature_every: int = 2  # epochs from one measurement of the dominant eigenvalue to the next; 0: never
     curvature_batches: int = 1  # of the validation split, the same every time
     curvature_parity: bool = False  # measure what Zela et al. did: the epoch's last batch, see `curvature.Hessian`
+    paths: int = 1000  # random search with weight sharing: sampled cells that are scored ...
+    path_batches: int = 10  # ... each on so many batches of the validation split ...
+    finalists: int = 10  # ... and the best so many of them on the whole of it
     precision: str = "float32"  # "bfloat16": where PyTorch's autocast allows it; never in differences or Hessians
     compile: bool = False  # torch.compile; takes minutes, and pays on a GPU if at all
 
@@ -84,7 +88,7 @@ LAPTOP = Scale(
     "laptop",
     SearchSettings(
         channels=8, layers=4, nodes=2, train_samples=320, valid_samples=640, epochs=80, order=1, learning_rate=0.1,
-        alpha_learning_rate=1e-2, curvature_every=4,
+        alpha_learning_rate=1e-2, cutout=8, curvature_every=4, paths=64, path_batches=1, finalists=5,
     ),
     EvaluationSettings(
         channels=4, layers=8, train_samples=12000, epochs=4, batch_size=96, learning_rate=0.1, drop_path=0.0, cutout=0,
@@ -96,7 +100,7 @@ TINY = Scale(
     "tiny",
     SearchSettings(
         channels=4, layers=3, nodes=2, train_samples=64, valid_samples=64, epochs=3, batch_size=32, order=1,
-        learning_rate=0.1, alpha_learning_rate=1e-2, curvature_every=1,
+        learning_rate=0.1, alpha_learning_rate=1e-2, cutout=8, curvature_every=1, paths=6, path_batches=1, finalists=2,
     ),
     EvaluationSettings(
         channels=4, layers=3, train_samples=128, test_samples=128, epochs=2, batch_size=32, learning_rate=0.1,
@@ -174,6 +178,7 @@ _POSITIVE = "a number above 0", lambda value: _number(value) and 0 < value < flo
 _FINITE = "a number of at least 0", lambda value: _number(value) and 0 <= value < float("inf")
 _ALLOWED = {
     **dict.fromkeys(("channels", "layers", "epochs", "batch_size", "curvature_batches"), _COUNT),
+    **dict.fromkeys(("paths", "path_batches", "finalists"), _COUNT),
     **dict.fromkeys(("momentum", "drop_path"), _FRACTION),
     **dict.fromkeys(("learning_rate", "clip", "unrolled_epsilon"), _POSITIVE),
     **dict.fromkeys(
@@ -181,7 +186,9 @@ _ALLOWED = {
         (_COUNT[0] + ", or None for all", lambda value: value is None or _COUNT[1](value)),
     ),
     "precision": ("'float32' or 'bfloat16'", lambda value: value in ("float32", "bfloat16")),
-    **dict.fromkeys(("compile", "curvature_parity"), ("True or False", lambda value: isinstance(value, bool))),
+    **dict.fromkeys(
+        ("compile", "curvature_parity", "cutout_rises"), ("True or False", lambda value: isinstance(value, bool))
+    ),
     "order": ("1 or 2", lambda value: _whole(value) and value in (1, 2)),
     **dict.fromkeys(
         ("cutout", "curvature_every"), ("a whole number of at least 0", lambda value: _whole(value) and value >= 0)

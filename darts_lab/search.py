@@ -72,6 +72,10 @@ class Search:
                 f"curvature_batches: {self.settings.curvature_batches} is not allowed; the validation split holds 1 to "
                 f"{most} batches of {self.settings.batch_size}"
             )
+        if self.method.sample is not None and not self.measured:
+            raise ValueError(
+                f"curvature_every: 0 is not allowed with method {self.method.name!r}, which scores its samples then"
+            )
         if self.method.monitor is not None:
             if not self.measured:
                 raise ValueError(
@@ -88,6 +92,7 @@ class Search:
         self.history: list[EpochRecord] = []
         self.snapshots: dict[int, dict] = {}  # states of measured epochs, for adaptation to go back to
         self.eigenvector: Tensor | None = None  # of the last measurement: where the next one begins
+        self.path: Genotype | None = None  # the best of the samples that were scored last, where the method samples
         self._steps: Iterator[EpochRecord | None] | None = None
         self._start()
 
@@ -144,8 +149,24 @@ class Search:
         return self.settings.drop_path * epoch / max(self.settings.epochs - 1, 1)
 
     @property
+    def cutout(self) -> tuple[int, float]:
+        """(pixels a side, probability) of Cutout in the epoch that is under way, or else in the last finished one.
+
+        As in Zela et al., it goes with drop path only, and rises with it.
+        """
+        s = self.settings
+        if s.drop_path == 0:
+            return 0, 0.0
+        return s.cutout, self.drop_path / s.drop_path if s.cutout_rises else 1.0
+
+    @property
     def mixing(self) -> Tensor:
-        """The mixing weights now, (cell types, edges, candidates); differentiable with respect to `alpha`."""
+        """The mixing weights now, (cell types, edges, candidates); differentiable with respect to `alpha`.
+
+        Where the method samples single paths, those of the best path so far.
+        """
+        if self.path is not None:
+            return self.path.mixing(self.space).to(self.device)
         return self.method.activation(self.alpha)
 
     @property
@@ -156,7 +177,7 @@ class Search:
         """
         if self.history and (stop := self.history[-1].stop_epoch) is not None:
             return next(record.genotype for record in self.history if record.epoch == stop)
-        return discretize(self.mixing, self.space)
+        return self.path or discretize(self.mixing, self.space)
 
     def __repr__(self) -> str:
         return f"Search({self._name()}, epoch {self.epoch} of {self.settings.epochs}, {self.device.type})"
@@ -206,16 +227,19 @@ class Search:
         learning_rate = cosine(s, epoch)
         self.optimizer.param_groups[0] |= {"lr": learning_rate, "weight_decay": self.weight_decay}
         drop_path = self.drop_path
-        cutout = s.cutout if s.drop_path > 0 else 0  # as in Zela et al., Cutout goes with drop path only
-        losses, mistakes = [], []
+        cutout, losses, mistakes = self.cutout, [], []
         for indices in datasets.shuffled_batches(task.size("train"), s.batch_size, generator):
             if losses:
                 yield None  # between two batches the caller may wait, look, or never come back
-            train = task.training_batch("train", indices, generator, cutout)
-            drawn = datasets.random_batch(task.size("valid"), s.batch_size, generator)
-            valid = task.training_batch("valid", drawn, generator, cutout)
-            loss, wrong = self.descend(train, valid, learning_rate, drop_path)
-            alpha_steps += 1
+            train = task.training_batch("train", indices, generator, *cutout)
+            if self.method.sample is None:
+                drawn = datasets.random_batch(task.size("valid"), s.batch_size, generator)
+                valid = task.training_batch("valid", drawn, generator, *cutout)
+                loss, wrong = self.descend(train, valid, learning_rate, drop_path)
+                alpha_steps += 1
+            else:
+                path = self.method.sample(self.space, generator).mixing(self.space)
+                loss, wrong = self.descend_weights(train, path, drop_path)
             losses.append(loss)
             mistakes.append(wrong)
         losses = torch.stack(losses)
@@ -225,7 +249,12 @@ class Search:
                 f"train_loss: {float(losses[batch])} at epoch {epoch}, batch {batch}; "
                 "the last good epoch is kept in the run"
             )
-        eigenpair = self._measure(valid) if epoch in self.measured else None
+        eigenpair = None
+        if epoch in self.measured:
+            if self.method.sample is None:
+                eigenpair = self._measure(valid)
+            else:
+                self.path = self.best_path()
         valid_loss, valid_error = self.one_shot()
         record = EpochRecord(
             epoch=epoch,
@@ -264,6 +293,28 @@ class Search:
         self.eigenvector = torch.from_numpy(pair.vector)
         return pair
 
+    @torch.no_grad()
+    def best_path(self) -> Genotype:
+        """The best of `paths` samples: the `finalists` with the least error on `path_batches` batches of the validation
+        split are measured on the whole of it (Li and Talwalkar 2019; Zela et al. score 1,000 once, on 10 batches).
+        """
+        s, generator = self.settings, torch.Generator(self.device).manual_seed(self.seed + 2**35 + self.epoch)
+        sampled = {}  # by what they are, whatever the order in which their edges were drawn
+        for _ in range(s.paths):
+            path = self.method.sample(self.space, generator)
+            sampled[path.mixing(self.space).numpy().tobytes()] = path
+        paths, mistakes = list(sampled.values()), []
+        self.supernet.eval()
+        for path in paths:
+            mixing, wrong = path.mixing(self.space), 0
+            for _ in range(s.path_batches):
+                drawn = datasets.random_batch(self.task.size("valid"), s.batch_size, generator)
+                inputs, targets = self.task.plain_batch("valid", drawn)
+                wrong = wrong + self.task.mistakes(self.supernet(inputs, mixing, generator=generator), targets)
+            mistakes.append(wrong)
+        best = torch.stack(mistakes).argsort(stable=True)[: s.finalists].tolist()
+        return min((paths[index] for index in best), key=lambda path: self.one_shot(path.mixing(self.space))[1])
+
     def _heed(self, record: EpochRecord) -> EpochRecord:
         """The last record, completed with what the method's monitor made of it: nothing, an end, or a way back."""
         monitor, finished = self.method.monitor, record.epoch == self.settings.epochs - 1
@@ -289,8 +340,12 @@ class Search:
         """
         self.alpha.grad = self.alpha_gradient(train, valid, learning_rate, drop_path)
         self.alpha_optimizer.step()
+        return self.descend_weights(train, self.mixing.detach(), drop_path)
+
+    def descend_weights(self, train, mixing: Tensor, drop_path: float = 0.0) -> tuple[Tensor, Tensor]:
+        """One step of w on the batch `train` under these mixing weights: (train loss, mistakes), on the device."""
         self.supernet.train()
-        outputs = self._outputs(train[0], self.mixing.detach(), drop_path)
+        outputs = self._outputs(train[0], mixing, drop_path)
         loss = self.task.loss(outputs, train[1])
         descend(loss, self.optimizer, self.settings.clip)
         return loss.detach(), self.task.mistakes(outputs, train[1])
@@ -482,6 +537,8 @@ class Search:
         epochs = 0 if state is None else state.get("records", state["epoch"])
         names = tuple(search.space.operations) + spaces.KNOWN_OPERATIONS
         search.history = run.history(lambda record: EpochRecord.from_json(record, names), epochs)
+        if search.method.sample is not None and search.history:
+            search.path = search.history[-1].genotype
         return search
 
 

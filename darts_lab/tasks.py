@@ -39,9 +39,13 @@ class Classification:
         """Samples in a split."""
         return len(getattr(self.data, split)[1])
 
-    def training_batch(self, split: str, indices: Tensor, generator, cutout: int = 0) -> tuple[Tensor, Tensor]:
-        """(inputs, targets), augmented."""
-        return datasets.training_batch(self.data, split, indices, generator, cutout_length=cutout)
+    def training_batch(
+        self, split: str, indices: Tensor, generator, cutout: int = 0, cutout_probability: float = 1.0
+    ) -> tuple[Tensor, Tensor]:
+        """(inputs, targets), augmented; each sample is cut out with `cutout_probability`."""
+        return datasets.training_batch(
+            self.data, split, indices, generator, cutout_length=cutout, cutout_probability=cutout_probability
+        )
 
     def plain_batch(self, split: str, indices: Tensor) -> tuple[Tensor, Tensor]:
         """(inputs, targets), not augmented."""

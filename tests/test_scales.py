@@ -9,8 +9,9 @@ PAPER_SEARCH = {
     "epochs": 50, "batch_size": 64, "order": 2, "channels": 16, "layers": 8, "nodes": None,
     "learning_rate": 0.025, "learning_rate_min": 0.001, "momentum": 0.9, "weight_decay": 3e-4, "clip": 5,
     "alpha_learning_rate": 3e-4, "alpha_betas": (0.5, 0.999), "alpha_weight_decay": 1e-3, "alpha_spread": 1e-3,
-    "train_samples": None, "valid_samples": None, "drop_path": 0, "cutout": 0, "unrolled_epsilon": 0.01,
-    "precision": "float32", "compile": False,
+    "train_samples": None, "valid_samples": None, "drop_path": 0, "cutout": 16, "unrolled_epsilon": 0.01,
+    "precision": "float32", "compile": False, "cutout_rises": True,  # appendix C.1; not what their code does
+    "paths": 1000, "path_batches": 10, "finalists": 10,  # `search/randomNAS/random_weight_share.py`
     "curvature_every": 2, "curvature_batches": 1, "curvature_parity": True,  # `train_search.py`, `search/analyze.py`
 }  # fmt: skip
 # the same, `evaluation/`, and appendix B.1
@@ -26,8 +27,14 @@ def test_the_paper_scale_is_the_papers_protocol_field_by_field():
     assert vars(scales.PAPER.evaluation) == PAPER_EVALUATION
 
 
-def test_the_strongest_factor_of_the_paper_is_81_times_the_default():
-    assert methods.get("R-DARTS(L2)").settings["weight_decay"] == pytest.approx(81 * 3e-4)
+def test_the_named_methods_are_those_of_the_papers():
+    assert methods.L2_FACTORS == pytest.approx([3e-4 * factor for factor in (1, 3, 9, 27, 81)])  # section 4.2
+    assert methods.DROP_PATHS == (0, 0.2, 0.4, 0.6)  # section 4.1
+    assert methods.get("R-DARTS(L2)").settings == {"weight_decay": pytest.approx(81 * 3e-4)}
+    assert methods.get("R-DARTS(DP)").settings == {"drop_path": 0.6}
+    assert methods.get("DARTS").settings == {} and methods.get("DARTS-ES").settings == {}
+    ada = methods.get("DARTS-ADA").monitor  # algorithm 1: R = 3e-4, eta = 10, R_max = 3e-2
+    assert (ada.factor, ada.most) == (10, 3e-2) and ada.rule == methods.get("DARTS-ES").monitor.rule
 
 
 @pytest.mark.parametrize("scale", scales.SCALES.values(), ids=scales.SCALES)

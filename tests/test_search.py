@@ -282,12 +282,14 @@ def test_learning_rate_follows_torchs_cosine(small_search):
     assert cosine(search.settings, 0) == 0.1 and cosine(search.settings, 5) == pytest.approx(0.02)
 
 
-def test_drop_path_rises_linearly_and_cutout_comes_with_it_only(small_search):
+def test_drop_path_rises_linearly_and_cutout_comes_and_rises_with_it(small_search):
+    rising = [0, 0.1, 0.2, 0.3, 0.4]
     for settings, expected, cut in (
-        ({"drop_path": 0.4, "cutout": 3, "epochs": 5}, [0, 0.1, 0.2, 0.3, 0.4], 3),
-        ({"cutout": 3, "epochs": 2}, [0, 0], 0),
+        ({"drop_path": 0.4, "cutout": 3, "epochs": 5}, rising, [(3, 0), (3, 0.25), (3, 0.5), (3, 0.75), (3, 1)]),
+        ({"drop_path": 0.4, "cutout": 3, "epochs": 5, "cutout_rises": False}, rising, [(3, 1)] * 5),
+        ({"cutout": 3, "epochs": 2}, [0, 0], [(0, 0)] * 2),
     ):
-        search, given, cutouts = small_search(curvature_every=0, **settings), [], set()
+        search, given, cutouts = small_search(curvature_every=0, **settings), [], []
         real, training_batch = search.supernet.forward, search.task.training_batch
 
         def forward(*arguments, given=given, real=real, search=search, drop_path=0.0, **more):
@@ -296,13 +298,65 @@ def test_drop_path_rises_linearly_and_cutout_comes_with_it_only(small_search):
             return real(*arguments, drop_path=drop_path, **more)
 
         def batch(*arguments, cutouts=cutouts, real=training_batch):
-            cutouts.add(arguments[-1])
+            cutouts.append(arguments[3:])
             return real(*arguments)
 
         search.supernet.forward, search.task.training_batch = forward, batch
         list(search)
         assert given == pytest.approx([drop_path for drop_path in expected for _ in range(4)])  # two steps of two
-        assert cutouts == {cut}
+        flat = [number for pair in cut for _ in range(4) for number in pair]  # two batches of each split in an epoch
+        assert [number for pair in cutouts for number in pair] == pytest.approx(flat)
+
+
+# --- Random search with weight sharing ----------------------------------------------------------
+
+
+def test_random_search_trains_single_paths_and_never_alpha(small_search):
+    search, seen = small_search("S3", method="RS-ws", epochs=2), []
+    before, descend = search.alpha.detach().clone(), search.descend_weights
+    search.descend_weights = lambda train, mixing, drop_path: (seen.append(mixing), descend(train, mixing, drop_path))[
+        1
+    ]
+    records = list(search)
+    assert torch.equal(search.alpha, before) and [record.alpha_steps for record in records] == [0, 0]
+    assert all(record.dominant_eigenvalue is None for record in records)
+    none = [edge.index("none") for edge in search.space.cell("normal")]
+    for mixing in seen:
+        assert mixing.sum() == 2 * 2 * search.space.nodes and set(mixing.unique().tolist()) == {0.0, 1.0}
+        assert not any(mixing[:, edge, index].any() for edge, index in enumerate(none)), "`none` is never sampled"
+    assert len({mixing.numpy().tobytes() for mixing in seen}) > 1
+
+
+def test_the_code_of_zela_et_al_samples_none_too(small_search):
+    search = small_search("S3", method="RS-ws(none)")
+    drawn = [search.method.sample(search.space, search.generator) for _ in range(20)]
+    assert any(path.count("none", "normal") for path in drawn)
+    assert any(path.count("none", "normal") < 4 for path in drawn)
+
+
+def test_the_result_of_random_search_is_the_best_of_all_when_all_are_scored(small_search):
+    search = small_search("S5", method="RS-ws", paths=2000, finalists=81, epochs=2)
+    records = list(search)
+    assert search.genotype == records[-1].genotype == search.path
+    assert torch.equal(search.mixing, search.genotype.mixing(search.space))
+    errors = [search.one_shot(g.mixing(search.space))[1] for g in dl.enumerate_genotypes(search.space)]
+    assert records[-1].valid_error == min(errors) and len(errors) == 81
+
+
+def test_a_resumed_random_search_goes_on_bit_for_bit(small_search, colours, tmp_path):
+    data = colours()
+    whole = small_search("S2", data=data, method="RS-ws", epochs=3, curvature_every=2)
+    expected = [record.to_json()[0] for record in whole]
+    begun = small_search("S2", data=data, method="RS-ws", epochs=3, curvature_every=2, path=tmp_path / "run")
+    next(begun), next(begun)
+    resumed = dl.Search.resume(tmp_path / "run", data=data)
+    assert resumed.genotype == begun.genotype
+    assert expected[2:] == [record.to_json()[0] for record in resumed]
+
+
+def test_random_search_without_a_look_at_its_samples_is_refused(small_search):
+    with pytest.raises(ValueError, match="curvature_every: 0 is not allowed with method 'RS-ws'"):
+        small_search(method="RS-ws", curvature_every=0)
 
 
 def test_a_loss_that_is_not_finite_ends_the_search_in_words_and_keeps_the_last_good_epoch(small_search, tmp_path):
