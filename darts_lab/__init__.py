@@ -21,9 +21,11 @@ from darts_lab import monitors as monitors
 from darts_lab import official as official
 from darts_lab import runs as runs
 from darts_lab import spaces as spaces
+from darts_lab import sweeps as sweeps
 from darts_lab.environment import check as check
 from darts_lab.evaluation import Evaluation as Evaluation
 from darts_lab.evaluation import Training as Training
+from darts_lab.evaluation import discretization_drop as discretization_drop
 from darts_lab.evaluation import evaluate as evaluate
 from darts_lab.genotype import Genotype as Genotype
 from darts_lab.genotype import discretize as discretize
@@ -37,6 +39,8 @@ from darts_lab.search import Search as Search
 from darts_lab.spaces import SearchSpace as SearchSpace
 from darts_lab.supernet import Network as Network
 from darts_lab.supernet import Supernet as Supernet
+from darts_lab.sweeps import grid as grid
+from darts_lab.sweeps import sweep as sweep
 
 
 def lab(*arguments, **settings):

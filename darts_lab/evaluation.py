@@ -13,7 +13,7 @@ from darts_lab import __version__, runs, scales, spaces
 from darts_lab import data as datasets
 from darts_lab.environment import choose_device, keep_memory, lower_precision, peak_memory
 from darts_lab.genotype import Genotype
-from darts_lab.search import _seed, cosine, descend
+from darts_lab.search import Search, cosine, descend, seed_of
 from darts_lab.supernet import check_images, parameter_count
 from darts_lab.tasks import Classification, data_of
 
@@ -71,7 +71,7 @@ class Training:
         if not isinstance(self.genotype, Genotype):
             raise ValueError(f"genotype: {genotype!r} is neither a dl.Genotype nor its text")
         self.genotype.check(names)
-        self.seed = _seed(seed)
+        self.seed = seed_of(seed)
         self.device, self.device_reason = choose_device(device)
         data = datasets.load(data)
         if scale.name == "paper" and self.space is not None and not {"channels", "layers"} <= settings.keys():
@@ -246,3 +246,10 @@ def evaluate(
         if on_epoch is not None:
             on_epoch(record)
     return training.result()
+
+
+def discretization_drop(search: Search) -> float:
+    """How much the one-shot validation error rises when the supernet is cut down to the cell that the search would
+    return, its weights as they are: a difference of fractions (Zela et al. 2020, Fig. 6 and 7)."""
+    cut = search.one_shot(search.genotype.mixing(search.space))[1]
+    return cut - search.one_shot()[1]

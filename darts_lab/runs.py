@@ -114,8 +114,8 @@ class Run:
         else:
             root = Path(os.environ.get("DARTS_LAB_RUNS", "runs"))
             root.mkdir(parents=True, exist_ok=True)
-            path = _new_folder(root, f"{_folder_name(config['name'])}-{config_hash(config)}")
-        _write(path / "config.json", content)
+            path = _new_folder(root, f"{folder_name(config['name'])}-{config_hash(config)}")
+        write(path / "config.json", content)
         return cls(path)
 
     def save(self, state: dict, record: dict, cost: dict, genotype: str, before: int) -> None:
@@ -123,10 +123,10 @@ class Run:
         self.cut(before)
         _append(self.path / "history.jsonl", record)
         _append(self.path / "costs.jsonl", cost)
-        _write(self.path / "genotype.txt", f"{genotype}\n".encode())
+        write(self.path / "genotype.txt", f"{genotype}\n".encode())
         buffer = io.BytesIO()
         torch.save(state, buffer)
-        _write(self.path / "checkpoint.pt", buffer.getvalue())
+        write(self.path / "checkpoint.pt", buffer.getvalue())
 
     def load(self, device: torch.device) -> dict | None:
         """The state after the last finished epoch, or None before the first. No code from the file is run."""
@@ -165,7 +165,7 @@ class Run:
             whole = [line for line in lines[:epochs] if line.endswith(b"\n")]
             self._check_count(name, len(whole), epochs)
             if lines != whole:
-                _write(path, b"".join(whole))
+                write(path, b"".join(whole))
 
     def _check_count(self, name: str, found: int, epochs: int) -> None:
         if found < epochs:
@@ -177,7 +177,7 @@ def config_hash(config: dict) -> str:
     return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:8]
 
 
-def _folder_name(name: str) -> str:
+def folder_name(name: str) -> str:
     """`name`, in which spaces and data of your own may have put anything, as a file system takes it."""
     return re.sub(r"[^\w.()+-]+", "_", name).lstrip(".")[:60]
 
@@ -193,7 +193,7 @@ def _new_folder(root: Path, name: str) -> Path:
             number += 1
 
 
-def _write(path: Path, content: bytes) -> None:
+def write(path: Path, content: bytes) -> None:
     """Replaces a file whole: written beside it, flushed to the disk, then renamed."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

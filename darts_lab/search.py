@@ -54,7 +54,7 @@ class Search:
         self.space = spaces.get(space)
         if self.settings.nodes is not None:
             self.space = self.space.with_nodes(min(self.settings.nodes, self.space.nodes))
-        self.seed = _seed(seed)
+        self.seed = seed_of(seed)
         self.device, self.device_reason = choose_device(device)
         data = datasets.load(data).subset(self.settings.train_samples, self.settings.valid_samples)
         check_images(data.image_size, self.settings.layers)
@@ -557,7 +557,8 @@ def descend(loss: Tensor, optimizer: torch.optim.Optimizer, clip: float) -> None
     optimizer.step()
 
 
-def _seed(seed) -> int:
+def seed_of(seed) -> int:
+    """`seed`, if it is one. Raises ValueError."""
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**31:
         raise ValueError(f"seed: {seed!r} is not allowed; it must be a whole number from 0 to 2147483647")
     return seed

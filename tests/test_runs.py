@@ -274,7 +274,7 @@ def test_files_appear_whole_or_not_at_all(reference, monkeypatch, tmp_path):
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
         with pytest.raises(OSError, match="no space left"):
-            runs._write(here / "checkpoint.pt", b"new")
+            runs.write(here / "checkpoint.pt", b"new")
     assert {path.name: path.read_bytes() for path in here.iterdir()} == before
 
 

@@ -1,0 +1,401 @@
+"""Many runs: a grid of searches, each followed by a training from scratch, through any executor, as one tidy table.
+
+A *job* is a dictionary: the arguments of `Search` by name, settings included, and under "evaluation" those of the
+`Training` that follows (None: no training). With a "genotype" there is no search: that cell is trained, and "method" is
+only what the table calls it. Every job has a folder of its own, named by what it is and by a hash of all it asks for:
+
+    search/, training/    run directories, which go on after any interruption
+    row.json              the result, written last: a job that has one is finished and never done again
+    lock                  held by the process that works here
+
+so a sweep can be stopped or killed and called again, and two sweeps can share a folder. Only `submit` of the executor and
+`concurrent.futures.as_completed` are used: loky on one machine, `dask.distributed.Client.get_executor(pure=False)` beyond.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, as_completed
+from dataclasses import asdict
+from pathlib import Path
+
+import pandas as pd
+import torch
+from filelock import FileLock, Timeout
+
+from darts_lab import __version__, methods, runs, scales, spaces
+from darts_lab import data as datasets
+from darts_lab.evaluation import Training, discretization_drop
+from darts_lab.genotype import Genotype
+from darts_lab.monitors import measurements
+from darts_lab.search import Search, seed_of
+from darts_lab.spaces import CELL_TYPES, NOISE, SKIP
+
+NAMES = {"space": "S2", "data": "digits", "method": "DARTS", "scale": "laptop", "seed": 0}
+COLUMNS = (
+    "space", "data", "method", "seed", "scale", "one_shot_error", "test_error", "discretization_drop",
+    "dominant_eigenvalue_mean", "dominant_eigenvalue_last", "skips_normal", "skips_reduce", "noise_normal",
+    "noise_reduce", "epochs", "stop_epoch", "parameters", "seconds", "threads", "device", "settings", "evaluation",
+    "genotype", "config_hash", "version", "error",
+)  # fmt: skip
+
+
+def grid(**axes) -> list[dict]:
+    """Jobs for every combination: `grid(space=["S1", "S2"], method="DARTS", seed=range(3))` gives six.
+
+    A list, tuple or range is an axis, anything else the same for all. Raises ValueError for an axis that is empty or
+    holds a value twice, and for what the jobs themselves do not allow (`sweep`).
+    """
+    values = {}
+    for name, axis in axes.items():
+        values[name] = list(axis) if isinstance(axis, list | tuple | range) else [axis]
+        if not values[name]:
+            raise ValueError(f"{name}: is empty; an axis needs at least one value")
+        for value in values[name]:
+            if values[name].count(value) > 1:
+                raise ValueError(f"{name}: {value!r} stands twice")
+    jobs = [dict(zip(values, combination, strict=True)) for combination in itertools.product(*values.values())]
+    for job in jobs:
+        complete(job)
+    return jobs
+
+
+def complete(job: dict) -> dict:
+    """Everything that `job` asks for, as JSON can hold it: names, seed, and all settings of search and training.
+
+    Raises ValueError, naming the argument, for what is unknown or not allowed, and for settings that contradict the
+    method, whose name would then stand for something else.
+    """
+    if not isinstance(job, dict):
+        raise ValueError(f"job: {job!r} is not allowed; it must be a dictionary of arguments of Search")
+    rest = dict(job)
+    found = {name: rest.pop(name, default) for name, default in NAMES.items()}
+    evaluation, genotype, protocol = rest.pop("evaluation", {}), rest.pop("genotype", None), rest.pop("protocol", None)
+    for name in ("space", "data", "method", "scale"):
+        if not isinstance(found[name], str):
+            raise ValueError(f"{name}: {found[name]!r} is not allowed in a sweep; it must be a name")
+    space, scale = spaces.get(found["space"]), scales.get(found["scale"])
+    if found["data"] not in datasets.NAMES:
+        raise ValueError(f"data: {found['data']!r} is not known in a sweep; known: {', '.join(datasets.NAMES)}")
+    found |= {"space": space.name, "scale": scale.name, "seed": seed_of(found["seed"])}
+    if genotype is None:
+        method = methods.get(found["method"])
+        for name in sorted(rest.keys() & dict(method.settings).keys()):
+            if rest[name] != method.settings[name]:
+                raise ValueError(
+                    f"{name}: {rest[name]!r} contradicts method {method.name!r}, which means {method.settings[name]!r}"
+                )
+        settings = asdict(scales.override(scale.search, **(dict(method.settings) | rest)))
+        found |= {"method": method.name, "monitor": repr(method.monitor), "settings": settings}
+    else:
+        if rest:
+            raise ValueError(f"{next(iter(rest))}: is not allowed beside a genotype, for which nothing is searched")
+        if evaluation is None:
+            raise ValueError("evaluation: None is not allowed beside a genotype, for which there is nothing else to do")
+        found["genotype"] = str(Genotype.parse(genotype) if isinstance(genotype, str) else genotype)
+    if evaluation is not None:
+        if not isinstance(evaluation, dict):
+            raise ValueError(f"evaluation: {evaluation!r} is not allowed; it must be a dictionary of settings, or None")
+        found["evaluation"] = asdict(scales.override(scale.evaluation, **evaluation))
+        found["protocol"] = protocol or "default"
+    return json.loads(json.dumps(found))  # as it will be read back
+
+
+def sweep(
+    jobs: Iterable[dict],
+    path: str | Path = "runs/sweep",
+    executor: Executor | str | int | None = None,
+    *,
+    threads: int = 1,
+    retries: int = 2,
+    report: Callable[[str], object] = print,
+) -> pd.DataFrame:
+    """The table of `jobs`, one row each, in their order; what is finished below `path` already is not done again.
+
+    `executor` is None (one job after the other, here), "loky" (a process for every core), a number of such processes,
+    or any `concurrent.futures.Executor`. A job whose worker dies is sent again, up to `retries` times. A job that fails
+    is a row with its `error`, and is done again by the next call. `threads` is how many of PyTorch's each job uses on a
+    CPU: the same number gives the same bits, however many workers there are. `report` is told of every job that ends,
+    and of the time left. All that has ended below `path` also stands in table.csv and table.parquet there (`read`).
+
+    Raises ValueError, before anything is done, where a job is not allowed or stands twice, `path` holds anything but a
+    sweep of this version of darts_lab, or the executor takes no jobs.
+    """
+    configs = [complete(job) for job in jobs]
+    first = {}
+    for number, config in enumerate(configs):
+        other = first.setdefault(runs.config_hash(config), number)
+        if other != number:
+            raise ValueError(f"jobs: number {number} asks for the same as number {other}: {told(config)}")
+    path = Path(path)
+    _claim(path)
+    rows = {number: row for number, config in enumerate(configs) if (row := _finished(_folder(config, path)))}
+    todo = {number: config for number, config in enumerate(configs) if number not in rows}
+    if rows:
+        report(f"{len(rows)} of {len(configs)} are finished already")
+    began = time.perf_counter()
+    for ended, (number, row) in enumerate(_worked(todo, path, executor, threads, retries, report), 1):
+        rows[number] = row
+        _write_table(path)
+        left = (time.perf_counter() - began) / ended * (len(todo) - ended) / 60
+        result = row["error"] or " and ".join(
+            f"{name.replace('_', ' ')} {100 * row[name]:.1f} %"
+            for name in ("one_shot_error", "test_error")
+            if row[name] is not None
+        )
+        report(f"{len(rows)} of {len(configs)}: {told(configs[number])}: {result}; about {left:.0f} min left")
+    return pd.DataFrame([rows[number] for number in sorted(rows)], columns=list(COLUMNS))
+
+
+def read(path: str | Path) -> pd.DataFrame:
+    """The table of all that has ended below `path`, a folder of `sweep`: failures too, with their `error`."""
+    found = sorted(Path(path).glob("*/row.json"))
+    return pd.DataFrame([json.loads(file.read_text()) for file in found], columns=list(COLUMNS))
+
+
+def job_of(row: dict) -> dict:
+    """The job that a row of a sweep's table came from. Raises ValueError where the row does not hold one."""
+    try:
+        job = {name: row[name] for name in NAMES} | {"seed": int(row["seed"])}
+        settings, evaluation = (json.loads(row[name]) for name in ("settings", "evaluation"))
+        if settings is None:
+            job["genotype"] = row["genotype"]
+        if evaluation is not None:
+            job["protocol"] = evaluation.pop("protocol")
+        job |= (settings or {}) | {"evaluation": evaluation}
+        config = complete(job)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"row: holds no job of a sweep: {error!r}") from error
+    if runs.config_hash(config) != row["config_hash"]:
+        raise ValueError(
+            f"row: its config_hash is {row['config_hash']}, but what it asks for now makes {runs.config_hash(config)}; "
+            f"it was made by version {row['version']}, this is {__version__}"
+        )
+    return job
+
+
+def verify(row: dict) -> pd.DataFrame:
+    """Does the job of one row of a table again and compares: one line a column, `table`, `again` and `equal`.
+
+    The same machine and the same number of threads give the same bits; another processor rounds differently, and after
+    a whole search that may be another cell. Raises ValueError where the row holds no job.
+    """
+    job = job_of(row)
+    with tempfile.TemporaryDirectory() as path:
+        again = work(complete(job), path, int(row["threads"]))
+    names = [
+        name for name in COLUMNS if name not in ("seconds", "version", "device", "threads", "settings", "evaluation")
+    ]
+    pairs = [tuple(None if pd.isna(value) else value for value in (row[name], again[name])) for name in names]
+    found = pd.DataFrame(pairs, index=names, columns=["table", "again"])
+    return found.assign(equal=[one == other or _close(one, other) for one, other in pairs])
+
+
+def _close(one, other) -> bool:
+    """Equal to the digits with which a table keeps its numbers."""
+    numbers = isinstance(one, int | float) and isinstance(other, int | float)
+    return numbers and abs(one - other) <= 1e-9 * max(abs(one), abs(other))
+
+
+def told(config: dict) -> str:
+    """A job in a few words."""
+    return f"{config['space']} {config['data']} {config['method']} {config['scale']} seed {config['seed']}"
+
+
+# ---------------------------------------------------------------- sending jobs out
+
+
+def _worked(todo: dict[int, dict], path: Path, executor, threads, retries, report) -> Iterator[tuple[int, dict]]:
+    """(number, row) of every job, as they end."""
+    if executor is None:
+        yield from ((number, work(config, path, threads)) for number, config in todo.items())
+        return
+    for attempt in range(retries + 1):
+        pool, futures, lost = _pool(executor), {}, {}
+        try:
+            for number, config in todo.items():
+                futures[pool.submit(work, config, str(path.resolve()), threads)] = number
+        except RuntimeError as error:  # it was shut down, or a worker's death has broken it
+            if not attempt:
+                raise ValueError(f"executor: {executor!r} takes no jobs: {error}") from error
+            lost |= dict.fromkeys(todo.keys() - futures.values(), error)
+        try:
+            for future in as_completed(futures):
+                try:
+                    row = future.result()
+                except Exception as error:  # `work` catches what a job raises, so this is the worker's own end
+                    lost[futures[future]] = error
+                else:
+                    yield futures[future], row
+        finally:
+            for future in futures:
+                future.cancel()
+        if not lost:
+            return
+        todo = {number: todo[number] for number in lost}
+        if attempt < retries:
+            report(f"a worker died ({_words(next(iter(lost.values())))}); {len(todo)} jobs are sent again")
+    for number, error in lost.items():
+        yield number, _failed(todo[number], path, threads, f"the worker died, {retries + 1} times: {_words(error)}")
+
+
+def _pool(executor: Executor | str | int):
+    if isinstance(executor, Executor) or hasattr(executor, "submit"):
+        return executor
+    if executor != "loky" and not (isinstance(executor, int) and not isinstance(executor, bool) and executor >= 1):
+        raise ValueError(
+            f"executor: {executor!r} is not allowed; None, 'loky', a number of processes, or a "
+            "concurrent.futures.Executor"
+        )
+    from loky import get_reusable_executor
+
+    return get_reusable_executor(None if executor == "loky" else executor)  # a new one where the last was broken
+
+
+def _words(error: BaseException) -> str:
+    message = " ".join(str(error).split())
+    return f"{type(error).__name__}: {message[:300]}"
+
+
+# ---------------------------------------------------------------- one job, in a worker
+
+
+def work(config: dict, path: str | Path, threads: int = 1) -> dict:
+    """The row of one complete job, whose folder lies below `path`; whatever goes wrong stands in its `error`."""
+    before, here = torch.get_num_threads(), _folder(config, Path(path))
+    torch.set_num_threads(threads)
+    try:
+        here.mkdir(parents=True, exist_ok=True)
+        with FileLock(here / "lock", timeout=0):
+            row = _finished(here)
+            if row is None:
+                row = _row(config, threads) | _searched(config, here) | _trained(config, here)
+                row["seconds"] = round(row["seconds"] + row.pop("training_seconds"), 2)
+                runs.write(here / "row.json", json.dumps(row).encode())
+        return row
+    except Timeout:
+        return _row(config, threads) | {"error": f"path: {str(here)!r} is in use by another process"}
+    except Exception as error:
+        return _failed(config, Path(path), threads, _words(error))
+    finally:
+        torch.set_num_threads(before)
+
+
+def _row(config: dict, threads: int) -> dict:
+    """A row that holds what was asked for, and no result yet."""
+    evaluation = config.get("evaluation")
+    asked = {name: config[name] for name in NAMES} | {
+        "threads": threads, "version": __version__, "config_hash": runs.config_hash(config), "seconds": 0.0,
+        "settings": json.dumps(config.get("settings")),
+        "evaluation": json.dumps(evaluation and evaluation | {"protocol": config["protocol"]}),
+        "genotype": config.get("genotype"),
+    }  # fmt: skip
+    return dict.fromkeys(COLUMNS) | asked
+
+
+def _searched(config: dict, here: Path) -> dict:
+    """What the search of a job found; it goes on where it was interrupted."""
+    if "settings" not in config:
+        genotype = Genotype.parse(config["genotype"])
+        return _counted(genotype) | {"genotype": str(genotype)}
+    if (here / "search" / "config.json").is_file():
+        search = Search.resume(here / "search")
+    else:
+        names = (config[name] for name in NAMES)
+        search = Search(*names, path=here / "search", **config["settings"])
+    for _ in search:
+        pass
+    last, (_, eigenvalues) = search.history[-1], measurements(search.history)
+    stopped = last.stop_epoch is not None
+    at = next(record for record in search.history if record.epoch == last.stop_epoch) if stopped else last
+    return _counted(search.genotype) | {
+        "one_shot_error": at.valid_error,
+        "discretization_drop": None if stopped else discretization_drop(search),  # of weights that are gone
+        "dominant_eigenvalue_mean": sum(eigenvalues) / len(eigenvalues) if eigenvalues else None,
+        "dominant_eigenvalue_last": eigenvalues[-1] if eigenvalues else None,
+        "epochs": len(search.history),
+        "stop_epoch": last.stop_epoch,
+        "seconds": sum(record.seconds for record in search.history),
+        "device": search.device.type,
+        "genotype": str(search.genotype),
+    }
+
+
+def _counted(genotype: Genotype) -> dict:
+    return {
+        f"{word}_{kind}": genotype.count(operation, kind)
+        for word, operation in (("skips", SKIP), ("noise", NOISE))
+        for kind in CELL_TYPES
+    }
+
+
+def _trained(config: dict, here: Path) -> dict:
+    """What the training from scratch of a job's cell found; it goes on where it was interrupted."""
+    if "evaluation" not in config:
+        return {"training_seconds": 0.0}
+    if (here / "training" / "config.json").is_file():
+        training = Training.resume(here / "training")
+    else:
+        genotype = config.get("genotype") or (here / "search" / "genotype.txt").read_text().strip()
+        training = Training(
+            genotype, config["data"], config["scale"], config["seed"], path=here / "training", space=config["space"],
+            protocol=config["protocol"], **config["evaluation"],
+        )  # fmt: skip
+    for _ in training:
+        pass
+    result = training.result()
+    return {
+        "test_error": result.test_error, "parameters": result.parameters, "training_seconds": result.seconds,
+        "device": training.device.type,
+    }  # fmt: skip
+
+
+def _failed(config: dict, path: Path, threads: int, error: str) -> dict:
+    row = _row(config, threads) | {"error": error}
+    try:
+        runs.write(_folder(config, path) / "row.json", json.dumps(row).encode())
+    except OSError:  # a full disk, say: then at least the caller knows
+        pass
+    return row
+
+
+# ---------------------------------------------------------------- on disk
+
+
+def _folder(config: dict, path: Path) -> Path:
+    return path / f"{runs.folder_name(told(config))}-{runs.config_hash(config)}"
+
+
+def _finished(here: Path) -> dict | None:
+    """The row of a job that has ended well."""
+    file = here / "row.json"
+    row = json.loads(file.read_text()) if file.is_file() else None
+    return row if row is not None and row["error"] is None else None
+
+
+def _claim(path: Path) -> None:
+    """Makes `path` a sweep's folder, or finds that it is one. Raises ValueError where it is something else."""
+    file = path / "sweep.json"
+    if file.is_file():
+        version = json.loads(file.read_text()).get("version")
+        if version != __version__:
+            raise ValueError(
+                f"path: {str(path)!r} holds results of darts_lab {version}, this is {__version__}; choose another folder"
+            )
+        return
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise ValueError(f"path: {str(path)!r} is neither new nor empty nor the folder of a sweep")
+    path.mkdir(parents=True, exist_ok=True)
+    runs.write(file, json.dumps({"version": __version__}).encode())
+
+
+def _write_table(path: Path) -> None:
+    table, buffer = read(path), io.BytesIO()
+    runs.write(path / "table.csv", table.to_csv(index=False).encode())
+    table.to_parquet(buffer, index=False)
+    runs.write(path / "table.parquet", buffer.getvalue())

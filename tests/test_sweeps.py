@@ -1,0 +1,323 @@
+"""A sweep gives one table, whoever does the work and however often that is interrupted."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import psutil
+import pytest
+import torch
+from filelock import FileLock
+
+import darts_lab as dl
+from darts_lab import runs
+from darts_lab.sweeps import COLUMNS, complete, grid, job_of, read, sweep, verify, work
+
+TINY = {"scale": "tiny", "epochs": 2, "evaluation": {"epochs": 1}}
+NOTHING = lambda _: None  # noqa: E731
+
+
+def quietly(jobs, path, executor=None, **more):
+    return sweep(jobs, path, executor, report=NOTHING, **more)
+
+
+def same(one: pd.DataFrame, other: pd.DataFrame) -> bool:
+    """Whether two tables hold the same bits, but for what it took."""
+    one, other = (
+        table.drop(columns="seconds").sort_values("config_hash", ignore_index=True).astype(object)
+        for table in (one, other)
+    )
+    return one.where(one.notna(), None).equals(other.where(other.notna(), None))
+
+
+@pytest.fixture(scope="module")
+def jobs():
+    return grid(space=["S2", "S4"], method=["DARTS", "RS-ws"], seed=3, **TINY)
+
+
+@pytest.fixture(scope="module")
+def inline(jobs, tmp_path_factory):
+    """(folder, table) of the jobs done one after the other."""
+    path = tmp_path_factory.mktemp("sweep") / "inline"
+    return path, quietly(jobs, path)
+
+
+# --- Jobs ------------------------------------------------------------------------------------
+
+
+def test_a_grid_is_every_combination():
+    jobs = grid(space=("S1", "S2"), method="DARTS", seed=range(3), epochs=5, scale="tiny", evaluation={"epochs": 1})
+    assert len(jobs) == 6 and {(job["space"], job["seed"]) for job in jobs} == {
+        (s, n) for s in ("S1", "S2") for n in range(3)
+    }
+    assert all(job["epochs"] == 5 and job["evaluation"] == {"epochs": 1} for job in jobs)
+
+
+def test_a_job_asks_for_every_setting_and_names_mean_the_same_in_any_case():
+    one = complete({"space": "s2", "method": "darts", "scale": "TINY", "epochs": 2})
+    assert one == complete({"space": "S2", "scale": "tiny", "epochs": 2})
+    assert one["settings"]["epochs"] == 2 and one["settings"]["weight_decay"] == 3e-4
+    assert runs.config_hash(one) != runs.config_hash(complete({"scale": "tiny", "epochs": 3}))
+    assert runs.config_hash(one) != runs.config_hash(
+        complete({"scale": "tiny", "epochs": 2, "evaluation": {"epochs": 1}})
+    )
+
+
+@pytest.mark.parametrize(
+    "call, says",
+    [
+        (lambda: grid(seed=[]), ["seed:", "at least one"]),
+        (lambda: grid(seed=[1, 2, 1]), ["seed: 1 stands twice"]),
+        (lambda: grid(method="R-DARTS(L2)", weight_decay=[3e-4]), ["weight_decay: 0.0003 contradicts", "R-DARTS(L2)", "0.0243"]),
+        (lambda: grid(space="S9"), ["space: 'S9'", "S1"]),
+        (lambda: grid(epoch=3), ["epoch:", "epochs"]),
+        (lambda: grid(epochs=0), ["epochs: 0"]),
+        (lambda: grid(data="mnist"), ["data: 'mnist'", "digits"]),
+        (lambda: grid(method=dl.Method("mine")), ["method:", "must be a name"]),
+        (lambda: grid(evaluation=3), ["evaluation: 3", "dictionary"]),
+        (lambda: grid(evaluation={"epoch": 3}), ["epoch:", "epochs"]),
+        (lambda: complete({"genotype": "nonsense"}), ["genotype:"]),
+        (lambda: complete([1]), ["job: [1]"]),
+        (lambda: sweep([{"scale": "tiny"}, {"scale": "TINY"}], "nowhere"), ["number 1", "number 0"]),
+    ],
+)  # fmt: skip
+def test_what_is_not_allowed_is_named_before_anything_is_done(call, says, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError) as caught:
+        call()
+    assert all(word in str(caught.value) for word in says) and "\n" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+# --- Its table -------------------------------------------------------------------------------
+
+
+def test_rows_are_what_the_search_and_the_training_found(inline):
+    _, table = inline
+    assert list(table.columns) == list(COLUMNS) and table["error"].isna().all()
+    row = table.iloc[0]
+    with_one_thread = torch.get_num_threads()
+    assert with_one_thread == 1
+    search = dl.Search("S2", scale="tiny", seed=3, epochs=2, path=False)
+    last = list(search)[-1]
+    assert (row["one_shot_error"], row["genotype"]) == (last.valid_error, str(search.genotype))
+    values = [record.dominant_eigenvalue for record in search.history]
+    assert row["dominant_eigenvalue_mean"] == pytest.approx(np.mean(values), rel=1e-12)
+    assert row["dominant_eigenvalue_last"] == values[-1]
+    assert row["skips_normal"] == search.genotype.count("skip_connect", "normal")
+    cut = search.one_shot(search.genotype.mixing(search.space))[1]
+    assert row["discretization_drop"] == cut - last.valid_error
+    assert row["test_error"] == dl.evaluate(search.genotype, "digits", "tiny", 3, epochs=1, space="S2").test_error
+
+
+def test_the_table_on_disk_is_the_one_that_was_given(inline):
+    path, table = inline
+    for found in (read(path), pd.read_csv(path / "table.csv"), pd.read_parquet(path / "table.parquet")):
+        assert same(found, table)
+
+
+def test_a_cell_of_ones_own_is_only_trained(tmp_path):
+    cell = dl.uniform_genotype(dl.spaces.get("S2").with_nodes(2), "skip_connect")
+    job = {"space": "S2", "method": "all skips", "genotype": str(cell), "scale": "tiny", "evaluation": {"epochs": 1}}
+    (row,) = quietly([job], tmp_path / "sweep").to_dict("records")
+    assert (row["skips_normal"], row["method"]) == (4, "all skips") and row["one_shot_error"] is None
+    assert row["test_error"] == dl.evaluate(cell, "digits", "tiny", 0, epochs=1).test_error
+
+
+def test_early_stopping_gives_the_cell_and_the_error_of_the_epoch_it_names(tmp_path):
+    settings = {"epochs": 24, "alpha_learning_rate": 0.1, "train_samples": 32, "valid_samples": 32}
+    (row,) = quietly([{"method": "DARTS-ES", "scale": "tiny", "evaluation": None} | settings], tmp_path / "s").to_dict(
+        "records"
+    )
+    search = dl.Search("S2", method="DARTS-ES", scale="tiny", path=False, **settings)
+    list(search)
+    stop = search.history[-1].stop_epoch
+    assert stop is not None, "the rule must fire for this test to say much"
+    assert (row["stop_epoch"], row["one_shot_error"]) == (stop, search.history[stop].valid_error)
+    assert row["genotype"] == str(search.genotype) and row["test_error"] is None
+
+
+# --- Nothing is done twice, and nothing is lost --------------------------------------------------
+
+
+def test_what_is_finished_is_not_done_again(inline, jobs, monkeypatch):
+    path, table = inline
+    monkeypatch.setattr("darts_lab.sweeps.work", lambda *_: pytest.fail("done again"))
+    heard = []
+    assert same(sweep(jobs, path, report=heard.append), table)
+    assert heard == ["4 of 4 are finished already"]
+
+
+def test_a_sweep_that_was_killed_goes_on_to_the_same_table(inline, jobs, tmp_path):
+    path = tmp_path / "killed"
+    script = f"from darts_lab.sweeps import sweep; sweep({jobs!r}, {str(path)!r})"
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.DEVNULL)
+    until(
+        lambda: list(path.glob("S4*/search/checkpoint.pt")), 120
+    )  # in the middle of the third job, its first epoch done
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert 2 <= len(list(path.glob("*/row.json"))) < 4
+    assert same(quietly(jobs, path), inline[1])
+
+
+def until(there, seconds):
+    end = time.monotonic() + seconds
+    while not there():
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.02)
+
+
+def test_a_job_that_fails_is_a_row_and_is_done_again_by_the_next_call(jobs, tmp_path, monkeypatch):
+    def failing(config, here):
+        raise MemoryError("no more") if config["space"] == "S4" else RuntimeError("two\nlines")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("darts_lab.sweeps._searched", failing)
+        table = quietly(jobs[1:3], tmp_path / "s")
+        assert list(table["error"]) == ["RuntimeError: two lines", "MemoryError: no more"]
+        assert list(read(tmp_path / "s")["error"]) == list(table.sort_values("space")["error"])
+    assert quietly(jobs[1:3], tmp_path / "s")["error"].isna().all()
+
+
+def test_a_folder_in_use_by_another_process_is_left_alone_and_said_to_be(jobs, tmp_path):
+    (row,) = quietly(jobs[:1], tmp_path / "s", threads=1).to_dict("records")
+    (here,) = (tmp_path / "s").glob("S2*")
+    before = (here / "row.json").read_bytes()
+    (here / "row.json").unlink()
+    with FileLock(here / "lock"):
+        (found,) = quietly(jobs[:1], tmp_path / "s").to_dict("records")
+        assert "is in use by another process" in found["error"] and not (here / "row.json").exists()
+    assert quietly(jobs[:1], tmp_path / "s")["error"].isna().all()
+    again = json.loads((here / "row.json").read_text())
+    assert {k: v for k, v in again.items() if k != "seconds"} == {
+        k: v for k, v in json.loads(before).items() if k != "seconds"
+    }
+
+
+def test_two_sweeps_at_once_over_one_folder_leave_whole_rows(inline, jobs, tmp_path):
+    path = tmp_path / "shared"
+    script = f"from darts_lab.sweeps import sweep; sweep({jobs!r}, {str(path)!r})"
+    processes = [subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.DEVNULL) for _ in range(2)]
+    assert [process.wait(300) for process in processes] == [0, 0]
+    table = quietly(jobs, path)
+    assert same(table, inline[1]) and same(pd.read_parquet(path / "table.parquet"), table)
+
+
+def test_a_folder_of_another_version_or_of_something_else_is_refused(jobs, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "sweep.json").write_text('{"version": "0.0.1"}')
+    with pytest.raises(ValueError, match=r"path: .*holds results of darts_lab 0\.0\.1, this is .*choose another"):
+        quietly(jobs, other)
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.tex").write_text("x")
+    with pytest.raises(ValueError, match="neither new nor empty nor the folder of a sweep"):
+        quietly(jobs, tmp_path / "thesis")
+    assert [path.name for path in (tmp_path / "thesis").iterdir()] == ["chapter.tex"]
+
+
+# --- Executors -------------------------------------------------------------------------------
+
+
+def test_processes_of_loky_give_the_bits_of_one(inline, jobs, tmp_path):
+    heard = []
+    assert same(sweep(jobs, tmp_path / "s", 2, report=heard.append), inline[1])
+    assert len(heard) == 4 and all("min left" in line for line in heard)
+
+
+def test_a_worker_that_is_killed_is_replaced_and_the_sweep_says_so(inline, jobs, tmp_path):
+    heard, path, killed = [], tmp_path / "s", []
+
+    def kill():
+        until(lambda: list(path.glob("*/search/checkpoint.pt")), 120)
+        children = psutil.Process().children(recursive=True)
+        killed.append(next(child for child in children if "popen_loky_posix" in " ".join(child.cmdline())))
+        killed[0].kill()
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    table = sweep(jobs, path, 2, report=heard.append)
+    thread.join()
+    assert killed and same(table, inline[1]) and any(line.startswith("a worker died") for line in heard)
+
+
+def test_a_worker_that_always_dies_is_a_row_with_its_error(jobs, tmp_path, monkeypatch):
+    monkeypatch.setattr("darts_lab.sweeps.work", _die)
+    table = quietly(jobs[:1], tmp_path / "s", 1, retries=1)
+    assert "the worker died, 2 times" in table["error"][0]
+    assert read(tmp_path / "s")["error"].notna().all()
+
+
+def _die(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_an_executor_that_is_shut_down_or_none_is_refused(jobs, tmp_path):
+    pool = ThreadPoolExecutor(1)
+    pool.shutdown()
+    with pytest.raises(ValueError, match="executor: .*takes no jobs: cannot schedule new futures after shutdown"):
+        quietly(jobs, tmp_path / "s", pool)
+    for wrong in ("slurm", 0, True, 2.5):
+        with pytest.raises(ValueError, match=f"executor: {wrong!r} is not allowed"):
+            quietly(jobs, tmp_path / "s", wrong)
+
+
+def test_a_pool_that_a_dead_worker_has_broken_ends_in_rows_that_say_so(jobs, tmp_path, monkeypatch):
+    monkeypatch.setattr("darts_lab.sweeps.work", _die)
+    with ProcessPoolExecutor(1) as pool:
+        table = quietly(jobs[:2], tmp_path / "s", pool, retries=1)
+    assert table["error"].str.contains("the worker died, 2 times: BrokenProcessPool").all()
+
+
+def test_dask_with_a_worker_killed_in_the_middle_gives_the_bits_of_one_process(inline, jobs, tmp_path):
+    distributed = pytest.importorskip("distributed")
+    path, options = tmp_path / "s", {"dashboard_address": None, "host": "127.0.0.1", "memory_limit": 0}
+    with (
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, **options) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        workers = client.run(os.getpid)
+
+        def kill():
+            until(lambda: list(path.glob("*/search/checkpoint.pt")), 120)
+            os.kill(next(iter(workers.values())), signal.SIGKILL)
+
+        thread = threading.Thread(target=kill)
+        thread.start()
+        table = quietly(jobs, path, client.get_executor(pure=False))
+        thread.join()
+    assert same(table, inline[1])
+
+
+# --- Doing a row again ---------------------------------------------------------------------------
+
+
+def test_a_row_of_a_committed_table_can_be_done_again(inline):
+    path, _ = inline
+    row = pd.read_csv(path / "table.csv").iloc[1].to_dict()
+    found = verify(row)
+    assert found["equal"].all() and {"test_error", "genotype", "config_hash"} <= set(found.index)
+    assert list(found[~verify(row | {"test_error": 0.5})["equal"]].index) == ["test_error"]
+
+
+def test_a_row_that_is_none_or_was_changed_is_refused(inline):
+    row = inline[1].iloc[0].to_dict()
+    with pytest.raises(ValueError, match="row: holds no job of a sweep"):
+        job_of({"space": "S2"})
+    with pytest.raises(ValueError, match="row: its config_hash is 00000000, but what it asks for now makes"):
+        job_of(row | {"config_hash": "00000000"})
+
+
+def test_work_leaves_the_threads_of_the_process_as_they_were(jobs, tmp_path):
+    work(complete(jobs[0] | {"evaluation": None, "epochs": 1}), tmp_path, threads=2)
+    assert torch.get_num_threads() == 1
+    assert Path(tmp_path).is_dir()
