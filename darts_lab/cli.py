@@ -1,4 +1,4 @@
-"""darts-lab search | evaluate | spectrum | check: the same things as the Python interface, without a notebook."""
+"""darts-lab search | evaluate | sweep | verify | spectrum | check: the same things as the Python interface, without a notebook."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import sys
 from dataclasses import asdict, fields
 from pathlib import Path
 
+import pandas as pd
 from matplotlib.figure import Figure
 
-from darts_lab import __version__, curvature, environment, figures, methods, monitors, runs, scales, spaces
+from darts_lab import __version__, curvature, environment, figures, methods, monitors, runs, scales, spaces, sweeps
 from darts_lab.evaluation import Training
 from darts_lab.figures import telling_operation
 from darts_lab.search import Search
@@ -28,6 +29,19 @@ Trains one genotype from scratch and measures it on the test split. GENOTYPE is 
 a file that holds it, or the directory of a search.
 
   darts-lab evaluate runs/S2-digits-DARTS-laptop-seed0-1a2b3c4d
+"""
+_SWEEP_HELP = """\
+Does every combination of spaces, methods and seeds: a search, then a training of the found cell from scratch. What is
+finished in the folder is not done again, what was interrupted goes on. Prints a line for each run, then the mean over
+seeds; table.csv and table.parquet in the folder hold a row for each run.
+
+  darts-lab sweep --space S2 S4 --method DARTS DARTS-ADA RS-ws --seeds 5 --workers 2 --path runs/robust
+"""
+_VERIFY_HELP = """\
+Does one row of a table of `darts-lab sweep` again, search and training, and compares. On the machine that made it every
+column is equal; another processor rounds differently.
+
+  darts-lab verify runs/robust/table.csv --row 0
 """
 _SPECTRUM_HELP = """\
 Measures the Hessian of the validation loss with respect to alpha where a search stands now: its largest and smallest
@@ -59,7 +73,9 @@ def _parser() -> argparse.ArgumentParser:
         prog="darts-lab", description="A laboratory for differentiable architecture search."
     )
     parser.add_argument("--version", action="version", version=f"darts-lab {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="search | evaluate | spectrum | check")
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="search | evaluate | sweep | verify | spectrum | check"
+    )
     raw = argparse.RawDescriptionHelpFormatter
 
     search = commands.add_parser(
@@ -90,6 +106,22 @@ def _parser() -> argparse.ArgumentParser:
             "--set", action="append", default=[], metavar="NAME=VALUE", help=f"change one setting of the scale: {known}"
         )
         command.add_argument("--json", action="store_true", help="print JSON, one object a line, for machines")
+    sweep = commands.add_parser("sweep", help="many runs, one table", description=_SWEEP_HELP, formatter_class=raw)
+    sweep.add_argument("--space", nargs="+", default=["S2"], help="one or more spaces (default S2)")
+    sweep.add_argument("--method", nargs="+", default=["DARTS"], help="one or more methods (default DARTS)")
+    sweep.add_argument("--seeds", type=int, default=3, help="how many, from 0 on (default 3)")
+    sweep.add_argument("--data", default="digits", help="digits, cifar10, cifar100 or svhn (default digits)")
+    sweep.add_argument("--scale", default="laptop", help="tiny, laptop or paper (default laptop)")
+    sweep.add_argument("--workers", type=int, help="processes side by side (default: one job after the other)")
+    sweep.add_argument("--path", default="runs/sweep", metavar="DIRECTORY", help="where all is kept (runs/sweep)")
+    sweep.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="change a setting of the search"
+    )
+    sweep.set_defaults(run=_sweep)
+    verify = commands.add_parser("verify", help="do a row again", description=_VERIFY_HELP, formatter_class=raw)
+    verify.add_argument("table", metavar="TABLE", help="a CSV file that a sweep wrote")
+    verify.add_argument("--row", type=int, default=0, help="which, from 0 on (default 0)")
+    verify.set_defaults(run=_verify)
     spectrum = commands.add_parser(
         "spectrum", help="eigenvalues of the alpha-Hessian", description=_SPECTRUM_HELP, formatter_class=raw
     )
@@ -170,6 +202,39 @@ def _evaluate(options) -> None:
         print(json.dumps(asdict(result) | {"genotype": str(result.genotype)}))
     else:
         print(f"test error {100 * result.test_error:.2f} % ({result.parameters:,} weights, {result.seconds:.0f} s)")
+
+
+def _sweep(options) -> None:
+    jobs = sweeps.grid(
+        space=options.space, method=options.method, seed=range(options.seeds), data=options.data, scale=options.scale,
+        **_settings(options.set),
+    )  # fmt: skip
+    table = sweeps.sweep(jobs, options.path, options.workers)
+    shown = [
+        "one_shot_error",
+        "test_error",
+        "discretization_drop",
+        "dominant_eigenvalue_mean",
+        "skips_normal",
+        "seconds",
+    ]
+    means = table.groupby(["space", "method"], sort=False)[shown].mean(numeric_only=False)
+    print(f"\nmeans over {options.seeds} seeds; errors are fractions\n{means.round(3).to_string()}")
+    print(f"\n{Path(options.path) / 'table.csv'}")
+
+
+def _verify(options) -> None:
+    try:
+        table = pd.read_csv(options.table)
+    except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise ValueError(f"table: {options.table!r} is no CSV file: {error}") from error
+    if not 0 <= options.row < len(table):
+        raise ValueError(f"row: {options.row} is not in {options.table!r}, which has rows 0 to {len(table) - 1}")
+    found = sweeps.verify(table.iloc[options.row].to_dict())
+    print(found.to_string())
+    different = found.index[~found["equal"]].tolist()
+    if different:
+        raise ValueError(f"row {options.row} of {options.table!r}: came out differently in {', '.join(different)}")
 
 
 def _spectrum(options) -> None:

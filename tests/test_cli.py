@@ -124,3 +124,26 @@ def test_a_search_that_stops_early_or_turns_back_says_so(capsys, tmp_path):
             capsys, "search", "--scale", "tiny", "--method", method, "--path", str(tmp_path / method), *pairs
         )
         assert any(line.startswith(word) for line in lines), lines
+
+
+def test_a_sweep_prints_a_line_a_run_and_its_rows_can_be_verified(capsys, tmp_path):
+    path = str(tmp_path / "s")
+    options = ("--space", "S2", "S4", "--seeds", "1", "--scale", "tiny", "--set", "epochs=1", "--path", path)
+    status, lines, _ = call(capsys, "sweep", *options)
+    assert status == 0 and lines[0].startswith("1 of 2: S2 digits DARTS tiny seed 0: one shot error")
+    assert any(line.split()[:2] == ["S4", "DARTS"] for line in lines)
+    status, lines, errors = call(capsys, "verify", f"{path}/table.csv", "--row", "1")
+    assert status == 0 and not errors and any(line.startswith("test_error") and line.endswith("True") for line in lines)
+    table = (tmp_path / "s" / "table.csv").read_text()
+    (tmp_path / "changed.csv").write_text(table.replace("DARTS,0,tiny,0.", "DARTS,0,tiny,1."))
+    status, _, errors = call(capsys, "verify", str(tmp_path / "changed.csv"))
+    assert status == 2 and errors == [
+        f"darts-lab verify: row 0 of '{tmp_path}/changed.csv': came out differently in one_shot_error"
+    ]
+
+
+def test_a_row_that_is_not_there_is_said_to_be(capsys, tmp_path):
+    (tmp_path / "t.csv").write_text("space,data\nS2,digits\n")
+    for arguments, says in ((("--row", "3"), "row: 3 is not in"), ((), "row: holds no job of a sweep")):
+        status, _, errors = call(capsys, "verify", str(tmp_path / "t.csv"), *arguments)
+        assert status == 2 and len(errors) == 1 and says in errors[0]
