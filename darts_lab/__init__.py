@@ -21,6 +21,7 @@ from darts_lab import monitors as monitors
 from darts_lab import official as official
 from darts_lab import runs as runs
 from darts_lab import spaces as spaces
+from darts_lab import statistics as statistics
 from darts_lab import sweeps as sweeps
 from darts_lab.environment import check as check
 from darts_lab.evaluation import Evaluation as Evaluation

@@ -1,0 +1,127 @@
+"""Means, differences and correlations with their intervals, over SciPy: what stands beside every result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number from `n` samples, and the interval (`low`, `high`) that covers the true one in `level` of all cases.
+
+    Where the samples are too few to tell, or all the same for a correlation, the limits are NaN.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+    level: float = 0.95
+
+    def __str__(self) -> str:
+        return f"{self.value:.3g} [{self.low:.3g}, {self.high:.3g}]"
+
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether zero lies outside of the interval; False where there is none."""
+        return bool(self.low > 0 or self.high < 0)
+
+
+def mean(values: Sequence[float], level: float = 0.95) -> Estimate:
+    """The mean, with the interval of Student's t: for few samples that are roughly normal, such as seeds."""
+    values = _samples(values, level)
+    if len(values) < 2:
+        return Estimate(float(values.mean()), np.nan, np.nan, len(values), level)
+    half = stats.sem(values) * stats.t.ppf((1 + level) / 2, len(values) - 1)
+    return Estimate(float(values.mean()), float(values.mean() - half), float(values.mean() + half), len(values), level)
+
+
+def bootstrap(
+    values: Sequence[float], statistic: Callable = np.mean, level: float = 0.95, seed: int = 0, resamples: int = 9999
+) -> Estimate:
+    """Any statistic of one sample, with the bias-corrected and accelerated bootstrap interval (Efron 1987).
+
+    `statistic` takes `axis`, as NumPy's do. For heavy tails and medians; with fewer than ten samples it is too narrow.
+    """
+    values = _samples(values, level)
+    value = float(statistic(values))
+    if len(values) < 2 or np.ptp(values) == 0:
+        return Estimate(value, np.nan, np.nan, len(values), level)
+    found = stats.bootstrap(
+        (values,), statistic, confidence_level=level, n_resamples=resamples, rng=np.random.default_rng(seed)
+    ).confidence_interval
+    return Estimate(value, float(found.low), float(found.high), len(values), level)
+
+
+def correlation(
+    x: Sequence[float], y: Sequence[float], kind: str = "pearson", level: float = 0.95, seed: int = 0
+) -> Estimate:
+    """Pearson's correlation with Fisher's interval, or with `kind="spearman"` that of ranks with a bootstrap interval.
+
+    Pairs of which one is NaN are left out. Raises ValueError for another kind, and where x and y differ in length.
+    """
+    if kind not in ("pearson", "spearman"):
+        raise ValueError(f"kind: {kind!r} is not known; known: pearson, spearman")
+    x, y = np.asarray(x, float), np.asarray(y, float)
+    if x.shape != y.shape or x.ndim != 1:
+        raise ValueError(f"x, y: have shapes {x.shape} and {y.shape}; they must be equally long lists")
+    x, y = _samples(np.stack([x, y])[:, np.isfinite(x) & np.isfinite(y)], level)
+    if len(x) < 4 or np.ptp(x) == 0 or np.ptp(y) == 0:
+        value = stats.pearsonr(x, y)[0] if len(x) > 1 and np.ptp(x) * np.ptp(y) > 0 and kind == "pearson" else np.nan
+        return Estimate(float(value), np.nan, np.nan, len(x), level)
+    if kind == "pearson":
+        found = stats.pearsonr(x, y)
+        return Estimate(float(found.statistic), *map(float, found.confidence_interval(level)), len(x), level)
+
+    def of_ranks(x, y, axis=-1):
+        x, y = (stats.zscore(stats.rankdata(values, axis=axis), axis=axis) for values in (x, y))
+        return (x * y).mean(axis)
+
+    with np.errstate(invalid="ignore"):
+        interval = stats.bootstrap(
+            (x, y), of_ranks, paired=True, vectorized=True, confidence_level=level, n_resamples=9999,
+            method="percentile", rng=np.random.default_rng(seed),
+        ).confidence_interval  # fmt: skip
+    return Estimate(float(of_ranks(x, y)), float(interval.low), float(interval.high), len(x), level)
+
+
+def paired_difference(
+    table: pd.DataFrame,
+    value: str,
+    one,
+    other,
+    of: str = "method",
+    pairs: Sequence[str] = ("seed",),
+    level: float = 0.95,
+) -> Estimate:
+    """The mean of `value` where column `of` is `one`, minus where it is `other`, between rows of equal `pairs`.
+
+    The interval is Student's t of the differences: what both have in common, such as the seed, does not widen it. Raises
+    ValueError where nothing can be paired, or a pair is not one to one.
+    """
+    pairs, sides = list(pairs), []
+    for name in (one, other):
+        rows = table[(table[of] == name) & table[value].notna()].set_index(pairs)[value]
+        if rows.index.has_duplicates:
+            raise ValueError(f"pairs: {', '.join(pairs)} do not tell the rows of {of} {name!r} apart")
+        sides.append(rows)
+    differences = (sides[0] - sides[1]).dropna()
+    if differences.empty:
+        raise ValueError(f"{of}: no rows of {one!r} and {other!r} agree in {', '.join(pairs)}")
+    return mean(differences.astype(float), level)
+
+
+def _samples(values, level: float) -> np.ndarray:
+    if not 0 < level < 1:
+        raise ValueError(f"level: {level!r} is not allowed; it must be a number in (0, 1)")
+    values = np.asarray(values, float)
+    if not values.size:
+        raise ValueError("values: are empty")
+    if not np.isfinite(values).all():
+        raise ValueError(f"values: {int((~np.isfinite(values)).sum())} of them are NaN or infinite")
+    return values

@@ -1,0 +1,94 @@
+"""Intervals cover what they promise, and differences are paired."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from darts_lab.statistics import Estimate, bootstrap, correlation, mean, paired_difference
+
+RNG = np.random.default_rng(0)
+
+
+def covered(interval, draws, true):
+    return np.mean([(found := interval(draw)).low <= true <= found.high for draw in draws])
+
+
+def test_the_interval_of_a_mean_covers_it_in_95_of_100_cases_even_for_five_samples():
+    draws = RNG.normal(3, 2, (2000, 5))
+    assert 0.93 < covered(mean, draws, 3) < 0.97
+    assert 0.78 < covered(lambda draw: mean(draw, 0.8), draws, 3) < 0.82
+
+
+def test_the_bootstrap_covers_a_mean_and_a_median():
+    draws = RNG.exponential(1, (150, 40))
+    assert 0.86 < covered(lambda draw: bootstrap(draw, resamples=500), draws, 1) <= 1
+    assert 0.86 < covered(lambda draw: bootstrap(draw, np.median, resamples=500), draws, np.log(2)) <= 1
+    assert bootstrap(draws[0]) == bootstrap(draws[0]), "the same seed gives the same interval"
+
+
+@pytest.mark.parametrize("kind", ["pearson", "spearman"])
+def test_a_correlation_is_scipys_and_its_interval_covers_the_true_one(kind):
+    rho = 0.6
+    true = rho if kind == "pearson" else 6 / np.pi * np.arcsin(rho / 2)
+    hits = []
+    for _ in range(60):
+        x, y = RNG.multivariate_normal([0, 0], [[1, rho], [rho, 1]], 40).T
+        found = correlation(x, y, kind)
+        hits.append(found.low <= true <= found.high)
+    assert found.value == pytest.approx(getattr(stats, f"{kind}r")(x, y)[0]) and found.n == 40
+    assert np.mean(hits) > 0.83
+
+
+def test_pairs_with_a_missing_value_are_left_out_of_a_correlation():
+    x, y = [1, 2, 3, 4, np.nan, 6], [1, 3, 2, 5, 9, np.nan]
+    assert correlation(x, y).value == pytest.approx(stats.pearsonr(x[:4], y[:4])[0]) and correlation(x, y).n == 4
+
+
+def test_where_samples_cannot_tell_there_is_no_interval():
+    for found in (mean([2.0]), bootstrap([1, 1, 1]), correlation([1, 2, 3], [3, 2, 1]), correlation([1] * 5, range(5))):
+        assert np.isnan(found.low) and np.isnan(found.high) and not found.excludes_zero
+    assert mean([2.0]).value == 2 and correlation([1, 2, 3], [3, 2, 1]).value == pytest.approx(-1)
+
+
+def test_a_paired_difference_does_not_see_what_both_have_in_common():
+    seeds = np.arange(5)
+    common = RNG.normal(0, 50, 5)
+    table = pd.concat(
+        [
+            pd.DataFrame({"method": "one", "seed": seeds, "error": common + 1.0}),
+            pd.DataFrame({"method": "other", "seed": seeds, "error": common + RNG.normal(0, 0.01, 5)}),
+        ]
+    ).sample(frac=1, random_state=0)
+    found = paired_difference(table, "error", "one", "other")
+    assert found.n == 5 and 0.95 < found.low < 1 < found.high < 1.05 and found.excludes_zero
+    assert paired_difference(table, "error", "other", "one").value == pytest.approx(-found.value)
+    gone = table[~((table["method"] == "one") & (table["seed"] == 2))]
+    assert paired_difference(gone, "error", "one", "other").n == 4
+
+
+def test_what_cannot_be_paired_is_said():
+    table = pd.DataFrame({"method": ["a", "a", "b"], "seed": [0, 0, 1], "error": [1.0, 2.0, 3.0]})
+    with pytest.raises(ValueError, match="pairs: seed do not tell the rows of method 'a' apart"):
+        paired_difference(table, "error", "a", "b")
+    with pytest.raises(ValueError, match="method: no rows of 'a' and 'b' agree in seed"):
+        paired_difference(table.iloc[1:], "error", "a", "b")
+
+
+@pytest.mark.parametrize(
+    "call, says",
+    [
+        (lambda: mean([]), "values: are empty"),
+        (lambda: mean([1, np.nan]), "values: 1 of them"),
+        (lambda: mean([1, 2], level=95), "level: 95 is not allowed"),
+        (lambda: correlation([1], [1], "kendall"), "kind: 'kendall'"),
+        (lambda: correlation([1, 2], [1]), "x, y: have shapes"),
+    ],
+)
+def test_wrong_arguments_are_named(call, says):
+    with pytest.raises(ValueError, match=says):
+        call()
+
+
+def test_an_estimate_is_shown_with_its_interval():
+    assert str(Estimate(1.23456, 1.0, 1.5, 5)) == "1.23 [1, 1.5]"
