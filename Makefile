@@ -8,7 +8,7 @@ QUICK = PYTHONPATH="$(CURDIR)/tests/quick_start"
 # inside a container everyone is root, and Jupyter wants to be told
 AS_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: lab demo test notebooks table curvature clean
+.PHONY: lab demo test notebooks table curvature robustness clean
 
 lab: .venv/ready
 	$(RUN) -m jupyter lab --ip=127.0.0.1 $(AS_ROOT) notebooks/00_start_here.ipynb
@@ -38,6 +38,10 @@ table: .venv/ready
 # The committed table results/curvature.csv: the dominant eigenvalue over plain searches on S1 to S4, five seeds each.
 curvature: .venv/ready
 	$(RUN) results/curvature.py
+
+# The committed table results/robustness.csv: all methods on S4 and S2, five seeds each; goes on where it was stopped.
+robustness: .venv/ready
+	$(RUN) results/robustness.py
 
 .venv/ready: pyproject.toml
 	test -x $(RUN) || $(PYTHON) -m venv .venv

@@ -19,6 +19,7 @@ from darts_lab import figures as figures
 from darts_lab import methods as methods
 from darts_lab import monitors as monitors
 from darts_lab import official as official
+from darts_lab import published as published
 from darts_lab import runs as runs
 from darts_lab import spaces as spaces
 from darts_lab import statistics as statistics

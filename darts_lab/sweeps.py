@@ -1,7 +1,7 @@
 """Many runs: a grid of searches, each followed by a training from scratch, through any executor, as one tidy table.
 
-A *job* is a dictionary: the arguments of `Search` by name, settings included, and under "evaluation" those of the
-`Training` that follows (None: no training). With a "genotype" there is no search: that cell is trained, and "method" is
+A *job* is a dictionary: the arguments of `Search` by name, settings included, and under "evaluation" the settings of the
+`Training` that follows (None: no training; at paper scale "protocol" chooses the published width and depth). With a "genotype" there is no search: that cell is trained, and "method" is
 only what the table calls it. Every job has a folder of its own, named by what it is and by a hash of all it asks for:
 
     search/, training/    run directories, which go on after any interruption
@@ -75,7 +75,11 @@ def complete(job: dict) -> dict:
         raise ValueError(f"job: {job!r} is not allowed; it must be a dictionary of arguments of Search")
     rest = dict(job)
     found = {name: rest.pop(name, default) for name, default in NAMES.items()}
-    evaluation, genotype, protocol = rest.pop("evaluation", {}), rest.pop("genotype", None), rest.pop("protocol", None)
+    evaluation, genotype, protocol = (
+        rest.pop("evaluation", {}),
+        rest.pop("genotype", None),
+        rest.pop("protocol", "default"),
+    )
     for name in ("space", "data", "method", "scale"):
         if not isinstance(found[name], str):
             raise ValueError(f"{name}: {found[name]!r} is not allowed in a sweep; it must be a name")
@@ -101,8 +105,10 @@ def complete(job: dict) -> dict:
     if evaluation is not None:
         if not isinstance(evaluation, dict):
             raise ValueError(f"evaluation: {evaluation!r} is not allowed; it must be a dictionary of settings, or None")
+        if scale.name == "paper" and not {"channels", "layers"} <= evaluation.keys():
+            sizes = scales.paper_network(space.name, found["data"], protocol)
+            evaluation = dict(zip(("channels", "layers"), sizes, strict=True)) | evaluation
         found["evaluation"] = asdict(scales.override(scale.evaluation, **evaluation))
-        found["protocol"] = protocol or "default"
     return json.loads(json.dumps(found))  # as it will be read back
 
 
@@ -165,8 +171,6 @@ def job_of(row: dict) -> dict:
         settings, evaluation = (json.loads(row[name]) for name in ("settings", "evaluation"))
         if settings is None:
             job["genotype"] = row["genotype"]
-        if evaluation is not None:
-            job["protocol"] = evaluation.pop("protocol")
         job |= (settings or {}) | {"evaluation": evaluation}
         config = complete(job)
     except (KeyError, TypeError, AttributeError) as error:
@@ -288,11 +292,10 @@ def work(config: dict, path: str | Path, threads: int = 1) -> dict:
 
 def _row(config: dict, threads: int) -> dict:
     """A row that holds what was asked for, and no result yet."""
-    evaluation = config.get("evaluation")
     asked = {name: config[name] for name in NAMES} | {
         "threads": threads, "version": __version__, "config_hash": runs.config_hash(config), "seconds": 0.0,
         "settings": json.dumps(config.get("settings")),
-        "evaluation": json.dumps(evaluation and evaluation | {"protocol": config["protocol"]}),
+        "evaluation": json.dumps(config.get("evaluation")),
         "genotype": config.get("genotype"),
     }  # fmt: skip
     return dict.fromkeys(COLUMNS) | asked
@@ -343,8 +346,7 @@ def _trained(config: dict, here: Path) -> dict:
     else:
         genotype = config.get("genotype") or (here / "search" / "genotype.txt").read_text().strip()
         training = Training(
-            genotype, config["data"], config["scale"], config["seed"], path=here / "training", space=config["space"],
-            protocol=config["protocol"], **config["evaluation"],
+            genotype, config["data"], config["scale"], config["seed"], path=here / "training", **config["evaluation"],
         )  # fmt: skip
     for _ in training:
         pass

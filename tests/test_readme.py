@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+import darts_lab as dl
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-OWN = re.findall(r"```python\n(.*?)```", README.split("## Bring your own")[1].split("## Command line")[0], re.S)
+OWN = re.findall(r"```python\n(.*?)```", README.split("## Bring your own")[1].split("## Many runs")[0], re.S)
 
 
 @pytest.mark.parametrize("example", OWN, ids=["data", "operation", "method"])
@@ -17,6 +19,13 @@ def test_bringing_your_own_takes_at_most_fifteen_lines_and_runs(example, monkeyp
     assert len([line for line in example.splitlines() if line.strip()]) <= 15
     exec(compile(example, "README.md", "exec"), {})
     assert not list(tmp_path.iterdir())
+
+
+def test_the_grid_of_the_papers_that_the_readme_sends_to_a_cluster_is_allowed():
+    (jobs,) = re.findall(r"(jobs = dl\.grid\(\n.*?\n\))", README, re.S)
+    scope = {"dl": dl}
+    exec(compile(jobs, "README.md", "exec"), scope)
+    assert len(scope["jobs"]) == 4 * 3 * 3 * 5
 
 
 def test_environment_and_pyproject_name_the_same_things():

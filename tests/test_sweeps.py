@@ -71,6 +71,18 @@ def test_a_job_asks_for_every_setting_and_names_mean_the_same_in_any_case():
     )
 
 
+def test_at_paper_scale_a_cell_is_trained_in_the_published_size():
+    sizes = {}
+    for data, protocol in (("cifar10", "default"), ("cifar10", "L2"), ("svhn", "L2")):
+        (job,) = grid(space="S2", data=data, scale="paper", protocol=protocol)
+        sizes[data, protocol] = tuple(complete(job)["evaluation"][name] for name in ("channels", "layers"))
+    assert sizes == {("cifar10", "default"): (16, 20), ("cifar10", "L2"): (16, 8), ("svhn", "L2"): (16, 8)}
+    (job,) = grid(space="S2", data="cifar10", scale="paper", evaluation={"channels": 8, "layers": 5})
+    assert complete(job)["evaluation"]["channels"] == 8
+    with pytest.raises(ValueError, match="no published network size for space 'S5'"):
+        grid(space="S5", data="cifar10", scale="paper")
+
+
 @pytest.mark.parametrize(
     "call, says",
     [
