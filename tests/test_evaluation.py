@@ -257,3 +257,32 @@ def test_own_operations_come_with_their_space(training):
     assert len(list(run)) == 2 and any(isinstance(module, torch.nn.BatchNorm2d) for module in run.network.modules())
     with pytest.raises(ValueError, match="operation 'mine' in the normal cell is not known"):
         training(genotype)
+
+
+# --- Choosing among cells, and cutting a supernet down -----------------------------------------
+
+
+def test_select_keeps_the_cell_with_the_least_validation_error_and_never_sees_the_test_split(colours, small):
+    data = colours(32)
+    blind = dataclasses.replace(data, test=(torch.full_like(data.test[0], float("nan")), data.test[1]))
+    cells = [uniform_genotype(spaces.S2.with_nodes(2), name) for name in ("skip_connect", "sep_conv_3x3")]
+    found = evaluation.select(cells, blind, small, epochs=4)
+    assert found.valid_errors[found.index] == min(found.valid_errors) and found.genotype == cells[found.index]
+    assert found.epochs == 4 and found.seconds > 0 and len(found.valid_errors) == 2
+    swapped = dataclasses.replace(data, test=data.valid, valid=tuple(split[:0] for split in data.valid))
+    expected = evaluation.evaluate(cells[1], swapped, small, epochs=4).test_error
+    assert found.valid_errors[1] == expected, "trained on the training half, measured on the validation half"
+    assert evaluation.select(cells[:1], data, small).epochs == 1, "a sixth, but at least one"
+    with pytest.raises(ValueError, match="genotypes: are none"):
+        evaluation.select([], data, small)
+
+
+def test_the_drop_is_that_of_the_kept_operations_alone(small_search):
+    search = small_search("S3")
+    list(search)
+    kept = search.genotype.mixing(search.space)
+    assert evaluation.discretization_drop(search) == search.one_shot(kept)[1] - search.history[-1].valid_error
+    search.alpha.data = (
+        kept - 0.5
+    ) * 1e3  # softmax is then all but one-hot, though edges that go still carry something
+    assert abs(evaluation.discretization_drop(search)) <= 1
