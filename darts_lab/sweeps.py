@@ -139,6 +139,8 @@ def sweep(
         if other != number:
             raise ValueError(f"jobs: number {number} asks for the same as number {other}: {told(config)}")
     path = Path(path)
+    if executor is not None:
+        _pool(executor)
     _claim(path)
     rows = {number: row for number, config in enumerate(configs) if (row := _finished(_folder(config, path)))}
     todo = {number: config for number, config in enumerate(configs) if number not in rows}
