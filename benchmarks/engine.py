@@ -1,6 +1,6 @@
 """How much faster than the textbook: the engine of darts_lab against tests/reference/textbook.py, side by side.
 
-    python benchmarks/engine.py [--size laptop|middle|paper] [--space DARTS] [--threads 2] [--json]
+    python benchmarks/engine.py [--size laptop|middle|paper] [--space DARTS] [--threads 2] [--only STEP] [--json]
 
 Both do the same steps on the same batch, in turn, in one process; what counts is the ratio of each pair, reference over
 engine, of which the median and the range are given. (Seconds on a shared machine say little.) Operations are counted
@@ -300,6 +300,7 @@ def main() -> None:
     parser.add_argument("--size", choices=SIZES, default="laptop")
     parser.add_argument("--space", choices=list(spaces.SPACES), default="DARTS")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--only", choices=STEPS, help="this kind of step and nothing else")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     parser.add_argument("--memory-of", type=int, choices=(0, 1), help=argparse.SUPPRESS)
     chosen = parser.parse_args()
@@ -311,7 +312,11 @@ def main() -> None:
     pair = Pair(chosen.size, chosen.space)
     found = {"size": chosen.size, "space": chosen.space, "threads": chosen.threads, "torch": torch.__version__}
     found |= {"limits": limits()}
-    found |= {step: compared(*getattr(pair, step)(), times, skipped) for step in STEPS}
+    steps = (chosen.only,) if chosen.only else STEPS
+    found |= {step: compared(*getattr(pair, step)(), times, skipped) for step in steps}
+    if chosen.only:
+        print(json.dumps(found) if chosen.json else table(found))
+        return
     found |= {"operations": operations(pair)}
     found |= memory(chosen.size, chosen.space, chosen.threads)
     found |= {"agreement": agreement(pair, 1 if chosen.size == "paper" else 5)}
@@ -325,11 +330,15 @@ def table(found: dict) -> str:
         f"{'reference over engine':22s} {'ratio':>6s} {'range':>15s} {'reference':>12s} {'engine':>12s}",
     ]
     for name in (*STEPS, "operations", "peak_memory", "peak_tensors"):
-        row = found[name]
+        row = found.get(name)
+        if row is None:
+            continue
         unit, scale = ("ms", 1e3) if name in STEPS else ("MB", 1e-6) if name.startswith("peak") else ("", 1)
         mine, other = (next(row[key] for key in row if key.startswith(who)) * scale for who in ("reference", "engine"))
         span = f"{row['low']:.2f} to {row['high']:.2f}"
         lines.append(f"{name:22s} {row['ratio']:6.2f} {span:>15s} {mine:9.0f} {unit:2s} {other:9.0f} {unit}")
+    if "agreement" not in found:
+        return "\n".join(lines)
     lines.append(f"{'apart from float64':22s} {'logits':>24s} {'alpha gradient':>24s} {'w gradient':>24s}")
     for form, row in found["agreement"].items():
         spans = (f"{of['median']:.0e} ({of['low']:.0e} to {of['high']:.0e})" for of in row.values())
