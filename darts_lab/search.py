@@ -59,13 +59,25 @@ class Search:
         data = datasets.load(data).subset(self.settings.train_samples, self.settings.valid_samples)
         check_images(data.image_size, self.settings.layers)
         self.task = Classification(data.to(self.device))
+        self.measured = measured_epochs(self.settings.epochs, self.settings.curvature_every)
+        self._check()
+        self._path, self._scale = path, scale.name
+        self.run: runs.Run | None = None
+        self.history: list[EpochRecord] = []
+        self.snapshots: dict[int, dict] = {}  # states of measured epochs, for adaptation to go back to
+        self.eigenvector: Tensor | None = None  # of the last measurement: where the next one begins
+        self.winner: Genotype | None = None  # the best of the samples that were scored last, where the method samples
+        self._steps: Iterator[EpochRecord | None] | None = None
+        self._start()
+
+    def _check(self) -> None:
+        """Raises ValueError where the settings fit the data, or the method, in no way."""
         for split in ("train", "valid"):
             if self.settings.batch_size > self.task.size(split):
                 raise ValueError(
                     f"batch_size: {self.settings.batch_size} is larger than the {self.task.size(split)} samples of "
                     f"the {split} split"
                 )
-        self.measured = measured_epochs(self.settings.epochs, self.settings.curvature_every)
         most = self.task.size("valid") // self.settings.batch_size
         if self.measured and self.settings.curvature_batches > most:
             raise ValueError(
@@ -87,14 +99,6 @@ class Search:
                 raise ValueError(
                     f"weight_decay: 0.0 is not allowed with method {self.method.name!r}, which multiplies it"
                 )
-        self._path, self._scale = path, scale.name
-        self.run: runs.Run | None = None
-        self.history: list[EpochRecord] = []
-        self.snapshots: dict[int, dict] = {}  # states of measured epochs, for adaptation to go back to
-        self.eigenvector: Tensor | None = None  # of the last measurement: where the next one begins
-        self.path: Genotype | None = None  # the best of the samples that were scored last, where the method samples
-        self._steps: Iterator[EpochRecord | None] | None = None
-        self._start()
 
     def _start(self) -> None:
         keep_memory()
@@ -165,8 +169,8 @@ class Search:
 
         Where the method samples single paths, those of the best path so far.
         """
-        if self.path is not None:
-            return self.path.mixing(self.space).to(self.device)
+        if self.winner is not None:
+            return self.winner.mixing(self.space).to(self.device)
         return self.method.activation(self.alpha)
 
     @property
@@ -177,7 +181,7 @@ class Search:
         """
         if self.history and (stop := self.history[-1].stop_epoch) is not None:
             return next(record.genotype for record in self.history if record.epoch == stop)
-        return self.path or discretize(self.mixing, self.space)
+        return self.winner or discretize(self.mixing, self.space)
 
     def __repr__(self) -> str:
         return f"Search({self._name()}, epoch {self.epoch} of {self.settings.epochs}, {self.device.type})"
@@ -254,7 +258,7 @@ class Search:
             if self.method.sample is None:
                 eigenpair = self._measure(valid)
             else:
-                self.path = self.best_path()
+                self.winner = self.best_path()
         valid_loss, valid_error = self.one_shot()
         record = EpochRecord(
             epoch=epoch,
@@ -538,7 +542,7 @@ class Search:
         names = tuple(search.space.operations) + spaces.KNOWN_OPERATIONS
         search.history = run.history(lambda record: EpochRecord.from_json(record, names), epochs)
         if search.method.sample is not None and search.history:
-            search.path = search.history[-1].genotype
+            search.winner = search.history[-1].genotype
         return search
 
 

@@ -53,7 +53,8 @@ def colours():
 def small():
     """A scale below `tiny`: the papers' rates, but two batches of eight in an epoch, and two epochs."""
     sizes = {"channels": 4, "layers": 3, "epochs": 2, "batch_size": 8, "drop_path": 0.0, "cutout": 0}
-    search = SearchSettings(nodes=2, order=1, alpha_learning_rate=3e-3, **sizes)
+    paths = {"paths": 6, "path_batches": 1, "finalists": 2}
+    search = SearchSettings(nodes=2, order=1, alpha_learning_rate=3e-3, **paths, **sizes)
     return dl.Scale("small", search, EvaluationSettings(auxiliary=0.0, **sizes))
 
 

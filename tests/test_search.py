@@ -337,7 +337,7 @@ def test_the_code_of_zela_et_al_samples_none_too(small_search):
 def test_the_result_of_random_search_is_the_best_of_all_when_all_are_scored(small_search):
     search = small_search("S5", method="RS-ws", paths=2000, finalists=81, epochs=2)
     records = list(search)
-    assert search.genotype == records[-1].genotype == search.path
+    assert search.genotype == records[-1].genotype == search.winner
     assert torch.equal(search.mixing, search.genotype.mixing(search.space))
     errors = [search.one_shot(g.mixing(search.space))[1] for g in dl.enumerate_genotypes(search.space)]
     assert records[-1].valid_error == min(errors) and len(errors) == 81
