@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import pandas as pd
 import torch
 
 from darts_lab import __version__, runs, scales, spaces
@@ -284,3 +285,19 @@ def discretization_drop(search: Search) -> float:
     return, its weights as they are: a difference of fractions (Zela et al. 2020, Fig. 6 and 7)."""
     cut = search.one_shot(search.genotype.mixing(search.space))[1]
     return cut - search.one_shot()[1]
+
+
+def ground_truth(trainings: pd.DataFrame) -> pd.DataFrame:
+    """All cells of a space that were trained, best first, from a table of trainings with `genotype` and `test_error`.
+
+    Indexed by the text of the canonical genotype: `test_error` (the mean over trainings, a fraction), `standard_error`,
+    `regret` (how far above the best cell's mean; Zela et al. 2020, Fig. 2), `rank` (1 is best) and `trainings`. The best
+    of many noisy means is somewhat too good, and so every regret too large by the same amount.
+    """
+    text = trainings["genotype"].map(lambda text: str(Genotype.parse(text).canonical))
+    by_cell = trainings["test_error"].groupby(text)
+    table = pd.DataFrame(
+        {"test_error": by_cell.mean(), "standard_error": by_cell.sem(), "trainings": by_cell.size()}
+    ).sort_values("test_error")
+    table["regret"] = table["test_error"] - table["test_error"].min()
+    return table.assign(rank=range(1, len(table) + 1))

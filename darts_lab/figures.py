@@ -17,6 +17,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch
 from matplotlib.ticker import MaxNLocator
 
+from darts_lab import statistics
 from darts_lab.curvature import Landscape
 from darts_lab.genotype import Genotype
 from darts_lab.monitors import RULE, Rule, measurements
@@ -310,18 +311,86 @@ class Dashboard:
         return self.figure
 
 
-def collapse(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
-    """Retrained test error by kind of cell: every row one training; columns `cell`, `test_error` (fraction)."""
+def by_kind(table: pd.DataFrame, value: str = "test_error", kind: str = "method", ax: Axes | None = None) -> Axes:
+    """`value`, a fraction shown in per cent, of every run as a dot, by kind of run: means with their 95 % intervals.
+
+    Every row of `table` is one run, such as those of a sweep; kinds stand in the order in which they come.
+    """
     ax = _axes(ax, (6, 3.4))
-    kinds = list(dict.fromkeys(table["cell"]))
-    for row, kind in enumerate(kinds):
-        values = 100 * table.loc[table["cell"] == kind, "test_error"].to_numpy()
-        jitter = np.linspace(-0.12, 0.12, len(values)) if len(values) > 1 else [0]
-        ax.plot(values, row + np.asarray(jitter), "o", color=PALETTE[row % 8], alpha=0.75, markersize=5)
-        ax.plot([values.mean()] * 2, [row - 0.3, row + 0.3], color="#222222", linewidth=2)
+    ax.clear()
+    rows = table.dropna(subset=value)
+    kinds = list(dict.fromkeys(rows[kind]))
+    for row, name in enumerate(kinds):
+        values = 100 * rows.loc[rows[kind] == name, value].to_numpy(float)
+        colour, mean = PALETTE[row % 8], statistics.mean(values)
+        ax.plot(values, row + np.linspace(-0.12, 0.12, len(values)), "o", color=colour, alpha=0.6, markersize=4)
+        if np.isfinite(mean.low):
+            ax.plot([mean.low, mean.high], [row, row], color="#222222", linewidth=1)
+        ax.plot([mean.value] * 2, [row - 0.3, row + 0.3], color="#222222", linewidth=2)
     ax.set_yticks(range(len(kinds)), kinds, fontsize=8)
     ax.invert_yaxis()
-    ax.set_xlabel("test error after retraining (%); bar: mean over seeds")
+    ax.set_xlabel(f"{value.replace('_', ' ')} (%); mean and 95 % interval")
+    return ax
+
+
+def over_epochs(
+    table: pd.DataFrame, value: str, kind: str = "method", factor: float = 1, ax: Axes | None = None
+) -> Axes:
+    """The mean of `value` over seeds, epoch by epoch, one line a kind of search; bands from the least to the largest.
+
+    Every row of `table` is one epoch of one search, with `epoch` and `seed`; `factor` 100 turns fractions into per cent.
+    """
+    ax = _axes(ax)
+    ax.clear()
+    for number, (name, rows) in enumerate(table.dropna(subset=value).groupby(kind, sort=False)):
+        seeds = factor * rows.pivot_table(index="epoch", columns="seed", values=value).astype(float)
+        colour = PALETTE[number % 8]
+        ax.plot(seeds.index, seeds.mean(axis=1), _DASHES[number % 4], color=colour, label=str(name))
+        ax.fill_between(seeds.index, seeds.min(axis=1), seeds.max(axis=1), color=colour, alpha=0.15, linewidth=0)
+    _over_epochs(ax, value.replace("_", " ") + (" (%)" if factor == 100 else ""), (None, None))
+    ax.legend(fontsize=7, frameon=False)
+    return ax
+
+
+def over_setting(
+    table: pd.DataFrame, setting: str, value: str, kind: str = "space", factor: float = 1, ax: Axes | None = None
+) -> Axes:
+    """`value` against the values of a setting, such as `weight_decay`, one line a kind: means with 95 % intervals, runs
+    as dots. The values of the setting stand side by side, not to scale."""
+    ax = _axes(ax)
+    ax.clear()
+    rows = table.dropna(subset=value)
+    ticks = sorted(rows[setting].unique())
+    for number, (name, group) in enumerate(rows.groupby(kind, sort=False)):
+        colour, shift = PALETTE[number % 8], 0.08 * number
+        found = {tick: statistics.mean(factor * values) for tick, values in group.groupby(setting)[value]}
+        places = np.array([ticks.index(tick) for tick in found]) + shift
+        means = np.array([mean.value for mean in found.values()])
+        bars = np.nan_to_num([[mean.value - mean.low, mean.high - mean.value] for mean in found.values()]).T
+        ax.errorbar(places, means, bars, fmt=_DASHES[number % 4], color=colour, capsize=3, label=str(name))
+        at = [ticks.index(tick) + shift for tick in group[setting]]
+        ax.plot(at, factor * group[value], ".", color=colour, alpha=0.5)
+    ax.set_xticks(range(len(ticks)), [f"{tick:g}" for tick in ticks], fontsize=8)
+    unit = " (%)" if factor == 100 else ""
+    ax.set(xlabel=setting.replace("_", " "), ylabel=value.replace("_", " ") + unit)
+    ax.legend(fontsize=7, frameon=False)
+    return ax
+
+
+def scatter(x, y, kinds=None, correlation: statistics.Estimate | None = None, ax: Axes | None = None) -> Axes:
+    """Points, coloured by their kind where `kinds` tells it, under their correlation with its interval."""
+    ax = _axes(ax, (4, 3))
+    ax.clear()
+    x, y = np.asarray(x, float), np.asarray(y, float)
+    kinds = np.asarray([""] * len(x) if kinds is None else [str(kind) for kind in kinds])
+    for number, kind in enumerate(dict.fromkeys(kinds)):
+        of, marker = kinds == kind, "os^Dv"[number // 8 % 5]
+        ax.plot(x[of], y[of], marker, color=PALETTE[number % 8], alpha=0.8, markersize=5, label=kind or None)
+    if ax.get_legend_handles_labels()[0]:
+        ax.legend(fontsize=7, frameon=False)
+    if correlation is not None:
+        interval = f"[{correlation.low:.2f}, {correlation.high:.2f}]"
+        ax.set_title(f"correlation {correlation.value:.2f} {interval}, {correlation.n} points", fontsize=9)
     return ax
 
 

@@ -92,6 +92,16 @@ class Genotype:
         """How often `operation` stands in one cell, e.g. `genotype.count("skip_connect", "normal")`."""
         return sum(name == operation for name, _ in getattr(self, cell_type))
 
+    @property
+    def canonical(self) -> Genotype:
+        """The same cells with the edges into each node in the order of their sources: two genotypes that differ only in
+        that order are the same architecture."""
+        cells = []
+        for pairs in (self.normal, self.reduce):
+            nodes = [pairs[i : i + EDGES_PER_NODE] for i in range(0, len(pairs), EDGES_PER_NODE)]
+            cells.append(tuple(pair for node in nodes for pair in sorted(node, key=lambda pair: (pair[1], pair[0]))))
+        return Genotype(cells[0], self.normal_concat, cells[1], self.reduce_concat)
+
     def __str__(self) -> str:
         def concat(states):
             contiguous = states == tuple(range(states[0], states[-1] + 1))

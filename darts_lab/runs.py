@@ -33,7 +33,7 @@ from torch import Tensor
 
 from darts_lab.curvature import checked_matrix
 from darts_lab.genotype import Genotype
-from darts_lab.spaces import CELL_TYPES, KNOWN_OPERATIONS, SKIP
+from darts_lab.spaces import CELL_TYPES, KNOWN_OPERATIONS, NOISE, SKIP
 
 LISTS = ("history.jsonl", "costs.jsonl")
 
@@ -310,7 +310,9 @@ def table(searches: Iterable[Recorded]) -> pd.DataFrame:
             row = {name: getattr(record, name) for name in ("epoch", "weight_decay", "train_error")}
             row |= {"one_shot_error": record.valid_error, "dominant_eigenvalue": record.dominant_eigenvalue}
             row |= {"eigenvalue_error": record.eigenvalue_error}
-            row |= {f"skips_{kind}": record.genotype.count(SKIP, kind) for kind in CELL_TYPES}
+            for word, operation in (("skips", SKIP), ("noise", NOISE)):
+                row |= {f"{word}_{kind}": record.genotype.count(operation, kind) for kind in CELL_TYPES}
+            row |= {"genotype": str(record.genotype)}
             rows.append(told | row | {name: getattr(record, name) for name in ("stop_epoch", "back_to", "seconds")})
     return pd.DataFrame(rows)
 

@@ -38,7 +38,8 @@ from darts_lab.spaces import CELL_TYPES, NOISE, SKIP
 
 NAMES = {"space": "S2", "data": "digits", "method": "DARTS", "scale": "laptop", "seed": 0}
 COLUMNS = (
-    "space", "data", "method", "seed", "scale", "one_shot_error", "test_error", "discretization_drop",
+    "space", "data", "method", "weight_decay", "drop_path", "seed", "scale", "one_shot_error", "test_error",
+    "discretization_drop",
     "dominant_eigenvalue_mean", "dominant_eigenvalue_last", "skips_normal", "skips_reduce", "noise_normal",
     "noise_reduce", "epochs", "stop_epoch", "parameters", "seconds", "threads", "device", "settings", "evaluation",
     "genotype", "config_hash", "version", "error",
@@ -119,15 +120,17 @@ def sweep(
     *,
     threads: int = 1,
     retries: int = 2,
+    known: pd.DataFrame | None = None,
     report: Callable[[str], object] = print,
 ) -> pd.DataFrame:
     """The table of `jobs`, one row each, in their order; what is finished below `path` already is not done again.
 
-    `executor` is None (one job after the other, here), "loky" (a process for every core), a number of such processes,
-    or any `concurrent.futures.Executor`. A job whose worker dies is sent again, up to `retries` times. A job that fails
-    is a row with its `error`, and is done again by the next call. `threads` is how many of PyTorch's each job uses on a
-    CPU: the same number gives the same bits, however many workers there are. `report` is told of every job that ends,
-    and of the time left. All that has ended below `path` also stands in table.csv and table.parquet there (`read`).
+    Nor is what `known`, the table of an earlier sweep of this version, has a row for. `executor` is None (one job after
+    the other, here), "loky" (a process for every core), a number of such processes, or any `concurrent.futures.Executor`.
+    A job whose worker dies is sent again, up to `retries` times. A job that fails is a row with its `error`, and is done
+    again by the next call. `threads` is how many of PyTorch's each job uses on a CPU: the same number gives the same
+    bits, however many workers there are. `report` is told of every job that ends, and of the time left. All that has
+    ended below `path` also stands in table.csv and table.parquet there (`read`), and its epochs can be had (`epochs`).
 
     Raises ValueError, before anything is done, where a job is not allowed or stands twice, `path` holds anything but a
     sweep of this version of darts_lab, or the executor takes no jobs.
@@ -142,7 +145,12 @@ def sweep(
     if executor is not None:
         _pool(executor)
     _claim(path)
-    rows = {number: row for number, config in enumerate(configs) if (row := _finished(_folder(config, path)))}
+    before = {} if known is None else _rows(known)
+    rows = {
+        number: row
+        for number, config in enumerate(configs)
+        if (row := _finished(_folder(config, path)) or before.get(runs.config_hash(config)))
+    }
     todo = {number: config for number, config in enumerate(configs) if number not in rows}
     if rows:
         report(f"{len(rows)} of {len(configs)} are finished already")
@@ -164,6 +172,18 @@ def read(path: str | Path) -> pd.DataFrame:
     """The table of all that has ended below `path`, a folder of `sweep`: failures too, with their `error`."""
     found = sorted(Path(path).glob("*/row.json"))
     return pd.DataFrame([json.loads(file.read_text()) for file in found], columns=list(COLUMNS))
+
+
+def epochs(path: str | Path) -> pd.DataFrame:
+    """Every epoch of every finished search below `path`, a folder of `sweep`: `runs.table`, with the method and the hash
+    of the job."""
+    tables = []
+    for file in sorted(Path(path).glob("*/row.json")):
+        row = json.loads(file.read_text())
+        if row["error"] is None and (file.parent / "search").is_dir():
+            table = runs.table([runs.read(file.parent / "search")]).drop(columns="name")
+            tables.append(table.assign(method=row["method"], config_hash=row["config_hash"]))
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["config_hash"])
 
 
 def job_of(row: dict) -> dict:
@@ -299,6 +319,7 @@ def _row(config: dict, threads: int) -> dict:
         "settings": json.dumps(config.get("settings")),
         "evaluation": json.dumps(config.get("evaluation")),
         "genotype": config.get("genotype"),
+        **{name: config.get("settings", {}).get(name) for name in ("weight_decay", "drop_path")},
     }  # fmt: skip
     return dict.fromkeys(COLUMNS) | asked
 
@@ -380,6 +401,13 @@ def _finished(here: Path) -> dict | None:
     file = here / "row.json"
     row = json.loads(file.read_text()) if file.is_file() else None
     return row if row is not None and row["error"] is None else None
+
+
+def _rows(table: pd.DataFrame) -> dict[str, dict]:
+    """The rows of a sweep's table that ended well with this version, by their hash."""
+    fine = table[table["error"].isna() & (table["version"] == __version__)]
+    rows = fine.astype(object).where(fine.notna(), None).to_dict("records")
+    return {row["config_hash"]: row for row in rows}
 
 
 def _claim(path: Path) -> None:

@@ -20,7 +20,8 @@ from darts_lab import curvature, runs
 
 def main(path: str) -> None:
     searches = runs.read_robustdarts(path)
-    runs.table(searches).drop(columns=["eigenvalue_error", "stop_epoch", "back_to"]).to_csv(
+    absent = ["eigenvalue_error", "stop_epoch", "back_to", "noise_normal", "noise_reduce", "genotype"]
+    runs.table(searches).drop(columns=absent).to_csv(
         Path(__file__).with_suffix(".csv"), index=False, float_format="%.6g"
     )
     rows = []

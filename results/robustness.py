@@ -1,10 +1,12 @@
-"""Makes results/robustness.csv and results/robustness.md: every method of Zela et al. 2020 on S4 and S2, at laptop scale.
+"""Makes results/robustness.csv, robustness_epochs.csv and robustness.md: the methods of Zela et al. 2020 at laptop scale.
 
-    make robustness        (or: python results/robustness.py [SPACE ...])
+    make robustness        (or: python results/robustness.py)
 
-Five seeds each, every search followed by a training of its cell from scratch, and random cells trained likewise. One row
-of the table is one run. Runs are kept below runs/robustness: the command may be stopped, killed and called again, and
-nothing is done twice. `darts-lab verify results/robustness.csv --row N` does a row again.
+On S2 and S4: every method, five seeds each; the grids of L2 factors and drop-path probabilities, three seeds each; random
+cells and cells of convolutions. On S1 and S3: plain DARTS and the strongest L2 factor, five seeds. Every search is followed by a
+training of its cell from scratch. One row of the first table is one run, one of the second an epoch of a search. Runs are
+kept below runs/robustness, and rows that the table holds already are not made again: the command may be stopped, killed
+and called again. `darts-lab verify results/robustness.csv --row N` does a row again.
 """
 
 from __future__ import annotations
@@ -16,88 +18,172 @@ import pandas as pd
 import torch
 
 import darts_lab as dl
-from darts_lab import scales, statistics, sweeps
+from darts_lab import methods, scales, statistics, sweeps
 
-SPACES, SEEDS = ("S4", "S2"), range(5)
-METHODS = ("DARTS", "DARTS-ES", "DARTS-ADA", "R-DARTS(L2)", "R-DARTS(DP)", "RS-ws")
-RANDOM = "random cell"
+SEEDS, GRID_SEEDS = range(5), range(3)
+METHODS = ("DARTS", "R-DARTS(L2)", "R-DARTS(DP)", "DARTS-ES", "DARTS-ADA", "RS-ws")
+FACTORS = (*methods.L2_FACTORS[1:-1], 3 * methods.L2_FACTORS[-1])  # between DARTS and R-DARTS(L2), and one beyond
+DROP_PATHS = methods.DROP_PATHS[1:-1]  # between DARTS and R-DARTS(DP)
+RANDOM, CONVOLUTIONS, SKIPS = "random cell", "all convolutions", "skips in the normal cell"
 PATH = Path(__file__).with_suffix(".csv")
+EPOCHS = PATH.with_name("robustness_epochs.csv")
+RUNS = PATH.parents[1] / "runs" / "robustness"
 
 
-def jobs(spaces) -> list[dict]:
+def cells(name: str) -> dict[str, dl.Genotype]:
+    """Cells that nobody searched for, by seed where they differ."""
+    space = dl.spaces.get(name).with_nodes(scales.LAPTOP.search.nodes)
+    convolutions = dl.uniform_genotype(space, dl.spaces.SEP3)
+    found = {CONVOLUTIONS: convolutions}
+    if name == "S2":
+        skips = dl.uniform_genotype(space, dl.spaces.SKIP)
+        found[SKIPS] = dl.Genotype(skips.normal, skips.normal_concat, convolutions.reduce, convolutions.reduce_concat)
+    return found
+
+
+def jobs() -> list[dict]:
     """Seed by seed, so that a sweep that is not finished yet compares like with like."""
     found = []
-    for space in spaces:
-        for seed in SEEDS:
-            found += dl.grid(space=space, method=list(METHODS), seed=seed)
-            cells = dl.spaces.get(space).with_nodes(scales.LAPTOP.search.nodes)
-            cell = dl.random_genotype(cells, torch.Generator().manual_seed(seed))
-            found.append({"space": space, "method": RANDOM, "seed": seed, "genotype": str(cell)})
+    for seed in SEEDS:
+        for name in ("S2", "S4"):
+            found += dl.grid(space=name, method=list(METHODS), seed=seed)
+            space = dl.spaces.get(name).with_nodes(scales.LAPTOP.search.nodes)
+            fixed = cells(name) | {RANDOM: dl.random_genotype(space, torch.Generator().manual_seed(seed))}
+            found += [
+                {"space": name, "method": what, "seed": seed, "genotype": str(cell)} for what, cell in fixed.items()
+            ]
+    for seed in GRID_SEEDS:
+        for name in ("S2", "S4"):
+            found += dl.grid(space=name, weight_decay=list(FACTORS), seed=seed)
+            found += dl.grid(space=name, drop_path=list(DROP_PATHS), seed=seed)
+    for seed in SEEDS:
+        found += dl.grid(space=["S1", "S3"], method=["DARTS", "R-DARTS(L2)"], seed=seed)
     return found
 
 
 def shown(estimate: statistics.Estimate, digits: int = 1) -> str:
     """A mean and half of its interval."""
-    return f"{estimate.value:.{digits}f} ± {(estimate.high - estimate.low) / 2:.{digits}f}"
+    half = (estimate.high - estimate.low) / 2
+    return f"{estimate.value:.{digits}f}" + ("" if half != half else f" ± {half:.{digits}f}")
+
+
+def means(rows: pd.DataFrame, digits: dict[str, tuple[int, int]]) -> list[str]:
+    """The mean of every column that `digits` names: column -> (factor, digits); empty where a run has none."""
+    return [
+        shown(statistics.mean(factor * rows[name].astype(float)), places) if rows[name].notna().all() else ""
+        for name, (factor, places) in digits.items()
+    ]
+
+
+def columns(space: str) -> dict[str, tuple[int, int]]:
+    word = "noise" if space == "S4" else "skips"
+    return {
+        "one_shot_error": (100, 1), "test_error": (100, 1), f"{word}_normal": (1, 1), f"{word}_reduce": (1, 1),
+        "dominant_eigenvalue_mean": (1, 2), "discretization_drop": (100, 1), "seconds": (1, 0),
+    }  # fmt: skip
+
+
+def markdown(heads: list[str], rows: list[list[str]]) -> list[str]:
+    return ["| " + " | ".join(row) + " |" for row in (heads, ["---"] * len(heads), *rows)]
+
+
+HEADS = ["one-shot error", "retrained test error", "{word}, normal", "{word}, reduction", "mean eigenvalue",
+         "drop when discretized", "seconds"]  # fmt: skip
+
+
+def compared(table: pd.DataFrame, space: str) -> list[str]:
+    """Every method beside DARTS."""
+    of = table[(table["space"] == space) & ~table["setting"]]
+    lines = []
+    for method, rows in of.groupby("method", sort=False):
+        apart = ""
+        if method != "DARTS":
+            difference = statistics.paired_difference(
+                of.assign(percent=100 * of["test_error"]), "percent", "DARTS", method
+            )
+            apart = f"**{shown(difference)}**" if difference.excludes_zero else shown(difference)
+        lines.append([method, str(len(rows)), *means(rows, columns(space)), apart])
+    word = "noise" if space == "S4" else "skips"
+    heads = ["method", "seeds", *(head.format(word=word) for head in HEADS), "DARTS minus this, paired"]
+    return ["", f"## {space}", "", *markdown(heads, lines)]
+
+
+def grids(table: pd.DataFrame, space: str) -> list[str]:
+    """One line for each strength of L2 and of drop path."""
+    of, lines = regularized(table, space), []
+    for (decay, drop), rows in of.groupby(["weight_decay", "drop_path"]):
+        lines.append([f"{decay:g}", f"{drop:g}", str(len(rows)), *means(rows, columns(space))])
+    word = "noise" if space == "S4" else "skips"
+    heads = ["L2 factor", "drop path", "seeds", *(head.format(word=word) for head in HEADS)]
+    return ["", f"### {space}: strengths of regularization", "", *markdown(heads, lines), "", *correlations(of)]
+
+
+def regularized(table: pd.DataFrame, space: str) -> pd.DataFrame:
+    """The searches that differ in nothing but their L2 factor or drop path."""
+    return table[(table["space"] == space) & table["method"].isin(("DARTS", "R-DARTS(L2)", "R-DARTS(DP)"))]
+
+
+def correlations(of: pd.DataFrame) -> list[str]:
+    pairs = (
+        ("dominant_eigenvalue_mean", "test_error"),
+        ("dominant_eigenvalue_last", "discretization_drop"),
+        ("one_shot_error", "test_error"),
+    )
+    lines = []
+    for x, y in pairs:
+        both = [statistics.correlation(of[x], of[y], kind) for kind in ("pearson", "spearman")]
+        told = [f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]" for found in both]
+        lines.append([x.replace("_", " "), y.replace("_", " "), *told, str(both[0].n)])
+    return markdown(["of", "with", "Pearson", "Spearman", "searches"], lines)
 
 
 def summary(table: pd.DataFrame) -> str:
+    table = table.assign(setting=table["weight_decay"].isin(FACTORS) | table["drop_path"].isin(DROP_PATHS))
     lines = [
         "# Do the remedies help at laptop scale?",
         "",
-        f"Ours: data digits, scale laptop, seeds 0 to {max(SEEDS)}, darts_lab {dl.__version__}. Mean over seeds ± half of "
-        "the 95 % interval (Student's t); errors in per cent; the one-shot error of early stopping is that of the epoch "
-        "it names. Kept edges are 4 in each cell; what is counted is skips in S2 and noise in S4. Seconds are those of "
-        "one thread on a shared machine of two cores, search and training together. Made by `make robustness` from "
-        "`results/robustness.py`; every run stands in `robustness.csv`.",
+        f"Ours: data digits, scale laptop, darts_lab {dl.__version__}, {len(table)} runs. Mean over seeds ± half of the "
+        "95 % interval (Student's t); errors in per cent; the one-shot error of early stopping is that of the epoch it "
+        "names. Kept edges are 4 in each cell; what is counted is skips, in S4 noise. Seconds are those of one thread on a "
+        "shared machine of two cores, search and training together. Made by `make robustness` from "
+        "`results/robustness.py`; every run stands in `robustness.csv`, every second epoch in `robustness_epochs.csv`.",
+        "",
+        "Bold: the interval of the paired difference (percentage points of the retrained test error) excludes zero.",
     ]
-    for space, rows in table.groupby("space", sort=False):
-        word = "noise" if space == "S4" else "skips"
-        lines += [
-            "",
-            f"## {space}",
-            "",
-            "| method | one-shot error | retrained test error | least, largest | DARTS minus this, paired | "
-            f"{word}, normal | {word}, reduction | mean eigenvalue | drop when discretized | seconds |",
-            "|---|---|---|---|---|---|---|---|---|---|",
-        ]
-        for method in (*METHODS, RANDOM):
-            of = rows[rows["method"] == method]
-            if of.empty:
-                continue
-            cells = [method]
-            for name, factor in (("one_shot_error", 100), ("test_error", 100)):
-                cells.append(shown(statistics.mean(factor * of[name])) if of[name].notna().all() else "")
-            cells.append(", ".join(f"{100 * error:.1f}" for error in (of["test_error"].min(), of["test_error"].max())))
-            if method == "DARTS":
-                cells.append("")
-            else:
-                apart = statistics.paired_difference(
-                    rows.assign(percent=100 * rows["test_error"]), "percent", "DARTS", method
-                )
-                cells.append(f"**{shown(apart)}**" if apart.excludes_zero else shown(apart))
-            for name, factor, digits in (
-                (f"{word}_normal", 1, 1), (f"{word}_reduce", 1, 1), ("dominant_eigenvalue_mean", 1, 2),
-                ("discretization_drop", 100, 1), ("seconds", 1, 0),
-            ):  # fmt: skip
-                known = of[name].dropna().astype(float)
-                cells.append(shown(statistics.mean(factor * known), digits) if len(known) == len(of) else "")
-            lines.append("| " + " | ".join(cells) + " |")
-    lines += ["", "Bold: the interval of the paired difference excludes zero."]
+    for space in ("S2", "S4", "S1", "S3"):
+        if (table["space"] == space).any():
+            lines += compared(table, space)
+        if table.loc[table["space"] == space, "setting"].any():
+            lines += grids(table, space)
     return "\n".join(lines) + "\n"
 
 
 def main() -> None:
-    spaces = sys.argv[1:] or SPACES
-    table = sweeps.sweep(jobs(spaces), Path(__file__).parents[1] / "runs" / "robustness", "loky")
+    known = pd.read_csv(PATH) if PATH.exists() else None
+    table = sweeps.sweep(jobs(), RUNS, "loky", known=known)
     failed = table[table["error"].notna()]
     if len(failed):
         sys.exit(f"{len(failed)} runs failed; the first: {failed['error'].iloc[0]}")
-    if PATH.exists():  # rows of other spaces stay
-        before = pd.read_csv(PATH)
-        table = pd.concat([table, before[~before["space"].isin(spaces)]], ignore_index=True)
+    write(table)
+
+
+def write(table: pd.DataFrame) -> None:
+    """The three files, from the rows that are done and the searches below RUNS."""
+    epochs = sweeps.epochs(RUNS)
+    epochs = epochs[
+        (epochs["epoch"] % 2 == 0) | (epochs["epoch"] == epochs.groupby("config_hash")["epoch"].transform("max"))
+    ]
+    epochs = epochs.drop(columns=["genotype", "eigenvalue_error", "stop_epoch", "seconds"])
+    if EPOCHS.exists():  # of searches whose folders are gone
+        before = pd.read_csv(EPOCHS)
+        before = before[
+            before["config_hash"].isin(table["config_hash"]) & ~before["config_hash"].isin(epochs["config_hash"])
+        ]
+        epochs = pd.concat([before, epochs], ignore_index=True)
+    order = ["space", "method", "weight_decay", "drop_path", "seed"]
     table = table.sort_values(["space", "seed"], kind="stable", ignore_index=True)
     table.to_csv(PATH, index=False)
+    epochs.sort_values([*order, "config_hash"], kind="stable").to_csv(EPOCHS, index=False, float_format="%.6g")
     text = summary(table)
     PATH.with_suffix(".md").write_text(text)
     print(text)

@@ -2,10 +2,12 @@
 
 import dataclasses
 
+import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
 
+import darts_lab as dl
 from darts_lab import evaluation, scales, spaces
 from darts_lab.evaluation import Evaluation, Training, TrainingRecord
 from darts_lab.genotype import uniform_genotype
@@ -282,3 +284,20 @@ def test_the_drop_is_that_of_the_kept_operations_alone(small_search):
     list(search)
     kept = search.genotype.mixing(search.space)
     assert evaluation.discretization_drop(search) == search.one_shot(kept)[1] - search.history[-1].valid_error
+
+
+# --- All cells of a space ----------------------------------------------------------------------
+
+
+def test_the_ground_truth_ranks_cells_whatever_the_order_of_their_edges():
+    cells = [str(cell) for cell in dl.enumerate_genotypes(spaces.S5)[:3]]
+    turned = dl.Genotype.parse(cells[1])
+    turned = str(dataclasses.replace(turned, normal=turned.normal[::-1]))
+    trainings = pd.DataFrame(
+        {"genotype": [*cells, cells[0], turned, cells[2]], "test_error": [0.3, 0.1, 0.2, 0.5, 0.2, 0.2]}
+    )
+    truth = evaluation.ground_truth(trainings)
+    assert list(truth.index) == [cells[1], cells[2], cells[0]] and list(truth["rank"]) == [1, 2, 3]
+    assert truth["test_error"].tolist() == pytest.approx([0.15, 0.2, 0.4])
+    assert truth["regret"].tolist() == pytest.approx([0, 0.05, 0.25])
+    assert list(truth["trainings"]) == [2, 2, 2] and truth["standard_error"].iloc[0] == pytest.approx(0.05)

@@ -7,7 +7,7 @@ import torch
 from matplotlib.figure import Figure
 
 import darts_lab as dl
-from darts_lab import figures, spaces
+from darts_lab import figures, spaces, statistics
 from darts_lab.monitors import Adaptation, Rule
 
 
@@ -61,10 +61,37 @@ def test_curves_show_the_history(search, ax):
     np.testing.assert_allclose(total, 1, atol=1e-6)
 
 
-def test_collapse_marks_the_mean(ax):
-    table = pd.DataFrame({"cell": ["a", "a", "b"], "test_error": [0.1, 0.3, 0.5]})
-    figures.collapse(table, ax)
-    assert ax.lines[1].get_xdata()[0] == pytest.approx(20)
+def test_kinds_are_marked_at_their_mean_with_its_interval(ax):
+    table = pd.DataFrame({"method": ["a", "a", "b", "c"], "test_error": [0.1, 0.3, 0.5, np.nan]})
+    figures.by_kind(table, ax=ax)
+    dots, interval, mean, alone, _ = ax.lines
+    assert list(dots.get_xdata()) == [10, 30] and list(alone.get_xdata()) == [50]
+    assert mean.get_xdata()[0] == pytest.approx(20)
+    expected = statistics.mean([10, 30])
+    assert list(interval.get_xdata()) == [expected.low, expected.high]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b"], "who has no value has no row"
+
+
+def test_lines_over_epochs_are_means_and_bands_reach_from_seed_to_seed(ax):
+    table = pd.DataFrame({"method": "a", "epoch": [0, 1, 0, 1], "seed": [0, 0, 1, 1], "regret": [0.4, 0.2, 0.2, 0.0]})
+    figures.over_epochs(table, "regret", factor=100, ax=ax)
+    np.testing.assert_allclose(ax.lines[0].get_ydata(), [30, 10])
+    band = ax.collections[0].get_paths()[0].vertices
+    assert band[:, 1].min() == pytest.approx(0) and band[:, 1].max() == pytest.approx(40)
+
+
+def test_settings_stand_side_by_side_with_means_of_their_runs(ax):
+    table = pd.DataFrame({"space": "S2", "weight_decay": [3e-4, 3e-4, 0.0243], "skips_normal": [4.0, 3.0, 2.0]})
+    figures.over_setting(table, "weight_decay", "skips_normal", ax=ax)
+    np.testing.assert_allclose(ax.lines[0].get_ydata(), [3.5, 2.0])
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["0.0003", "0.0243"]
+
+
+def test_scatter_shows_every_point_and_its_correlation(ax):
+    x = [1.0, 2.0, 3.0, 5.0]
+    figures.scatter(x, x, [1, 1, 2, 2], statistics.correlation(x, [1.0, 2.0, 2.5, 6.0]), ax)
+    assert sorted(value for line in ax.lines for value in line.get_xdata()) == x
+    assert "0.9" in ax.get_title() and "4 points" in ax.get_title()
 
 
 def test_save_writes_pdf_and_png(tmp_path):

@@ -1,5 +1,6 @@
 """Genotypes: the text of quark0/darts, JSON, discretization, mixing weights and graphs."""
 
+import dataclasses
 import json
 import signal
 from collections import Counter
@@ -69,6 +70,17 @@ def test_all_208_genotypes_of_the_official_logs_print_to_the_same_text(shared):
     assert len(texts) == 208
     for text in texts:
         assert str(dl.Genotype.parse(text)) == text
+
+
+@given(genotypes())
+def test_the_canonical_form_keeps_the_edges_and_forgets_their_order(genotype):
+    def edges(of):
+        return {kind: sorted(of.edges(kind)) for kind in spaces.CELL_TYPES}
+
+    turned = [genotype.normal[i] for j in range(0, len(genotype.normal), 2) for i in (j + 1, j)]
+    other = dataclasses.replace(genotype, normal=turned)
+    assert edges(genotype.canonical) == edges(genotype)
+    assert other.canonical == genotype.canonical == genotype.canonical.canonical
 
 
 def test_spaces_and_line_breaks_between_the_words_do_not_matter():

@@ -19,7 +19,7 @@ from filelock import FileLock
 
 import darts_lab as dl
 from darts_lab import runs
-from darts_lab.sweeps import COLUMNS, complete, grid, job_of, read, sweep, verify, work
+from darts_lab.sweeps import COLUMNS, complete, epochs, grid, job_of, read, sweep, verify, work
 
 TINY = {"scale": "tiny", "epochs": 2, "evaluation": {"epochs": 1}}
 NOTHING = lambda _: None  # noqa: E731
@@ -125,6 +125,7 @@ def test_rows_are_what_the_search_and_the_training_found(inline):
     assert row["dominant_eigenvalue_mean"] == pytest.approx(np.mean(values), rel=1e-12)
     assert row["dominant_eigenvalue_last"] == values[-1]
     assert row["skips_normal"] == search.genotype.count("skip_connect", "normal")
+    assert (row["weight_decay"], row["drop_path"]) == (3e-4, 0.0)
     cut = search.one_shot(search.genotype.mixing(search.space))[1]
     assert row["discretization_drop"] == cut - last.valid_error
     assert row["test_error"] == dl.evaluate(search.genotype, "digits", "tiny", 3, epochs=1, space="S2").test_error
@@ -166,6 +167,35 @@ def test_what_is_finished_is_not_done_again(inline, jobs, monkeypatch):
     heard = []
     assert same(sweep(jobs, path, report=heard.append), table)
     assert heard == ["4 of 4 are finished already"]
+
+
+def test_rows_of_a_table_that_is_known_are_taken_as_they_are(inline, jobs, tmp_path):
+    table = pd.read_csv(inline[0] / "table.csv")
+    told = []
+    again = sweep(jobs, tmp_path / "other", report=told.append, known=table)
+    assert same(again, inline[1]) and told == ["4 of 4 are finished already"]
+    assert [path.name for path in (tmp_path / "other").iterdir()] == ["sweep.json"]
+    spoilt = table.assign(error=["no", None, None, None], version=[*table["version"][:3], "0.0.1"])
+    sweep(jobs, tmp_path / "other", report=told.append, known=spoilt)
+    assert told[1] == "2 of 4 are finished already" and len(told) == 4, "failures and other versions are not known"
+
+
+def test_epochs_are_those_of_the_searches(inline, jobs):
+    path, table = inline
+    found = epochs(path)
+    assert set(found["config_hash"]) == set(table["config_hash"]) and len(found) == 2 * len(jobs)
+    last = found[found["epoch"] == 1].set_index("config_hash")
+    row = table.iloc[0]
+    assert last.loc[row["config_hash"], ["one_shot_error", "genotype", "method"]].tolist() == [
+        row["one_shot_error"],
+        row["genotype"],
+        "DARTS",
+    ]
+    assert last.loc[row["config_hash"], "skips_normal"] == row["skips_normal"]
+
+
+def test_a_folder_of_trainings_alone_has_no_epochs(tmp_path):
+    assert epochs(tmp_path).empty
 
 
 def test_a_sweep_that_was_killed_goes_on_to_the_same_table(inline, jobs, tmp_path):
