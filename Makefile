@@ -8,7 +8,7 @@ QUICK = PYTHONPATH="$(CURDIR)/tests/quick_start"
 # inside a container everyone is root, and Jupyter wants to be told
 AS_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: lab demo test notebooks table curvature robustness clean
+.PHONY: lab demo test notebooks robustness s5 clean
 
 lab: .venv/ready
 	$(RUN) -m jupyter lab --ip=127.0.0.1 $(AS_ROOT) notebooks/00_start_here.ipynb
@@ -31,17 +31,13 @@ notebooks: .venv/ready
 			--ExecutePreprocessor.timeout=1200 "$$notebook" || exit 1; \
 	done
 
-# The committed table results/collapse.csv: plain DARTS on S2, five seeds, beside fixed cells.
-table: .venv/ready
-	$(RUN) results/collapse.py
-
-# The committed table results/curvature.csv: the dominant eigenvalue over plain searches on S1 to S4, five seeds each.
-curvature: .venv/ready
-	$(RUN) results/curvature.py
-
-# The committed table results/robustness.csv: all methods on S4 and S2, five seeds each; goes on where it was stopped.
+# The committed tables results/robustness*: all methods, two hours on two cores; goes on where it was stopped.
 robustness: .venv/ready
 	$(RUN) results/robustness.py
+
+# The committed tables results/s5*: all 81 cells of S5 trained, and searches among them; goes on where it was stopped.
+s5: .venv/ready
+	$(RUN) results/ground_truth.py
 
 .venv/ready: pyproject.toml
 	test -x $(RUN) || $(PYTHON) -m venv .venv

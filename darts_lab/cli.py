@@ -246,7 +246,7 @@ def _spectrum(options) -> None:
     search = Search.resume(path, device=options.device)
     if not search.history:
         raise ValueError(f"run: {str(path)!r} has not finished its first epoch")
-    batches = options.batches or min(8, search.task.size("valid") // search.settings.batch_size)
+    batches = options.batches or min(8, search.task.size("valid") // search.valid_batch_size)
     hessian = curvature.Hessian(search, batches=batches, mode=options.mode)
     if options.all or options.figure:
         found = curvature.spectrum(hessian)

@@ -98,7 +98,7 @@ class Hessian(LinearOperator):
                 raise ValueError("batches: is empty; at least one batch is needed")
             told = {"batches": len(batches), "batch_size": len(batches[0][1]), "seed": None}
             return batches, told | {"augmented": True if augmented else None}  # None: whatever they are
-        task, size = search.task, search.settings.batch_size if batch_size is None else batch_size
+        task, size = search.task, search.valid_batch_size if batch_size is None else batch_size
         most = task.size("valid") // size if isinstance(size, int) and size > 0 else 0
         if not most:
             raise ValueError(f"batch_size: {size!r} is not allowed; it must be 1 to {task.size('valid')}")

@@ -80,6 +80,19 @@ class Dataset:
             shorter[split] = images[:n], labels[:n]
         return replace(self, **shorter)
 
+    def resplit(self, portion: float) -> "Dataset":
+        """The same samples of train and valid, one after the other, of which the first `portion` trains.
+
+        Raises ValueError where that leaves nothing for one of them.
+        """
+        pooled = [torch.cat(pair) for pair in zip(self.train, self.valid)]
+        if isinstance(portion, bool) or not isinstance(portion, int | float) or not 0 < portion < 1:
+            raise ValueError(f"train_portion: {portion!r} is not allowed; it must be a number in (0, 1)")
+        n = int(portion * len(pooled[1]))
+        if not 1 <= n < len(pooled[1]):
+            raise ValueError(f"train_portion: {portion!r} of {len(pooled[1])} samples leaves none for train or valid")
+        return replace(self, train=tuple(part[:n] for part in pooled), valid=tuple(part[n:] for part in pooled))
+
 
 # ---------------------------------------------------------------- your own tensors
 

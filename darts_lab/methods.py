@@ -15,6 +15,8 @@ from torch import Generator, Tensor
 
 from darts_lab.genotype import Genotype, random_genotype
 from darts_lab.monitors import Adaptation, EarlyStopping
+from darts_lab.regularizers import ADMM, Proximity
+from darts_lab.schedules import Every, FisherTrace, Random, Schedule
 from darts_lab.spaces import SearchSpace
 
 
@@ -28,22 +30,36 @@ class Method:
     """How to search.
 
     `settings` are the search settings the method fixes, whatever the scale says, e.g. `{"weight_decay": 0.0243}`.
-    `activation` turns alpha into mixing weights. `terms` are functions `(mixing, progress) -> scalar` added to the
-    validation loss of the alpha steps; `progress` runs from 0 to 1 over the search. `monitor` ends the search, or
-    throws it back, when the dominant eigenvalue has risen too much. `sample` is for searches without alpha: each step
-    of w trains one cell `sample(space, generator)`, and the result is the best of many samples (`Search.best_path`).
+    `activation` turns alpha into mixing weights. `terms` are functions `(mixing, progress, space) -> scalar` added to
+    the validation loss of the alpha steps; `progress` runs from 0 to 1 over the search (`regularizers` holds some).
+    `admm` is a term with a memory of its own. `schedule` says before which training batches alpha is updated, and
+    `train_portion` how much of both halves together trains the weights (None: as the data are split). `monitor` ends the
+    search, or throws it back, when the dominant eigenvalue has risen too much. `sample` is for searches without alpha:
+    each step of w trains one cell `sample(space, generator)`, and the result is the best of many samples
+    (`Search.best_path`).
     """
 
     name: str
     settings: Mapping[str, object] = field(default_factory=dict)
     activation: Callable[[Tensor], Tensor] = softmax
-    terms: tuple[Callable[[Tensor, float], Tensor], ...] = ()
+    terms: tuple[Callable[[Tensor, float, SearchSpace], Tensor], ...] = ()
+    admm: ADMM | None = None
+    schedule: Schedule = Every()
+    train_portion: float | None = None
     monitor: EarlyStopping | Adaptation | None = None
     sample: Callable[[SearchSpace, Generator], Genotype] | None = None
 
 
 L2_FACTORS = (3e-4, 9e-4, 27e-4, 81e-4, 243e-4)  # weight decays of w, Zela et al., section 4.2
 DROP_PATHS = (0.0, 0.2, 0.4, 0.6)  # largest probabilities of drop path, Zela et al., section 4.1
+
+WAITING = 10  # training batches for one alpha step in DARTS-PRIME (`--schedfreq 10` in the README of their code) ...
+PORTION = 1 - 1 / (1 + WAITING)  # ... and the split that follows from it (`--dyno_split`): 10/11 train the weights
+
+
+def _prime(name: str, schedule: Schedule, *terms, admm: ADMM | None = None, order: int = 1) -> Method:
+    return Method(name, {"order": order}, terms=terms, admm=admm, schedule=schedule, train_portion=PORTION)
+
 
 METHODS = {
     method.name: method
@@ -57,6 +73,13 @@ METHODS = {
         Method("DARTS-ADA", monitor=Adaptation()),  # Zela et al., appendix D.1
         Method("RS-ws", sample=random_genotype),  # Li and Talwalkar 2019; the baseline of Zela et al.
         Method("RS-ws(none)", sample=partial(random_genotype, with_none=True)),  # their code, which may draw `none`
+        _prime("DARTS-PRIME", FisherTrace(WAITING), Proximity()),  # Maile et al. 2021; first order, as their code
+        _prime("DARTS-PRIME-2nd", FisherTrace(WAITING), Proximity(), order=2),
+        _prime("PRIME(fixed)", Every(WAITING + 1), Proximity()),  # ablations, all with the same number of alpha steps
+        _prime("PRIME(random)", Random(WAITING), Proximity()),
+        _prime("PRIME(schedule only)", FisherTrace(WAITING)),
+        _prime("PRIME(random timing only)", Random(WAITING)),
+        _prime("PRIME(ADMM)", FisherTrace(WAITING), admm=ADMM()),
     )
 }
 

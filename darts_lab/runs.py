@@ -59,6 +59,8 @@ class EpochRecord:
     eigenvalue_error: float | None = None  # its standard error, where it was measured on several batches
     stop_epoch: int | None = None  # where early stopping ended the search: the epoch whose cell is its result
     back_to: int | None = None  # where adaptation threw the search back: the epoch after which it went on
+    fisher_trace: float | None = None  # its running average after the epoch, where the schedule of alpha follows it
+    moments: list | None = None  # then, before every batch: [running average, threshold, whether alpha was updated]
 
     def to_json(self) -> tuple[dict, dict]:
         """(what happened, what it cost): the second differs from run to run."""

@@ -26,6 +26,7 @@ from darts_lab.environment import choose_device, full_precision, keep_memory, lo
 from darts_lab.genotype import Genotype, discretize
 from darts_lab.monitors import EarlyStopping, measured_epochs, measurements
 from darts_lab.runs import EpochRecord
+from darts_lab.schedules import FisherTrace, Timing
 from darts_lab.supernet import check_images, frozen_statistics
 from darts_lab.tasks import Classification, data_of
 
@@ -57,6 +58,8 @@ class Search:
         self.seed = seed_of(seed)
         self.device, self.device_reason = choose_device(device)
         data = datasets.load(data).subset(self.settings.train_samples, self.settings.valid_samples)
+        if self.method.train_portion is not None:
+            data = data.resplit(self.method.train_portion)
         check_images(data.image_size, self.settings.layers)
         self.task = Classification(data.to(self.device))
         self.measured = measured_epochs(self.settings.epochs, self.settings.curvature_every)
@@ -67,22 +70,23 @@ class Search:
         self.snapshots: dict[int, dict] = {}  # states of measured epochs, for adaptation to go back to
         self.eigenvector: Tensor | None = None  # of the last measurement: where the next one begins
         self.winner: Genotype | None = None  # the best of the samples that were scored last, where the method samples
+        self.timing = Timing()  # what the schedule of alpha remembers
         self._steps: Iterator[EpochRecord | None] | None = None
         self._start()
 
     def _check(self) -> None:
         """Raises ValueError where the settings fit the data, or the method, in no way."""
-        for split in ("train", "valid"):
+        for split in ("train",) if self.method.train_portion is not None else ("train", "valid"):
             if self.settings.batch_size > self.task.size(split):
                 raise ValueError(
                     f"batch_size: {self.settings.batch_size} is larger than the {self.task.size(split)} samples of "
                     f"the {split} split"
                 )
-        most = self.task.size("valid") // self.settings.batch_size
+        most = self.task.size("valid") // self.valid_batch_size
         if self.measured and self.settings.curvature_batches > most:
             raise ValueError(
                 f"curvature_batches: {self.settings.curvature_batches} is not allowed; the validation split holds 1 to "
-                f"{most} batches of {self.settings.batch_size}"
+                f"{most} batches of {self.valid_batch_size}"
             )
         if self.method.sample is not None and not self.measured:
             raise ValueError(
@@ -108,6 +112,7 @@ class Search:
         alpha = self.settings.alpha_spread * torch.randn(self.space.shape, generator=initial)
         self.alpha = alpha.to(self.device).requires_grad_()
         self.generator = torch.Generator(self.device).manual_seed(self.seed + 2**32)  # order, augmentation, noise
+        self.multipliers = self.method.admm and self.method.admm.begin(self.alpha, self.mixing.detach(), self.space)
         self.weights = dict(self.supernet.named_parameters())
         self.optimizer = torch.optim.SGD(
             self.weights.values(),
@@ -222,25 +227,36 @@ class Search:
         return record
 
     @property
+    def valid_batch_size(self) -> int:
+        """As large as training batches, unless the method's split leaves fewer samples."""
+        return min(self.settings.batch_size, self.task.size("valid"))
+
+    @property
     def steps_per_epoch(self) -> int:
         return math.ceil(self.task.size("train") / self.settings.batch_size)
 
     def _epoch(self) -> Iterator[EpochRecord | None]:
         s, task, generator, epoch = self.settings, self.task, self.generator, self.epoch
-        started, alpha_steps = time.perf_counter(), 0
+        started, before, moments, valid = time.perf_counter(), self.timing, [], None
         learning_rate = cosine(s, epoch)
         self.optimizer.param_groups[0] |= {"lr": learning_rate, "weight_decay": self.weight_decay}
         drop_path = self.drop_path
         cutout, losses, mistakes = self.cutout, [], []
+        fisher = self.method.schedule if isinstance(self.method.schedule, FisherTrace) else None
         for indices in datasets.shuffled_batches(task.size("train"), s.batch_size, generator):
             if losses:
                 yield None  # between two batches the caller may wait, look, or never come back
             train = task.training_batch("train", indices, generator, *cutout)
             if self.method.sample is None:
-                drawn = datasets.random_batch(task.size("valid"), s.batch_size, generator)
-                valid = task.training_batch("valid", drawn, generator, *cutout)
-                loss, wrong = self.descend(train, valid, learning_rate, drop_path)
-                alpha_steps += 1
+                due = self.method.schedule.due(self.timing, self.seed)
+                if fisher is not None and self.timing.trace is not None:
+                    moments.append([self.timing.trace, fisher.threshold(self.timing), due])
+                if due:
+                    valid = self._valid_batch(cutout)
+                    self.descend_alpha(train, valid, learning_rate, drop_path)
+                loss, wrong = self.descend_weights(train, self.mixing.detach(), drop_path)
+                trace = {} if fisher is None else {"trace": float(self.squared_gradient), "average": fisher.average}
+                self.timing = self.timing.after(due, **trace)
             else:
                 path = self.method.sample(self.space, generator).mixing(self.space)
                 loss, wrong = self.descend_weights(train, path, drop_path)
@@ -267,7 +283,7 @@ class Search:
             valid_loss=valid_loss,
             valid_error=valid_error,
             learning_rate=learning_rate,
-            alpha_steps=alpha_steps,
+            alpha_steps=self.timing.alpha_steps - before.alpha_steps,
             alpha=self.alpha.detach().cpu().clone(),
             mixing=self.mixing.detach().cpu().clone(),
             genotype=self.genotype,
@@ -276,6 +292,8 @@ class Search:
             eigenvalue_error=None if eigenpair is None else eigenpair.standard_error,
             seconds=time.perf_counter() - started,
             peak_memory_bytes=peak_memory(self.device),
+            fisher_trace=self.timing.trace,
+            moments=moments or None,
         )
         self.history.append(record)
         if eigenpair is not None and self.method.monitor is not None:
@@ -287,10 +305,11 @@ class Search:
     # What watches it
 
     def _measure(self, valid) -> curvature.Eigenpair:
-        """The dominant eigenvalue now; with `curvature_parity` on the batch `valid`, the epoch's last."""
+        """The dominant eigenvalue now; with `curvature_parity` on the batch `valid`, the epoch's last (None: it had none)."""
         s = self.settings
         if s.curvature_parity:
-            options = {"batches": [valid], "parity": True, "seed": self.seed + self.epoch}
+            last = self._valid_batch(self.cutout) if valid is None else valid
+            options = {"batches": [last], "parity": True, "seed": self.seed + self.epoch}
         else:
             options = {"batches": s.curvature_batches, "seed": self.seed}  # the same batches every time
         pair = curvature.dominant_eigenvalue(self, start=self.eigenvector, **options)
@@ -312,7 +331,7 @@ class Search:
         for path in paths:
             mixing, wrong = path.mixing(self.space), 0
             for _ in range(s.path_batches):
-                drawn = datasets.random_batch(self.task.size("valid"), s.batch_size, generator)
+                drawn = datasets.random_batch(self.task.size("valid"), self.valid_batch_size, generator)
                 inputs, targets = self.task.plain_batch("valid", drawn)
                 wrong = wrong + self.task.mistakes(self.supernet(inputs, mixing, generator=generator), targets)
             mistakes.append(wrong)
@@ -342,17 +361,30 @@ class Search:
 
         Batches are (inputs, targets); `learning_rate` is that of w in the unrolled step of second order.
         """
+        self.descend_alpha(train, valid, learning_rate, drop_path)
+        return self.descend_weights(train, self.mixing.detach(), drop_path)
+
+    def descend_alpha(self, train, valid, learning_rate: float, drop_path: float = 0.0) -> None:
+        """One step of alpha on the batch `valid`; `train` and `learning_rate` are for the unrolled step."""
         self.alpha.grad = self.alpha_gradient(train, valid, learning_rate, drop_path)
         self.alpha_optimizer.step()
-        return self.descend_weights(train, self.mixing.detach(), drop_path)
+        if self.method.admm is not None:
+            self.multipliers = self.method.admm.after(
+                self.timing.alpha_steps + 1, self.alpha.detach(), self.method.activation, *self.multipliers, self.space
+            )
 
     def descend_weights(self, train, mixing: Tensor, drop_path: float = 0.0) -> tuple[Tensor, Tensor]:
         """One step of w on the batch `train` under these mixing weights: (train loss, mistakes), on the device."""
         self.supernet.train()
         outputs = self._outputs(train[0], mixing, drop_path)
         loss = self.task.loss(outputs, train[1])
-        descend(loss, self.optimizer, self.settings.clip)
+        self.squared_gradient = descend(loss, self.optimizer, self.settings.clip).square()
         return loss.detach(), self.task.mistakes(outputs, train[1])
+
+    def _valid_batch(self, cutout: tuple[int, float]):
+        """A random batch of the validation split, augmented."""
+        drawn = datasets.random_batch(self.task.size("valid"), self.valid_batch_size, self.generator)
+        return self.task.training_batch("valid", drawn, self.generator, *cutout)
 
     def _outputs(self, inputs: Tensor, mixing: Tensor, drop_path: float = 0.0, weights=None) -> Tensor:
         """The supernet's outputs, with other weights than its own if given (then in full precision, uncompiled)."""
@@ -403,10 +435,16 @@ class Search:
     def _valid_loss(self, valid, drop_path: float, weights=None) -> Tensor:
         mixing = self.mixing
         loss = self.task.loss(self._outputs(valid[0], mixing, drop_path, weights), valid[1])
-        progress = self.epoch / max(self.settings.epochs - 1, 1)
         for term in self.method.terms:
-            loss = loss + term(mixing, progress)
+            loss = loss + term(mixing, self.progress, self.space)
+        if self.method.admm is not None:
+            loss = loss + self.method.admm.term(mixing, *self.multipliers)
         return loss
+
+    @property
+    def progress(self) -> float:
+        """How much of the search is done, the training batch that is under way included: from 0 to 1."""
+        return min(1.0, (self.timing.batches + 1) / (self.settings.epochs * self.steps_per_epoch))
 
     def _unrolled_gradient(self, train, valid, learning_rate: float, drop_path: float) -> Tensor:
         """d/d alpha of L_valid(w', alpha), with w' = w - lr (momentum * buffer + d L_train / d w + decay * w).
@@ -459,6 +497,7 @@ class Search:
             "data": {"name": self.task.data.name, "fingerprint": self.task.fingerprint()},
             "method": self.method.name,
             "monitor": None if self.method.monitor is None else repr(self.method.monitor),
+            "schedule": repr(self.method.schedule),
             "scale": self._scale,
             "settings": asdict(self.settings),
             "seed": self.seed,
@@ -482,6 +521,8 @@ class Search:
             "alpha_optimizer": self.alpha_optimizer.state_dict(),
             "generator": self.generator.get_state(),
             "eigenvector": self.eigenvector,
+            "timing": asdict(self.timing),
+            "multipliers": self.multipliers,
         }
 
     def _load_tensors(self, state: dict) -> None:
@@ -494,6 +535,8 @@ class Search:
         self.generator.set_state(state["generator"].cpu())
         vector = state.get("eigenvector")
         self.eigenvector = None if vector is None else vector.cpu()
+        self.timing = Timing(**state.get("timing", {}))
+        self.multipliers = state.get("multipliers")
         with torch.no_grad():
             self.alpha.copy_(alpha)
 
@@ -527,11 +570,13 @@ class Search:
                 device or config["device"], path, **config["settings"],
             )  # fmt: skip
             search.task.check_made(run)
-            if config.get("monitor") != search.config()["monitor"]:
-                raise ValueError(
-                    f"method: the run {str(run.path)!r} was watched by {config.get('monitor')}, this {config['method']!r} "
-                    f"by {search.config()['monitor']}; pass the method as method="
-                )
+            for name, what in (("monitor", "was watched by"), ("schedule", "updated alpha as")):
+                now = search.config()[name]
+                if config.get(name, now) != now:
+                    raise ValueError(
+                        f"method: the run {str(run.path)!r} {what} {config[name]}, this {config['method']!r} {now}; pass the "
+                        "method as method="
+                    )
         except (KeyError, TypeError) as error:
             raise ValueError(f"run: {str(run.path)!r} holds no search that can go on: {error}") from error
         search.run = run
@@ -552,13 +597,14 @@ def cosine(settings, epoch: int) -> float:
     return settings.learning_rate_min + 0.5 * span * (1 + math.cos(math.pi * epoch / settings.epochs))
 
 
-def descend(loss: Tensor, optimizer: torch.optim.Optimizer, clip: float) -> None:
-    """One step of `optimizer` down `loss`, its gradient clipped to norm `clip`."""
+def descend(loss: Tensor, optimizer: torch.optim.Optimizer, clip: float) -> Tensor:
+    """One step of `optimizer` down `loss`, its gradient clipped to norm `clip`; gives the norm that it had before."""
     parameters = optimizer.param_groups[0]["params"]
     for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters, allow_unused=True), strict=True):
         parameter.grad = gradient
-    torch.nn.utils.clip_grad_norm_(parameters, clip, foreach=True)
+    norm = torch.nn.utils.clip_grad_norm_(parameters, clip, foreach=True)
     optimizer.step()
+    return norm
 
 
 def seed_of(seed) -> int:

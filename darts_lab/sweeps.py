@@ -97,6 +97,10 @@ def complete(job: dict) -> dict:
                 )
         settings = asdict(scales.override(scale.search, **(dict(method.settings) | rest)))
         found |= {"method": method.name, "monitor": repr(method.monitor), "settings": settings}
+        plain = methods.Method(method.name)
+        for name in ("schedule", "terms", "admm", "train_portion"):
+            if getattr(method, name) != getattr(plain, name):
+                found[name] = repr(getattr(method, name))
     else:
         if rest:
             raise ValueError(f"{next(iter(rest))}: is not allowed beside a genotype, for which nothing is searched")

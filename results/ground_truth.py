@@ -16,7 +16,7 @@ from pathlib import Path
 import pandas as pd
 
 import darts_lab as dl
-from darts_lab import methods, sweeps
+from darts_lab import methods, runs, statistics, sweeps
 from darts_lab.genotype import enumerate_genotypes
 
 CELL_SEEDS, SEEDS = range(2), range(3)
@@ -48,3 +48,72 @@ def worked(jobs: list[dict], known: pd.DataFrame | None) -> pd.DataFrame:
     if len(failed):
         sys.exit(f"{len(failed)} runs failed; the first: {failed['error'].iloc[0]}")
     return table
+
+
+def epochs_of(folder: Path) -> pd.DataFrame:
+    """The epochs of all searches, with the cell that each would have returned; merged with those of an earlier table."""
+    found = sweeps.epochs(folder)
+    if len(found):
+        cells = found["genotype"].map(lambda text: str(dl.Genotype.parse(text).canonical))
+        names = ["method", "weight_decay", "seed", "epoch", "one_shot_error", "dominant_eigenvalue", "config_hash"]
+        found = found[names].assign(genotype=cells)
+    if SEARCHES.exists():
+        before = pd.read_csv(SEARCHES)
+        found = pd.concat([before[~before["config_hash"].isin(found["config_hash"])], found], ignore_index=True)
+    return found.sort_values(["method", "weight_decay", "seed", "epoch"], ignore_index=True)
+
+
+def labelled(epochs: pd.DataFrame) -> pd.DataFrame:
+    """With a column `search` that tells kinds of search apart, the L2 factor included."""
+    factor = epochs["weight_decay"].map("{:g}".format)
+    return epochs.assign(search=epochs["method"].where(epochs["method"] != "DARTS", "DARTS, L2 " + factor))
+
+
+def summary(trainings: pd.DataFrame, epochs: pd.DataFrame) -> str:
+    truth = dl.ground_truth(trainings)
+    epochs = labelled(epochs).join(truth[["regret", "rank"]], on="genotype")
+    best, worst = truth.iloc[0], truth.iloc[-1]
+    lines = [
+        "# The 81 cells of S5, and how near to the best of them a search comes",
+        "",
+        f"Ours: data digits, scale laptop, darts_lab {dl.__version__}. Every cell was trained {len(CELL_SEEDS)} times; test "
+        f"errors go from {100 * best['test_error']:.1f} to {100 * worst['test_error']:.1f} %, median "
+        f"{100 * truth['test_error'].median():.1f} %; two trainings of one cell differ by a standard deviation of "
+        f"{100 * (truth['standard_error'] ** 2 * truth['trainings']).mean() ** 0.5:.2f} points. The regret is the mean test "
+        "error of a cell minus that of the best, in percentage points; below: of the cell that a search would have returned "
+        f"after so many epochs, mean over {len(SEEDS)} seeds ± half of the 95 % interval (Student's t). Made by `make s5` "
+        "from `results/ground_truth.py`; trainings in `s5_cells.csv`, epochs in `s5_searches.csv`.",
+        "",
+    ]
+    shown = [0, 4, 8, 12, 20, 30, 39]
+    lines += ["| search | " + " | ".join(f"epoch {epoch}" for epoch in shown) + " | rank at the end, by seed |"]
+    lines += ["|---" * (len(shown) + 2) + "|"]
+    for name, rows in epochs.groupby("search", sort=False):
+        line = []
+        for epoch in shown:  # a search that was stopped keeps its cell
+            until = rows[rows["epoch"] <= epoch].groupby("seed")["regret"].last()
+            found = statistics.mean(100 * until)
+            line.append(f"{found.value:.1f} ± {(found.high - found.low) / 2:.1f}")
+        ranks = ", ".join(str(rank) for rank in rows.groupby("seed")["rank"].last())
+        lines.append(f"| {name} | " + " | ".join(line) + f" | {ranks} |")
+    chance = statistics.mean(100 * truth["regret"])
+    lines += ["", f"A random cell: {chance.value:.1f} on average over all 81."]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    known = pd.read_csv(CELLS) if CELLS.exists() else None
+    trainings = worked(cells(), known)
+    trainings.to_csv(CELLS, index=False)
+    asked = searches()
+    hashes = set(pd.read_csv(SEARCHES)["config_hash"]) if SEARCHES.exists() else set()
+    worked([job for job in asked if runs.config_hash(sweeps.complete(job)) not in hashes], None)
+    epochs = epochs_of(RUNS)
+    epochs.to_csv(SEARCHES, index=False, float_format="%.6g")
+    text = summary(trainings, epochs)
+    CELLS.with_name("s5.md").write_text(text)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -2,16 +2,18 @@
 
     make robustness        (or: python results/robustness.py)
 
-On S2 and S4: every method, five seeds each; the grids of L2 factors and drop-path probabilities, three seeds each; random
-cells and cells of convolutions. On S1 and S3: plain DARTS and the strongest L2 factor, five seeds. Every search is followed by a
-training of its cell from scratch. One row of the first table is one run, one of the second an epoch of a search. Runs are
-kept below runs/robustness, and rows that the table holds already are not made again: the command may be stopped, killed
-and called again. `darts-lab verify results/robustness.csv --row N` does a row again.
+On S2 and S4: every method, five seeds each (plain DARTS and the strongest L2 factor: ten); the grids of L2 factors and
+drop-path probabilities, three seeds each; random cells and cells of convolutions. On S1 and S3: plain DARTS and the
+strongest L2 factor, five seeds. Every search is followed by a training of its cell from scratch. One row of the first
+table is one run, one of the second an epoch of a search. Runs are kept below runs/robustness, and rows that the table
+holds already are not made again: the command may be stopped, killed and called again. `darts-lab verify
+results/robustness.csv --row N` does a row again.
 """
 
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -19,9 +21,13 @@ import torch
 
 import darts_lab as dl
 from darts_lab import methods, scales, statistics, sweeps
+from darts_lab.monitors import LITERAL, RULE
 
 SEEDS, GRID_SEEDS = range(5), range(3)
-METHODS = ("DARTS", "R-DARTS(L2)", "R-DARTS(DP)", "DARTS-ES", "DARTS-ADA", "RS-ws")
+MORE_SEEDS = range(
+    5, 10
+)  # on S2, where cells differ little: decided on before the second seed of R-DARTS(L2) was known
+SPACES = ("S2", "S4", "S1", "S3")  # the first two with everything
 FACTORS = (*methods.L2_FACTORS[1:-1], 3 * methods.L2_FACTORS[-1])  # between DARTS and R-DARTS(L2), and one beyond
 DROP_PATHS = methods.DROP_PATHS[1:-1]  # between DARTS and R-DARTS(DP)
 RANDOM, CONVOLUTIONS, SKIPS = "random cell", "all convolutions", "skips in the normal cell"
@@ -30,35 +36,35 @@ EPOCHS = PATH.with_name("robustness_epochs.csv")
 RUNS = PATH.parents[1] / "runs" / "robustness"
 
 
-def cells(name: str) -> dict[str, dl.Genotype]:
-    """Cells that nobody searched for, by seed where they differ."""
+def cells(name: str, seed: int) -> dict[str, dl.Genotype]:
+    """Cells of a space that nobody searched for."""
     space = dl.spaces.get(name).with_nodes(scales.LAPTOP.search.nodes)
     convolutions = dl.uniform_genotype(space, dl.spaces.SEP3)
-    found = {CONVOLUTIONS: convolutions}
+    found = {
+        RANDOM: dl.random_genotype(space, torch.Generator().manual_seed(seed)),
+        CONVOLUTIONS: convolutions,
+    }
     if name == "S2":
         skips = dl.uniform_genotype(space, dl.spaces.SKIP)
-        found[SKIPS] = dl.Genotype(skips.normal, skips.normal_concat, convolutions.reduce, convolutions.reduce_concat)
+        found[SKIPS] = replace(convolutions, normal=skips.normal)
     return found
 
 
 def jobs() -> list[dict]:
-    """Seed by seed, so that a sweep that is not finished yet compares like with like."""
-    found = []
-    for seed in SEEDS:
-        for name in ("S2", "S4"):
-            found += dl.grid(space=name, method=list(METHODS), seed=seed)
-            space = dl.spaces.get(name).with_nodes(scales.LAPTOP.search.nodes)
-            fixed = cells(name) | {RANDOM: dl.random_genotype(space, torch.Generator().manual_seed(seed))}
-            found += [
-                {"space": name, "method": what, "seed": seed, "genotype": str(cell)} for what, cell in fixed.items()
-            ]
-    for seed in GRID_SEEDS:
-        for name in ("S2", "S4"):
-            found += dl.grid(space=name, weight_decay=list(FACTORS), seed=seed)
-            found += dl.grid(space=name, drop_path=list(DROP_PATHS), seed=seed)
-    for seed in SEEDS:
-        found += dl.grid(space=["S1", "S3"], method=["DARTS", "R-DARTS(L2)"], seed=seed)
-    return found
+    """Method by method, all seeds of one, so that a sweep that is not finished yet compares like with like."""
+    found = dl.grid(space=list(SPACES), seed=SEEDS)
+    for name in SPACES[:2]:
+        found += dl.grid(space=name, method="R-DARTS(L2)", seed=SEEDS)
+        found += [
+            {"space": name, "method": what, "seed": seed, "genotype": str(cell)}
+            for seed in SEEDS
+            for what, cell in cells(name, seed).items()
+        ]
+    found += dl.grid(space=list(SPACES[:2]), method=["DARTS", "R-DARTS(L2)"], seed=MORE_SEEDS)
+    found += dl.grid(method=["RS-ws", "DARTS-ADA", "DARTS-ES", "R-DARTS(DP)"], space=list(SPACES[:2]), seed=SEEDS)
+    found += dl.grid(space=list(SPACES[:2]), seed=GRID_SEEDS, weight_decay=list(FACTORS))
+    found += dl.grid(space=list(SPACES[:2]), seed=GRID_SEEDS, drop_path=list(DROP_PATHS))
+    return found + dl.grid(space=list(SPACES[2:]), method="R-DARTS(L2)", seed=SEEDS)
 
 
 def shown(estimate: statistics.Estimate, digits: int = 1) -> str:
@@ -137,7 +143,59 @@ def correlations(of: pd.DataFrame) -> list[str]:
     return markdown(["of", "with", "Pearson", "Spearman", "searches"], lines)
 
 
-def summary(table: pd.DataFrame) -> str:
+def watched(epochs: pd.DataFrame) -> list[str]:
+    """The eigenvalue over plain searches, and where early stopping would have ended them."""
+    curves, ends = [], []
+    for space, searches in epochs[(epochs["method"] == "DARTS") & plain(epochs)].groupby("space"):
+        word, found = "noise" if space == "S4" else "skips", []
+        for _, search in searches.groupby("seed"):
+            measured, last = search.dropna(subset="dominant_eigenvalue"), search.iloc[-1]
+            places, values = measured["epoch"].tolist(), measured["dominant_eigenvalue"]
+            stop, literal = RULE.stop(places, values), LITERAL.stop(places, values)
+            at = last if stop is None else search[search["epoch"] == stop].iloc[0]
+            row = {"first": values.iloc[0], "mean": values.mean(), "largest": values.max(), "last": values.iloc[-1]}
+            row |= {"rise": measured["epoch"].corr(values, method="spearman"), "stop": stop, "literal": literal}
+            for when, record in (("stop", at), ("end", last)):
+                row |= {f"{kind}_{when}": record[f"{word}_{kind}"] for kind in dl.spaces.CELL_TYPES}
+                row |= {f"error_{when}": 100 * record["one_shot_error"]}
+            found.append(row)
+        found = pd.DataFrame(found)
+        names = ("first", "mean", "largest", "last", "rise")
+        curves.append([space, str(len(found)), *(shown(statistics.mean(found[name]), 2) for name in names)])
+        stops = [
+            ", ".join("never" if pd.isna(stop) else f"{stop:.0f}" for stop in found[rule])
+            for rule in ("stop", "literal")
+        ]
+        pairs = [
+            " → ".join(shown(statistics.mean(found[f"{name}_{when}"])) for when in ("stop", "end"))
+            for name in ("normal", "reduce", "error")
+        ]
+        ends.append([space, *stops, *pairs])
+    curve_heads = ["space", "seeds", "epoch 0", "mean", "largest", "last", "rank correlation with the epoch"]
+    end_heads = ["space", "stop epochs, by seed", "the rule of the text", "normal, stop → end",
+                 "reduction, stop → end", "one-shot error, stop → end"]  # fmt: skip
+    return [
+        "",
+        "## The dominant eigenvalue over plain searches",
+        "",
+        "Of one batch of the validation split, the same all through a search, batch-norms in training mode, without the "
+        "decay of alpha; measured every second epoch.",
+        "",
+        *markdown(curve_heads, curves),
+        "",
+        "Where early stopping (5, 1.3, 4, from epoch 10 on) would have ended each search, and what the cell held then and "
+        "holds at the end: kept skips, in S4 kept noise, of 4.",
+        "",
+        *markdown(end_heads, ends),
+    ]
+
+
+def plain(table: pd.DataFrame) -> pd.Series:
+    """Whether a search has neither a stronger L2 factor nor drop path."""
+    return (table["weight_decay"] == methods.L2_FACTORS[0]) & (table["drop_path"] == 0)
+
+
+def summary(table: pd.DataFrame, epochs: pd.DataFrame) -> str:
     table = table.assign(setting=table["weight_decay"].isin(FACTORS) | table["drop_path"].isin(DROP_PATHS))
     lines = [
         "# Do the remedies help at laptop scale?",
@@ -150,12 +208,12 @@ def summary(table: pd.DataFrame) -> str:
         "",
         "Bold: the interval of the paired difference (percentage points of the retrained test error) excludes zero.",
     ]
-    for space in ("S2", "S4", "S1", "S3"):
+    for space in SPACES:
         if (table["space"] == space).any():
             lines += compared(table, space)
         if table.loc[table["space"] == space, "setting"].any():
             lines += grids(table, space)
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines + watched(epochs)) + "\n"
 
 
 def main() -> None:
@@ -183,8 +241,9 @@ def write(table: pd.DataFrame) -> None:
     order = ["space", "method", "weight_decay", "drop_path", "seed"]
     table = table.sort_values(["space", "seed"], kind="stable", ignore_index=True)
     table.to_csv(PATH, index=False)
-    epochs.sort_values([*order, "config_hash"], kind="stable").to_csv(EPOCHS, index=False, float_format="%.6g")
-    text = summary(table)
+    epochs = epochs.sort_values([*order, "config_hash"], kind="stable")
+    epochs.to_csv(EPOCHS, index=False, float_format="%.6g")
+    text = summary(table, epochs)
     PATH.with_suffix(".md").write_text(text)
     print(text)
 

@@ -548,7 +548,7 @@ def test_one_shot_of_a_genotype_is_that_of_its_one_hot_mixing(small_search):
 def test_terms_of_a_method_are_added_to_the_validation_loss_with_the_progress_of_the_search(small_search):
     seen = []
 
-    def term(mixing, progress):
+    def term(mixing, progress, space):
         seen.append(progress)
         return 3 * (mixing[..., 0] ** 2).sum()
 
@@ -563,7 +563,7 @@ def test_terms_of_a_method_are_added_to_the_validation_loss_with_the_progress_of
     torch.testing.assert_close(difference, expected, rtol=1e-4, atol=1e-5)
     seen.clear()
     list(mine)
-    assert seen == [0, 0, 0.5, 0.5, 1, 1]
+    assert seen == [batch / 6 for batch in range(1, 7)], "two batches in each of three epochs"
 
 
 def test_activation_of_a_method_makes_the_mixing_weights(small_search):

@@ -1,0 +1,128 @@
+"""Terms on the mixing weights, added to the validation loss that alpha descends.
+
+A term is a function `(mixing, progress, space) -> scalar`: `mixing` has the shape (cell types, edges, candidates), and
+`progress` runs from 0 to 1 over the search. Those of DARTS-PRIME (Maile et al. 2021) pull towards cells that need no
+discretization; the formulas are those of their code, `model_admm_hard_statebn.py`, where not said otherwise. Regularizers
+of the weights, weight decay and drop path, are settings of the search.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from darts_lab.genotype import discretize
+from darts_lab.spaces import SearchSpace
+
+
+def projection(mixing: Tensor, space: SearchSpace) -> Tensor:
+    """The discretized cell nearest to `mixing`, as mixing weights of the same shape, without a gradient.
+
+    Two edges of each node keep one operation with weight 1, all else is 0. Of all such tensors the one that `discretize`
+    chooses is the nearest in the Euclidean norm, since a kept operation of weight p changes the squared distance by
+    1 - 2 p.
+    """
+    return discretize(mixing, space).mixing(space).to(mixing)
+
+
+def distance(mixing: Tensor, target: Tensor, squared: bool = False) -> Tensor:
+    """The Frobenius norm of `mixing` - `target`, summed over cell types; or its square."""
+    squares = (mixing - target).square().sum((1, 2))
+    return squares.sum() if squared else squares.clamp_min(1e-24).sqrt().sum()
+
+
+@dataclass(frozen=True)
+class Proximity:
+    """progress * rho / 2 * ||mixing - projection||: the proximity regularization of DARTS-PRIME.
+
+    `squared` takes the squared norm, as the authors' earlier Julia code does. The softmax of an edge sums to one, so the
+    zeros of a dropped edge can never be reached: the norm stays above sqrt(dropped edges / candidates), and dropped edges
+    are pushed towards a uniform mixture; `kept_only` leaves them out.
+    """
+
+    rho: float = 0.1
+    squared: bool = False
+    kept_only: bool = False
+
+    def __post_init__(self):
+        _check_rho(self.rho)
+
+    def __call__(self, mixing: Tensor, progress: float, space: SearchSpace) -> Tensor:
+        target = projection(mixing, space)
+        if self.kept_only:
+            kept = target.sum(-1, keepdim=True)
+            mixing, target = mixing * kept, target * kept
+        return progress * self.rho / 2 * distance(mixing, target, self.squared)
+
+
+@dataclass(frozen=True)
+class AdjustedProximity:
+    """rho / 2 * ||(mixing - projection) * ((1 - progress) * A + progress)||, called proxadj in the code of Maile et al.
+
+    A = 4 (mixing^(ln 2 / ln candidates) - 1/2)^2 is 0 where an operation has its uniform share and 1 where it has all: early
+    in the search, what is undecided yet is left alone.
+    """
+
+    rho: float = 0.1
+
+    def __post_init__(self):
+        _check_rho(self.rho)
+
+    def __call__(self, mixing: Tensor, progress: float, space: SearchSpace) -> Tensor:
+        exponent = math.log(2) / math.log(space.candidates)
+        decided = 4 * (mixing.clamp(1e-4, 1) ** exponent - 0.5).square()
+        weights = (1 - progress) * decided + progress
+        return self.rho / 2 * distance((mixing - projection(mixing, space)) * weights, torch.zeros_like(mixing))
+
+
+@dataclass(frozen=True)
+class ADMM:
+    """The alternating direction method of multipliers for: mixing weights that are those of a discretized cell.
+
+    In scaled form, alpha descends the validation loss plus rho / 2 * ||mixing - z + u||^2; after every `every` alpha steps
+
+        z <- projection(mixing + u),    u <- u + mixing - z.
+
+    Under softmax no dropped edge can reach its zeros, so u grows there until that edge is kept, and another is dropped: in
+    spaces that drop edges z wanders, and does not settle. `parity` is what the code of Maile et al. does: the norm is not squared, alpha itself stands where the mixing weights
+    should (in the first z, and in u), and z and u follow after `every` - 1 alpha steps.
+    """
+
+    rho: float = 0.1
+    every: int = 10
+    parity: bool = False
+
+    def __post_init__(self):
+        _check_rho(self.rho)
+        if isinstance(self.every, bool) or not isinstance(self.every, int) or self.every < 1 + self.parity:
+            raise ValueError(
+                f"every: {self.every!r} is not allowed; it must be a whole number of at least {1 + self.parity}"
+            )
+
+    def begin(self, alpha: Tensor, mixing: Tensor, space: SearchSpace) -> tuple[Tensor, Tensor]:
+        """(z, u) before the first alpha step."""
+        z = alpha.detach().clone() if self.parity else projection(mixing, space)
+        return z, torch.zeros_like(z)
+
+    def term(self, mixing: Tensor, z: Tensor, u: Tensor) -> Tensor:
+        return self.rho / 2 * distance(mixing + u, z, squared=not self.parity)
+
+    def after(self, steps: int, alpha: Tensor, activation, z: Tensor, u: Tensor, space: SearchSpace):
+        """(z, u) after `steps` alpha steps in all."""
+        if steps % (self.every - self.parity):
+            return z, u
+        with torch.no_grad():
+            if self.parity:
+                z = projection(activation(alpha + u), space)
+                return z, u + alpha - z
+            mixing = activation(alpha)
+            z = projection(mixing + u, space)
+            return z, u + mixing - z
+
+
+def _check_rho(value) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
+        raise ValueError(f"rho: {value!r} is not allowed; it must be a number of at least 0")

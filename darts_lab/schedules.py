@@ -1,0 +1,111 @@
+"""When alpha is updated: before which training batches an alpha step is taken.
+
+A schedule is data and keeps nothing; what it has to remember is a `Timing`, which the search stores with its checkpoint.
+`Every` is DARTS (each batch) or any fixed rhythm. `FisherTrace` is the schedule of DARTS-PRIME (Maile et al. 2021; the
+formulas are those of their code, `train_scheduled_hard_statebn.py`): alpha waits for moments at which the weights have
+little left to learn. `Random` takes as many alpha steps at random moments: the control that tells whether the moments
+matter.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What a schedule remembers: training batches and alpha steps so far, and of the Fisher trace the running average,
+    and the first one that was seen."""
+
+    batches: int = 0
+    alpha_steps: int = 0
+    trace: float | None = None
+    first: float | None = None
+
+    def after(self, due: bool, trace: float | None = None, average: float = 1.0) -> Timing:
+        """One training batch later, with an alpha step before it if one was `due`, and `trace` averaged in."""
+        later = replace(self, batches=self.batches + 1, alpha_steps=self.alpha_steps + due)
+        if trace is None:
+            return later
+        if self.trace is None:
+            return replace(later, trace=trace, first=trace)
+        return replace(later, trace=average * trace + (1 - average) * self.trace)
+
+
+@dataclass(frozen=True)
+class Every:
+    """An alpha step before every `batches`-th training batch; 1 is DARTS."""
+
+    batches: int = 1
+
+    def __post_init__(self):
+        _check_batches(self.batches)
+
+    def due(self, timing: Timing, seed: int) -> bool:
+        """Whether an alpha step comes before the next training batch; `seed` is that of the search."""
+        return (timing.batches + 1) % self.batches == 0
+
+
+@dataclass(frozen=True)
+class Random:
+    """An alpha step before a training batch with probability 1 / (`batches` + 1): as often as `FisherTrace`, on average."""
+
+    batches: int = 10
+
+    def __post_init__(self):
+        _check_batches(self.batches)
+
+    def due(self, timing: Timing, seed: int) -> bool:
+        """As `Every.due`; the same seed draws the same moments."""
+        return random.Random(f"{seed} {timing.batches}").random() < 1 / (self.batches + 1)
+
+
+@dataclass(frozen=True)
+class FisherTrace:
+    """An alpha step where the weights' gradient has become small: one for `batches` training batches that wait.
+
+    The trace of the empirical Fisher information is estimated, free of charge, by the squared norm of the weights'
+    gradient on a training batch before it is clipped, averaged exponentially with weight `average` for the newest. An
+    alpha step is due where that lies below a threshold, which grows by `growth` with every batch that waits and shrinks
+    by growth^-`batches` with every alpha step: after n batches with a alpha steps among them
+
+        threshold = start * growth^(n - (batches + 1) a).
+
+    Where the trace stays within bounds a is therefore n / (batches + 1), whatever its course: the rule decides when, not
+    how often. `start` None is the first trace that is seen; the code of Maile et al. starts with 1.
+    """
+
+    batches: int = 10
+    average: float = 0.2
+    growth: float = 1.05
+    start: float | None = None
+
+    def __post_init__(self):
+        _check_batches(self.batches)
+        for name, fine, words in (
+            ("average", 0 < self.average <= 1, "a number in (0, 1]"),
+            ("growth", 1 < self.growth < float("inf"), "a number above 1"),
+            ("start", self.start is None or 0 < self.start < float("inf"), "a number above 0, or None"),
+        ):
+            if not fine:
+                raise ValueError(f"{name}: {getattr(self, name)!r} is not allowed; it must be {words}")
+
+    def threshold(self, timing: Timing) -> float | None:
+        """Below which the averaged trace must lie; None before the first batch has told where to start."""
+        start = timing.first if self.start is None else self.start
+        if start is None:
+            return None
+        return start * self.growth ** (timing.batches - (self.batches + 1) * timing.alpha_steps)
+
+    def due(self, timing: Timing, seed: int) -> bool:
+        """As `Every.due`; never before the first batch."""
+        return timing.trace is not None and 0 < timing.trace < self.threshold(timing)
+
+
+Schedule = Every | Random | FisherTrace
+
+
+def _check_batches(value) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"batches: {value!r} is not allowed; it must be a whole number of at least 1")

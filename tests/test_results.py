@@ -1,0 +1,54 @@
+"""The committed tables are those of the present settings, and their summaries say what they hold."""
+
+import importlib
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from darts_lab import sweeps
+
+RESULTS = Path(__file__).parents[1] / "results"
+TABLES = ("robustness.csv", "s5_cells.csv")
+ISSUE = (
+    "space data method seed scale one_shot_error test_error discretization_drop dominant_eigenvalue_mean "
+    "dominant_eigenvalue_last skips_normal skips_reduce seconds config_hash version"
+).split()
+
+
+@pytest.fixture
+def made_by(monkeypatch):
+    """A function that imports the script of a table."""
+    monkeypatch.syspath_prepend(str(RESULTS))
+    return importlib.import_module
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_every_row_asks_for_what_its_names_mean_today(name):
+    table = pd.read_csv(RESULTS / name)
+    assert set(ISSUE) <= set(table.columns) and len(table) and table["error"].isna().all()
+    assert table["config_hash"].is_unique
+    for row in table.to_dict("records"):
+        sweeps.job_of(row)  # raises where a setting of the scale or the method has changed since
+
+
+def test_the_summary_of_the_methods_is_that_of_its_tables(made_by):
+    script = made_by("robustness")
+    text = script.summary(pd.read_csv(script.PATH), pd.read_csv(script.EPOCHS))
+    assert text == script.PATH.with_suffix(".md").read_text()
+
+
+def test_the_summary_of_the_81_cells_is_that_of_its_tables(made_by):
+    script = made_by("ground_truth")
+    text = script.summary(pd.read_csv(script.CELLS), pd.read_csv(script.SEARCHES))
+    assert text == script.CELLS.with_name("s5.md").read_text()
+
+
+def test_epochs_end_as_their_runs_did(made_by):
+    script = made_by("robustness")
+    runs = pd.read_csv(script.PATH).set_index("config_hash")
+    epochs = pd.read_csv(script.EPOCHS)
+    last = epochs.groupby("config_hash").last()
+    assert set(last.index) == set(runs.index[runs["settings"].notna() & runs["one_shot_error"].notna()])
+    running = runs.loc[last.index, "stop_epoch"].isna()
+    assert (last["one_shot_error"] - runs.loc[last.index, "one_shot_error"])[running].abs().max() < 1e-5
