@@ -84,7 +84,7 @@ class Hessian(LinearOperator):
         self.device, self.tensor_type = first.device, first.dtype
         self._version = search.alpha._version  # PyTorch counts every change of a tensor
         alpha = search.alpha.detach().to(self.tensor_type, copy=True)
-        self.point = alpha if variable == "alpha" else search.method.activation(alpha)
+        self.point = alpha if variable == "alpha" else search.activate(alpha)
         self.layout = tuple(self.point.shape)  # (cell types, edges, candidates)
         self.products = 0
         self._graphs: dict[int, tuple[Tensor, Tensor]] = {}
@@ -122,7 +122,7 @@ class Hessian(LinearOperator):
             raise ValueError("search: has gone on since this Hessian was made; make a new one")
         inputs, targets = self.batches[batch]
         noise = torch.Generator(self.device).manual_seed(self.noise_seed + 2**34 + batch)  # the same at every call
-        mixing = search.method.activation(variables) if self.variable == "alpha" else variables
+        mixing = search.activate(variables) if self.variable == "alpha" else variables
         inputs = inputs.to(self.tensor_type) if inputs.is_floating_point() else inputs
         outputs = search.supernet(inputs, mixing, drop_path=self.drop_path, generator=noise)
         return search.task.loss(outputs, targets) + 0.5 * self.decay * variables.pow(2).sum()

@@ -25,6 +25,11 @@ def softmax(alpha: Tensor) -> Tensor:
     return torch.softmax(alpha, -1)
 
 
+def clip(alpha: Tensor) -> Tensor:
+    """Mixing weights that do not compete: alpha between 0 and 1 (the CRB activation of Maile et al. 2021)."""
+    return alpha.clamp(0, 1)
+
+
 @dataclass(frozen=True)
 class Method:
     """How to search.
@@ -32,7 +37,9 @@ class Method:
     `settings` are the search settings the method fixes, whatever the scale says, e.g. `{"weight_decay": 0.0243}`.
     `activation` turns alpha into mixing weights. `terms` are functions `(mixing, progress, space) -> scalar` added to
     the validation loss of the alpha steps; `progress` runs from 0 to 1 over the search (`regularizers` holds some).
-    `admm` is a term with a memory of its own. `schedule` says before which training batches alpha is updated, and
+    `pruning` is for activations that reach zero: alpha begins at the uniform share, `none` is no candidate, and an
+    operation whose alpha has fallen to zero is out for good (and costs nothing any more); `node_norm` puts a batch-norm
+    behind every node. `admm` is a term with a memory of its own. `schedule` says before which training batches alpha is updated, and
     `train_portion` how much of both halves together trains the weights (None: as the data are split). `monitor` ends the
     search, or throws it back, when the dominant eigenvalue has risen too much. `sample` is for searches without alpha:
     each step of w trains one cell `sample(space, generator)`, and the result is the best of many samples
@@ -42,6 +49,8 @@ class Method:
     name: str
     settings: Mapping[str, object] = field(default_factory=dict)
     activation: Callable[[Tensor], Tensor] = softmax
+    node_norm: bool = False
+    pruning: bool = False
     terms: tuple[Callable[[Tensor, float, SearchSpace], Tensor], ...] = ()
     admm: ADMM | None = None
     schedule: Schedule = Every()
@@ -57,8 +66,13 @@ WAITING = 10  # training batches for one alpha step in DARTS-PRIME (`--schedfreq
 PORTION = 1 - 1 / (1 + WAITING)  # ... and the split that follows from it (`--dyno_split`): 10/11 train the weights
 
 
-def _prime(name: str, schedule: Schedule, *terms, admm: ADMM | None = None, order: int = 1) -> Method:
-    return Method(name, {"order": order}, terms=terms, admm=admm, schedule=schedule, train_portion=PORTION)
+def _prime(name: str, schedule: Schedule, *terms, order: int = 1, settings=None, **more) -> Method:
+    settings = {"order": order} | (settings or {})
+    return Method(name, settings, terms=terms, schedule=schedule, train_portion=PORTION, **more)
+
+
+# Clipped activations, a batch-norm behind every node, and pruning (`--crb` in the code of Maile et al.)
+_CRB = {"settings": {"alpha_spread": 1e-4}, "activation": clip, "node_norm": True, "pruning": True}
 
 
 METHODS = {
@@ -80,6 +94,8 @@ METHODS = {
         _prime("PRIME(schedule only)", FisherTrace(WAITING)),
         _prime("PRIME(random timing only)", Random(WAITING)),
         _prime("PRIME(ADMM)", FisherTrace(WAITING), admm=ADMM()),
+        Method("CRB", {"order": 1, "alpha_spread": 1e-4}, clip, node_norm=True, pruning=True),
+        _prime("CRB+PRIME", FisherTrace(WAITING), Proximity(), **_CRB),
     )
 }
 

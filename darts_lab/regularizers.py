@@ -123,6 +123,22 @@ class ADMM:
             return z, u + mixing - z
 
 
+def survivors(alpha: Tensor, alive: Tensor, space: SearchSpace) -> Tensor:
+    """Which operations remain, (cell types, edges, candidates): those of `alive` whose alpha is above zero.
+
+    A node that would lose its last operation keeps the one with the largest alpha.
+    """
+    remain, begin = alive & (alpha > 0), 0
+    parts = []
+    for node in range(space.nodes):  # its edges stand one after the other
+        edges, begin = slice(begin, begin + node + 2), begin + node + 2
+        best = alpha[:, edges].masked_fill(~alive[:, edges], -torch.inf).flatten(1).argmax(1, keepdim=True)
+        last = torch.zeros_like(remain[:, edges].flatten(1)).scatter(1, best, True)
+        of_node = remain[:, edges].flatten(1)
+        parts.append(torch.where(of_node.any(1, keepdim=True), of_node, last).view(remain[:, edges].shape))
+    return torch.cat(parts, 1)
+
+
 def _check_rho(value) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
         raise ValueError(f"rho: {value!r} is not allowed; it must be a number of at least 0")

@@ -25,10 +25,13 @@ from darts_lab import data as datasets
 from darts_lab.environment import choose_device, full_precision, keep_memory, lower_precision, peak_memory
 from darts_lab.genotype import Genotype, discretize
 from darts_lab.monitors import EarlyStopping, measured_epochs, measurements
+from darts_lab.regularizers import survivors
 from darts_lab.runs import EpochRecord
 from darts_lab.schedules import FisherTrace, Timing
 from darts_lab.supernet import check_images, frozen_statistics
 from darts_lab.tasks import Classification, data_of
+
+SMALLEST = 1e-6  # alpha of an operation that only remains because its node has no other
 
 
 class Search:
@@ -55,6 +58,8 @@ class Search:
         self.space = spaces.get(space)
         if self.settings.nodes is not None:
             self.space = self.space.with_nodes(min(self.settings.nodes, self.space.nodes))
+        if self.method.pruning:
+            self.space = self.space.without(spaces.NONE)
         self.seed = seed_of(seed)
         self.device, self.device_reason = choose_device(device)
         data = datasets.load(data).subset(self.settings.train_samples, self.settings.valid_samples)
@@ -107,9 +112,14 @@ class Search:
     def _start(self) -> None:
         keep_memory()
         initial = torch.Generator().manual_seed(self.seed)
-        self.supernet = self.task.supernet(self.space, self.settings, initial).to(self.device)
+        more = {"node_norm": True} if self.method.node_norm else {}
+        self.supernet = self.task.supernet(self.space, self.settings, initial, **more).to(self.device)
         self.forward = torch.compile(self.supernet, dynamic=False) if self.settings.compile else self.supernet
         alpha = self.settings.alpha_spread * torch.randn(self.space.shape, generator=initial)
+        self.alive = self.running = None  # which operations are not pruned: as a tensor, and as lists for the supernet
+        if self.method.pruning:
+            alpha += 1 / self.space.candidates
+            self.alive = torch.ones(self.space.shape, dtype=torch.bool, device=self.device)
         self.alpha = alpha.to(self.device).requires_grad_()
         self.generator = torch.Generator(self.device).manual_seed(self.seed + 2**32)  # order, augmentation, noise
         self.multipliers = self.method.admm and self.method.admm.begin(self.alpha, self.mixing.detach(), self.space)
@@ -176,7 +186,12 @@ class Search:
         """
         if self.winner is not None:
             return self.winner.mixing(self.space).to(self.device)
-        return self.method.activation(self.alpha)
+        return self.activate(self.alpha)
+
+    def activate(self, alpha: Tensor) -> Tensor:
+        """The mixing weights that `alpha` stands for; those of pruned operations are zero."""
+        mixing = self.method.activation(alpha)
+        return mixing if self.alive is None else mixing * self.alive
 
     @property
     def genotype(self) -> Genotype:
@@ -370,7 +385,7 @@ class Search:
         self.alpha_optimizer.step()
         if self.method.admm is not None:
             self.multipliers = self.method.admm.after(
-                self.timing.alpha_steps + 1, self.alpha.detach(), self.method.activation, *self.multipliers, self.space
+                self.timing.alpha_steps + 1, self.alpha.detach(), self.activate, *self.multipliers, self.space
             )
 
     def descend_weights(self, train, mixing: Tensor, drop_path: float = 0.0) -> tuple[Tensor, Tensor]:
@@ -379,7 +394,16 @@ class Search:
         outputs = self._outputs(train[0], mixing, drop_path)
         loss = self.task.loss(outputs, train[1])
         self.squared_gradient = descend(loss, self.optimizer, self.settings.clip).square()
+        if self.alive is not None:
+            self._prune()
         return loss.detach(), self.task.mistakes(outputs, train[1])
+
+    @torch.no_grad()
+    def _prune(self) -> None:
+        """Takes out for good what alpha has brought down to zero."""
+        self.alive = survivors(self.alpha, self.alive, self.space)
+        self.alpha.copy_(torch.where(self.alive, self.alpha.clamp_min(SMALLEST), 0))
+        self.running = self.alive.tolist()
 
     def _valid_batch(self, cutout: tuple[int, float]):
         """A random batch of the validation split, augmented."""
@@ -389,6 +413,8 @@ class Search:
     def _outputs(self, inputs: Tensor, mixing: Tensor, drop_path: float = 0.0, weights=None) -> Tensor:
         """The supernet's outputs, with other weights than its own if given (then in full precision, uncompiled)."""
         more = {"drop_path": drop_path, "generator": self.generator}
+        if self.running is not None:
+            more["running"] = self.running
         if weights is not None:
             return functional_call(self.supernet, weights, (inputs, mixing), more)
         with lower_precision(self.device, self.settings.precision):
@@ -523,6 +549,7 @@ class Search:
             "eigenvector": self.eigenvector,
             "timing": asdict(self.timing),
             "multipliers": self.multipliers,
+            "alive": self.alive,
         }
 
     def _load_tensors(self, state: dict) -> None:
@@ -537,6 +564,9 @@ class Search:
         self.eigenvector = None if vector is None else vector.cpu()
         self.timing = Timing(**state.get("timing", {}))
         self.multipliers = state.get("multipliers")
+        if self.alive is not None:
+            self.alive = state["alive"]
+            self.running = self.alive.tolist()
         with torch.no_grad():
             self.alpha.copy_(alpha)
 

@@ -112,6 +112,14 @@ class SearchSpace:
         edges = len(edges_of(nodes))
         return SearchSpace(self.name, self.normal[:edges], self.reduce[:edges], self.operations)
 
+    def without(self, operation: str) -> SearchSpace:
+        """The same space with one candidate fewer on every edge that has it.
+
+        Raises ValueError where edges would then differ in their number of candidates.
+        """
+        cells = [[tuple(name for name in edge if name != operation) for edge in self.cell(kind)] for kind in CELL_TYPES]
+        return SearchSpace(self.name, *cells, self.operations)
+
 
 def same_on_every_edge(name: str, *operations: str, nodes: int = 4, **more) -> SearchSpace:
     """A space in which every edge of both cells has the same candidate operations."""

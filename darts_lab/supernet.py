@@ -86,7 +86,10 @@ class Cell(nn.Module):
     one for each state and kind; `readers[wave]` lists the places of each.
     """
 
-    def __init__(self, edges: list[Edge], concat, inputs, channels, reduction, reduced_before, search, generator, own):
+    def __init__(
+        self, edges: list[Edge], concat, inputs, channels, reduction, reduced_before, search, generator, own,
+        node_norm: bool = False,
+    ):  # fmt: skip
         super().__init__()
         self.search, self.concat, self.edges = search, concat, len(edges)
         self.candidates = max(len(names) for _, _, names in edges)
@@ -116,6 +119,7 @@ class Cell(nn.Module):
                     operations.shared(name, channels, stride, search=search) for _, name in self.readers[wave]
                 )
             )
+        self.norms = nn.ModuleList(BatchNorm(channels, affine=False) for _ in range(self.nodes) if node_norm)
         if search:
             self.everything = self._plan(lambda place: True)
             self.register_buffer("order", self.everything.order, persistent=False)
@@ -201,7 +205,8 @@ class Cell(nn.Module):
                     received[node].append(part)
             for node, part in self._from_shared(wave, states, weighting, kept):
                 received[node].append(part)
-            states.append(self._sum(received[wave], states[0]))
+            node = self._sum(received[wave], states[0])
+            states.append(self.norms[wave](node) if self.norms else node)
         return torch.cat([states[state] for state in self.concat], 1)
 
     def _from_shared(self, wave: int, states, weighting, kept) -> list[tuple[int, Tensor]]:
@@ -281,7 +286,19 @@ def _mix(parts: list[Tensor], matrix: Tensor) -> tuple[Tensor, ...]:
 class Backbone(nn.Module):
     """Stem and cells: from images (batch, in_channels, height, width) to features, one tensor for each cell."""
 
-    def __init__(self, edges, concat, channels, layers, in_channels, stem_multiplier, search, generator, own=None):
+    def __init__(
+        self,
+        edges,
+        concat,
+        channels,
+        layers,
+        in_channels,
+        stem_multiplier,
+        search,
+        generator,
+        own=None,
+        node_norm=False,
+    ):
         super().__init__()
         width = stem_multiplier * channels
         self.stem = weight(width, in_channels, 3, 3, fan_in=9 * in_channels, generator=generator)
@@ -294,8 +311,9 @@ class Backbone(nn.Module):
             channels *= 2 if reduction else 1
             cell_type = CELL_TYPES[reduction]
             cell = Cell(
-                edges[cell_type], concat[cell_type], inputs, channels, reduction, reduced_before, search, generator, own
-            )
+                edges[cell_type], concat[cell_type], inputs, channels, reduction, reduced_before, search, generator, own,
+                node_norm,
+            )  # fmt: skip
             self.cells.append(cell)
             self.cell_types.append(cell_type)
             inputs, reduced_before = [inputs[1], cell.channels], reduction
@@ -327,8 +345,9 @@ class Linear(nn.Module):
 class Supernet(nn.Module):
     """All architectures of `space` at once: logits = supernet(x, mixing).
 
-    `channels` is the width of the first cell, `layers` the number of cells (16 and 8 in the papers). `generator` (on
-    the CPU) draws the initial weights. Raises ValueError for sizes that are not positive.
+    `channels` is the width of the first cell, `layers` the number of cells (16 and 8 in the papers). `node_norm` puts a
+    batch-norm behind the sum of every node, for mixing weights that do not sum to one (Maile et al. 2021). `generator`
+    (on the CPU) draws the initial weights. Raises ValueError for sizes that are not positive.
     """
 
     def __init__(
@@ -340,6 +359,7 @@ class Supernet(nn.Module):
         classes: int = 10,
         in_channels: int = 3,
         stem_multiplier: int = 3,
+        node_norm: bool = False,
         generator: torch.Generator | None = None,
     ):
         super().__init__()
@@ -352,15 +372,16 @@ class Supernet(nn.Module):
         }
         concat = dict.fromkeys(CELL_TYPES, tuple(range(2, space.nodes + 2)))
         self.backbone = Backbone(
-            edges, concat, channels, layers, in_channels, stem_multiplier, True, generator, space.operations
+            edges, concat, channels, layers, in_channels, stem_multiplier, True, generator, space.operations, node_norm
         )
         self.classifier = Linear(self.backbone.channels, classes, generator)
 
-    def forward(self, x, mixing, *, drop_path=0.0, generator=None) -> Tensor:
+    def forward(self, x, mixing, *, drop_path=0.0, generator=None, running=None) -> Tensor:
         """Logits (batch, classes) of images (batch, in_channels, height, width).
 
         `mixing` (cell types, edges, candidates) weighs the operations. Where it lies on the CPU and asks for no
-        gradient, operations that weigh exactly zero are not run; on a GPU, to look would make the host wait.
+        gradient, operations that weigh exactly zero are not run; on a GPU, to look would make the host wait. `running`,
+        nested lists of booleans of the same shape, says instead which operations are run, the others weighing nothing.
         `drop_path` is the probability with which a mixed edge is left out of a sample (training mode only);
         `generator` drives drop path and the noise operation, on the device of x.
         """
@@ -368,11 +389,11 @@ class Supernet(nn.Module):
             raise ValueError(
                 f"mixing: shape {tuple(mixing.shape)} does not fit space {self.space.name!r}: {self.space.shape}"
             )
-        nonzero = None
-        if not mixing.requires_grad and mixing.device.type == "cpu":
+        nonzero = running
+        if running is None and not mixing.requires_grad and mixing.device.type == "cpu":
             nonzero = (mixing != 0).tolist()
-            if all(w for cell in nonzero for edge in cell for w in edge):
-                nonzero = None
+        if nonzero is not None and all(w for cell in nonzero for edge in cell for w in edge):
+            nonzero = None
         mixing = mixing.to(x.device, x.dtype, non_blocking=True)
         weightings = {}
         for number, cell_type in enumerate(CELL_TYPES):

@@ -98,7 +98,7 @@ def complete(job: dict) -> dict:
         settings = asdict(scales.override(scale.search, **(dict(method.settings) | rest)))
         found |= {"method": method.name, "monitor": repr(method.monitor), "settings": settings}
         plain = methods.Method(method.name)
-        for name in ("schedule", "terms", "admm", "train_portion"):
+        for name in ("schedule", "terms", "admm", "train_portion", "node_norm", "pruning"):
             if getattr(method, name) != getattr(plain, name):
                 found[name] = repr(getattr(method, name))
     else:

@@ -22,9 +22,11 @@ class Classification:
     def __init__(self, data: datasets.Dataset):
         self.data = data
 
-    def supernet(self, space: SearchSpace, settings: SearchSettings, generator: torch.Generator) -> Supernet:
-        """The search network, its weights drawn from `generator` (on the CPU)."""
-        return Supernet(space, channels=settings.channels, layers=settings.layers, generator=generator, **self._sizes())
+    def supernet(self, space: SearchSpace, settings: SearchSettings, generator: torch.Generator, **more) -> Supernet:
+        """The search network, its weights drawn from `generator` (on the CPU); `more` as for `Supernet`."""
+        return Supernet(
+            space, channels=settings.channels, layers=settings.layers, generator=generator, **self._sizes(), **more
+        )
 
     def network(
         self, genotype: Genotype, settings: EvaluationSettings, generator: torch.Generator, operations=None

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import darts_lab as dl
 from darts_lab import spaces
 from darts_lab.methods import softmax
-from darts_lab.regularizers import ADMM, AdjustedProximity, Proximity, distance, projection
+from darts_lab.regularizers import ADMM, AdjustedProximity, Proximity, distance, projection, survivors
 
 SMALL = [spaces.S2.with_nodes(2), spaces.S3.with_nodes(2), spaces.S5, spaces.DARTS.with_nodes(1)]
 
@@ -138,6 +138,74 @@ def test_admm_with_parity_is_the_published_code():
     second = projection(softmax(alpha + 18 + u_first), space)
     torch.testing.assert_close(z, second)
     torch.testing.assert_close(u, u_first + alpha + 18 - second)
+
+
+# --- Pruning -----------------------------------------------------------------------------------
+
+
+def test_what_falls_to_zero_is_out_and_stays_out():
+    space = spaces.S5
+    alpha, alive = torch.full(space.shape, 0.5), torch.ones(space.shape, dtype=torch.bool)
+    alpha[0, 0, 1] = -0.1
+    alive = survivors(alpha, alive, space)
+    assert not alive[0, 0, 1] and alive.sum() == alive.numel() - 1
+    alpha[0, 0, 1] = 0.9
+    assert torch.equal(survivors(alpha, alive, space), alive), "irreversible"
+
+
+@given(st.integers(0, 2**32), st.sampled_from([spaces.S5, spaces.S2, spaces.S3.with_nodes(3)]))
+def test_a_node_never_loses_its_last_operation(seed, space):
+    generator = torch.Generator().manual_seed(seed)
+    alive = torch.ones(space.shape, dtype=torch.bool)
+    for _ in range(6):
+        alpha = torch.randn(space.shape, generator=generator) - 1.5
+        before, alive = alive, survivors(alpha, alive, space)
+        assert not (alive & ~before).any()
+        for node in range(space.nodes):
+            into = [edge for edge, (_, target) in enumerate(space.edges) if target == node]
+            for cell in (0, 1):
+                found, was = alive[cell, into], before[cell, into]
+                assert found.any()
+                if (alpha[cell, into][was] <= 0).all():  # all would go: the largest remains, alone
+                    assert found.sum() == 1 and alpha[cell, into][found] == alpha[cell, into][was].max()
+
+
+def test_crb_begins_at_the_uniform_share_without_none_and_prunes(small_search, colours):
+    search = small_search("DARTS", method="CRB", alpha_learning_rate=0.05, epochs=8, data=colours(64))
+    assert search.space.candidates == 7 and "none" not in search.space.normal[0]
+    torch.testing.assert_close(search.alpha.detach(), torch.full(search.space.shape, 1 / 7), atol=1e-3, rtol=0)
+    records = list(search)
+    dead = [record.mixing == 0 for record in records]
+    assert 0 < dead[-1].sum() < dead[-1].numel()
+    assert all((before <= after).all() for before, after in zip(dead, dead[1:])), "what is out stays out"
+    assert ((records[-1].mixing >= 0) & (records[-1].mixing <= 1)).all()
+    assert len(search.supernet.backbone.cells[0].norms) == search.space.nodes
+
+
+def test_pruned_operations_are_not_run_any_more(small_search, monkeypatch):
+    search = small_search("S5", method="CRB")
+    next(search)
+    with torch.no_grad():
+        search.alpha[:, :, 2] = -1  # the convolutions
+    search._prune()
+    convolution, ran = search.supernet.backbone.cells[0].stacked[0]["sep_conv_3x3"], []
+    monkeypatch.setattr(convolution, "forward", lambda *_: ran.append(1) / 0)
+    batch = search.task.training_batch("valid", torch.arange(8), torch.Generator().manual_seed(0))
+    gradient = search.alpha_gradient(None, batch, 0.1)
+    search.descend_weights(batch, search.mixing.detach())
+    assert not ran and not gradient[:, :, 2].any() and gradient[:, :, :2].any()
+
+
+def test_a_pruned_search_goes_on_bit_for_bit(small_search, colours, tmp_path):
+    more = {"method": "CRB+PRIME", "epochs": 6, "data": colours(64), "alpha_learning_rate": 0.1, "batch_size": 4}
+    records = list(small_search("S3", **more))
+    begun = small_search("S3", **more, path=tmp_path / "run")
+    for _ in range(4):
+        next(begun)
+    resumed = dl.Search.resume(tmp_path / "run", data=colours(64))
+    assert torch.equal(resumed.alive, begun.alive) and not resumed.alive.all()
+    again = [*resumed.history, *resumed]
+    assert all(a.alpha.equal(b.alpha) and a.mixing.equal(b.mixing) for a, b in zip(records, again, strict=True))
 
 
 @pytest.mark.parametrize(

@@ -597,3 +597,15 @@ def test_initial_weights_have_the_spread_of_torchs_own_layers():
         if parameter.numel() >= 500:
             assert ours[name].std() == pytest.approx(parameter.std().item(), rel=0.2), name
             assert ours[name].abs().max() <= 1.01 * parameter.abs().max() * 1.2, name
+
+
+def test_a_norm_behind_every_node_normalizes_its_sum():
+    supernet = Supernet(spaces.S5, channels=CHANNELS, layers=LAYERS, node_norm=True, generator=seeded()).double()
+    plain = supernet_of(spaces.S5)
+    assert parameter_count(supernet) == parameter_count(plain)
+    cell, other = supernet.backbone.cells[0], plain.backbone.cells[0]
+    inputs = torch.randn(BATCH, 3 * CHANNELS, 8, 8, generator=seeded(1), dtype=torch.float64).relu()
+    mixing = torch.rand(spaces.S5.shape[1:], generator=seeded(2), dtype=torch.float64)
+    summed = other(inputs, inputs, other.weighting(mixing))
+    found = cell(inputs, inputs, cell.weighting(mixing))
+    torch.testing.assert_close(found, F.batch_norm(summed, None, None, training=True))
