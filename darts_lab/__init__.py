@@ -20,7 +20,9 @@ from darts_lab import methods as methods
 from darts_lab import monitors as monitors
 from darts_lab import official as official
 from darts_lab import published as published
+from darts_lab import regularizers as regularizers
 from darts_lab import runs as runs
+from darts_lab import schedules as schedules
 from darts_lab import spaces as spaces
 from darts_lab import statistics as statistics
 from darts_lab import sweeps as sweeps

@@ -250,6 +250,29 @@ def eigenvalues(histories, rule: Rule = RULE, ax: Axes | None = None, finished: 
     return ax
 
 
+def fisher_trace(history, ax: Axes | None = None) -> Axes:
+    """The averaged Fisher trace before every training batch, the threshold below which alpha is updated, and the alpha
+    steps as marks at the foot: of a search whose schedule is `schedules.FisherTrace`."""
+    ax = _axes(ax)
+    ax.clear()
+    places, moments = [], []
+    for record in history:
+        of = record.moments or []
+        places += [record.epoch + (number + 1) / len(of) for number in range(len(of))]
+        moments += of
+    if moments:
+        traces, thresholds, due = np.array(moments, float).T
+        places = np.array(places)
+        ax.semilogy(places, traces, color=PALETTE[0], label="Fisher trace")
+        ax.semilogy(places, thresholds, "--", color=PALETTE[1], linewidth=1, label="threshold")
+        foot = np.full(int(due.sum()), 0.03)
+        ax.plot(places[due > 0], foot, "|", color="#222222", transform=ax.get_xaxis_transform(), label="alpha steps")
+        ax.legend(fontsize=7, frameon=False)
+    ax.set(xlabel="epoch", ylabel="Fisher trace")
+    ax.set_title("when alpha is updated", fontsize=9)
+    return ax
+
+
 def spectrum(spectra, ax: Axes | None = None) -> Axes:
     """All eigenvalues by rank, largest first (Zela et al. 2020, Fig. 14): of one Hessian, or of several by name."""
     ax = _axes(ax)

@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 import pandas as pd
+from writing import markdown, shown
 
 import darts_lab as dl
 from darts_lab import methods, runs, statistics, sweeps
@@ -85,17 +86,14 @@ def summary(trainings: pd.DataFrame, epochs: pd.DataFrame) -> str:
         "from `results/ground_truth.py`; trainings in `s5_cells.csv`, epochs in `s5_searches.csv`.",
         "",
     ]
-    shown = [0, 4, 8, 12, 20, 30, 39]
-    lines += ["| search | " + " | ".join(f"epoch {epoch}" for epoch in shown) + " | rank at the end, by seed |"]
-    lines += ["|---" * (len(shown) + 2) + "|"]
-    for name, rows in epochs.groupby("search", sort=False):
-        line = []
-        for epoch in shown:  # a search that was stopped keeps its cell
-            until = rows[rows["epoch"] <= epoch].groupby("seed")["regret"].last()
-            found = statistics.mean(100 * until)
-            line.append(f"{found.value:.1f} ± {(found.high - found.low) / 2:.1f}")
-        ranks = ", ".join(str(rank) for rank in rows.groupby("seed")["rank"].last())
-        lines.append(f"| {name} | " + " | ".join(line) + f" | {ranks} |")
+    told, rows = [0, 4, 8, 12, 20, 30, 39], []
+    for name, of in epochs.groupby("search", sort=False):
+        until = [
+            of[of["epoch"] <= epoch].groupby("seed")["regret"].last() for epoch in told
+        ]  # stopped: it keeps its cell
+        ranks = ", ".join(str(rank) for rank in of.groupby("seed")["rank"].last())
+        rows.append([name, *(shown(statistics.mean(100 * regret)) for regret in until), ranks])
+    lines += markdown(["search", *(f"epoch {epoch}" for epoch in told), "rank at the end, by seed"], rows)
     chance = statistics.mean(100 * truth["regret"])
     lines += ["", f"A random cell: {chance.value:.1f} on average over all 81."]
     return "\n".join(lines) + "\n"

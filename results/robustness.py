@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pandas as pd
 import torch
+from writing import apart, markdown, means, shown
 
 import darts_lab as dl
 from darts_lab import methods, scales, statistics, sweeps
@@ -67,30 +68,12 @@ def jobs() -> list[dict]:
     return found + dl.grid(space=list(SPACES[2:]), method="R-DARTS(L2)", seed=SEEDS)
 
 
-def shown(estimate: statistics.Estimate, digits: int = 1) -> str:
-    """A mean and half of its interval."""
-    half = (estimate.high - estimate.low) / 2
-    return f"{estimate.value:.{digits}f}" + ("" if half != half else f" ± {half:.{digits}f}")
-
-
-def means(rows: pd.DataFrame, digits: dict[str, tuple[int, int]]) -> list[str]:
-    """The mean of every column that `digits` names: column -> (factor, digits); empty where a run has none."""
-    return [
-        shown(statistics.mean(factor * rows[name].astype(float)), places) if rows[name].notna().all() else ""
-        for name, (factor, places) in digits.items()
-    ]
-
-
 def columns(space: str) -> dict[str, tuple[int, int]]:
     word = "noise" if space == "S4" else "skips"
     return {
         "one_shot_error": (100, 1), "test_error": (100, 1), f"{word}_normal": (1, 1), f"{word}_reduce": (1, 1),
         "dominant_eigenvalue_mean": (1, 2), "discretization_drop": (100, 1), "seconds": (1, 0),
     }  # fmt: skip
-
-
-def markdown(heads: list[str], rows: list[list[str]]) -> list[str]:
-    return ["| " + " | ".join(row) + " |" for row in (heads, ["---"] * len(heads), *rows)]
 
 
 HEADS = ["one-shot error", "retrained test error", "{word}, normal", "{word}, reduction", "mean eigenvalue",
@@ -102,13 +85,8 @@ def compared(table: pd.DataFrame, space: str) -> list[str]:
     of = table[(table["space"] == space) & ~table["setting"]]
     lines = []
     for method, rows in of.groupby("method", sort=False):
-        apart = ""
-        if method != "DARTS":
-            difference = statistics.paired_difference(
-                of.assign(percent=100 * of["test_error"]), "percent", "DARTS", method
-            )
-            apart = f"**{shown(difference)}**" if difference.excludes_zero else shown(difference)
-        lines.append([method, str(len(rows)), *means(rows, columns(space)), apart])
+        difference = "" if method == "DARTS" else apart(of, "DARTS", method)
+        lines.append([method, str(len(rows)), *means(rows, columns(space)), difference])
     word = "noise" if space == "S4" else "skips"
     heads = ["method", "seeds", *(head.format(word=word) for head in HEADS), "DARTS minus this, paired"]
     return ["", f"## {space}", "", *markdown(heads, lines)]

@@ -61,3 +61,8 @@ def test_the_benchmark_of_the_eigenvalue_measures_both_ways():
     assert found["alphas"] == found["dense_products"] == 12
     assert found["warm_products"] > 0 and found["lanczos_products"] > 0
     assert found["largest_error"] < 0.1 and found["ratio"] > 0
+
+
+def test_the_benchmark_of_the_schedule_compares_equal_steps():
+    found = benchmark("schedule").ratios("S5", steps=3)
+    assert len(found) == 3 and all(ratio > 0 for ratio in found)

@@ -61,6 +61,17 @@ def test_curves_show_the_history(search, ax):
     np.testing.assert_allclose(total, 1, atol=1e-6)
 
 
+def test_the_fisher_trace_is_drawn_with_a_mark_for_every_alpha_step(ax):
+    search = dl.Search("S2", method="DARTS-PRIME", scale="tiny", path=False)
+    figures.fisher_trace(list(search), ax)
+    trace, threshold, marks = ax.lines
+    moments = [moment for record in search.history for moment in record.moments]
+    assert list(trace.get_ydata()) == [moment[0] for moment in moments]
+    assert list(threshold.get_ydata()) == [moment[1] for moment in moments]
+    assert len(marks.get_xdata()) == search.timing.alpha_steps
+    figures.fisher_trace([], ax)
+
+
 def test_kinds_are_marked_at_their_mean_with_its_interval(ax):
     table = pd.DataFrame({"method": ["a", "a", "b", "c"], "test_error": [0.1, 0.3, 0.5, np.nan]})
     figures.by_kind(table, ax=ax)

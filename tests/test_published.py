@@ -127,7 +127,8 @@ def test_tables_are_tidy(name):
     table = published.table(name)
     assert tuple(table.columns) == COLUMNS and len(table) > 0
     assert not table.drop(columns=["value", "spread", "note"]).duplicated().any()
-    assert set(table["certainty"]) <= set(CERTAINTIES) and set(table["paper"]) == {"Zela et al. 2020"}
+    assert set(table["certainty"]) <= set(CERTAINTIES)
+    assert set(table["paper"]) == {"Maile et al. 2021" if name == "prime" else "Zela et al. 2020"}
     assert table["value"].dtype == table["spread"].dtype == float
     assert all(x is None or isinstance(x, str) for column in COLUMNS[:7] for x in table[column])
     assert published.table(name.upper()).equals(table)
@@ -152,6 +153,18 @@ def test_what_only_the_iclr_text_says_is_left_out_unless_it_is_quoted():
     assert set(iclr["certainty"]) == {"quoted"} and iclr["note"].str.contains("quoted by").all()
     assert set(every.loc[every["certainty"] == "quoted", "table"]) == {"ICLR version"}
     assert set(every.loc[every["method"].str.startswith("R-DARTS"), "certainty"]) == {"quoted"}
+
+
+def test_of_prime_there_is_what_an_index_lists():
+    table = TABLES["prime"]
+    assert set(table["certainty"]) == {"listed"} and set(table["note"]) == {"as listed by Papers with Code"}
+    assert table[["data", "statistic", "value"]].values.tolist() == [
+        ["cifar10", "test error", 2.62],
+        ["cifar10", "parameters in millions", 3.7],
+        ["cifar10", "search cost in GPU days", 0.5],
+        ["cifar100", "test error", 17.44],
+        ["cifar100", "parameters in millions", 3.16],
+    ]
 
 
 def test_an_unknown_name_is_told_the_known_ones():

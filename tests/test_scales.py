@@ -3,6 +3,8 @@
 import pytest
 
 from darts_lab import methods, scales
+from darts_lab.regularizers import Proximity
+from darts_lab.schedules import Every, FisherTrace
 
 # Zela et al. 2020, `args.py` and `config.yaml` of their code (Liu et al. 2019 for the sizes of the cells)
 PAPER_SEARCH = {
@@ -35,6 +37,24 @@ def test_the_named_methods_are_those_of_the_papers():
     assert methods.get("DARTS").settings == {} and methods.get("DARTS-ES").settings == {}
     ada = methods.get("DARTS-ADA").monitor  # algorithm 1: R = 3e-4, eta = 10, R_max = 3e-2
     assert (ada.factor, ada.most) == (10, 3e-2) and ada.rule == methods.get("DARTS-ES").monitor.rule
+
+
+def test_prime_is_what_its_code_does():
+    # Maile et al. 2021: README (`--reg prox --schedfreq 10 --dyno_split --dyno_schedule`) and defaults of
+    # `train_scheduled_hard_statebn.py`; but for the threshold, which their code starts at 1
+    prime = methods.get("DARTS-PRIME")
+    assert prime.settings == {"order": 1} and prime.activation is methods.softmax and prime.admm is None
+    assert prime.schedule == FisherTrace(batches=10, average=0.2, growth=1.05, start=None)
+    assert prime.terms == (Proximity(rho=0.1, squared=False, kept_only=False),)
+    assert prime.train_portion == pytest.approx(10 / 11)
+    assert not prime.pruning and not prime.node_norm
+    crb = methods.get("CRB+PRIME")
+    assert crb.activation is methods.clip and crb.node_norm and crb.pruning
+    assert crb.settings == {"order": 1, "alpha_spread": 1e-4} and crb.schedule == prime.schedule
+    for name in ("PRIME(fixed)", "PRIME(random)", "PRIME(schedule only)", "PRIME(random timing only)", "PRIME(ADMM)"):
+        ablation = methods.get(name)
+        rate = 1 / ablation.schedule.batches if ablation.schedule == Every(11) else 1 / (ablation.schedule.batches + 1)
+        assert rate == pytest.approx(1 / 11) and ablation.train_portion == prime.train_portion
 
 
 @pytest.mark.parametrize("scale", scales.SCALES.values(), ids=scales.SCALES)

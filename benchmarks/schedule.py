@@ -1,0 +1,56 @@
+"""What the Fisher trace costs: a step of the weights that reads it against the same step that does not.
+
+    python benchmarks/schedule.py [--space S2] [--steps 200] [--threads 2]
+
+The trace is the squared norm that clipping computes anyway, so all there is to pay is that the host waits for one number.
+Both steps are taken in turns in one process, on the same batches; what counts is the median of their ratios.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+
+import torch
+
+import darts_lab as dl
+from darts_lab.schedules import FisherTrace, Timing
+
+
+def ratios(space: str, steps: int) -> list[float]:
+    searches = [dl.Search(space, scale="laptop", seed=0, path=False, device="cpu") for _ in range(2)]
+    schedule, timing, found = FisherTrace(), Timing(), []
+    for number in range(steps + 10):
+        indices = torch.randperm(searches[0].task.size("train"), generator=torch.Generator().manual_seed(number))[:64]
+        seconds = []
+        for reads, search in sorted(enumerate(searches), key=lambda pair: (pair[0] + number) % 2):
+            batch = search.task.training_batch("train", indices, search.generator)
+            began = time.perf_counter()
+            search.descend_weights(batch, search.mixing.detach())
+            if reads:
+                due = schedule.due(timing, 0)
+                timing = timing.after(due, float(search.squared_gradient), schedule.average)
+            seconds.append((reads, time.perf_counter() - began))
+        seconds = dict(seconds)
+        found.append(seconds[1] / seconds[0])
+    return found[10:]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--space", choices=list(dl.spaces.SPACES), default="S2")
+    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--threads", type=int, default=2)
+    chosen = parser.parse_args()
+    torch.set_num_threads(chosen.threads)
+    found = sorted(ratios(chosen.space, chosen.steps))
+    tenth = len(found) // 10
+    print(
+        f"{chosen.space}: a step that reads the trace takes {statistics.median(found):.3f} times as long "
+        f"(nine of ten ratios from {found[tenth // 2]:.2f} to {found[-tenth // 2 - 1]:.2f}, {len(found)} steps)"
+    )
+
+
+if __name__ == "__main__":
+    main()
