@@ -194,7 +194,9 @@ def job_of(row: dict) -> dict:
     """The job that a row of a sweep's table came from. Raises ValueError where the row does not hold one."""
     try:
         job = {name: row[name] for name in NAMES} | {"seed": int(row["seed"])}
-        settings, evaluation = (json.loads(row[name]) for name in ("settings", "evaluation"))
+        settings, evaluation = (  # "null" in a CSV file is read as a missing value
+            None if pd.isna(row[name]) else json.loads(row[name]) for name in ("settings", "evaluation")
+        )
         if settings is None:
             job["genotype"] = row["genotype"]
         job |= (settings or {}) | {"evaluation": evaluation}

@@ -135,7 +135,7 @@ def test_a_sweep_prints_a_line_a_run_and_its_rows_can_be_verified(capsys, tmp_pa
     status, lines, errors = call(capsys, "verify", f"{path}/table.csv", "--row", "1")
     assert status == 0 and not errors and any(line.startswith("test_error") and line.endswith("True") for line in lines)
     table = (tmp_path / "s" / "table.csv").read_text()
-    (tmp_path / "changed.csv").write_text(table.replace("DARTS,0,tiny,0.", "DARTS,0,tiny,1."))
+    (tmp_path / "changed.csv").write_text(table.replace("DARTS,0.0003,0.0,0,tiny,0.", "DARTS,0.0003,0.0,0,tiny,1."))
     status, _, errors = call(capsys, "verify", str(tmp_path / "changed.csv"))
     assert status == 2 and errors == [
         f"darts-lab verify: row 0 of '{tmp_path}/changed.csv': came out differently in one_shot_error"

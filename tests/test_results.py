@@ -9,7 +9,7 @@ import pytest
 from darts_lab import sweeps
 
 RESULTS = Path(__file__).parents[1] / "results"
-TABLES = ("robustness.csv", "s5_cells.csv")
+TABLES = ("robustness.csv",)
 ISSUE = (
     "space data method seed scale one_shot_error test_error discretization_drop dominant_eigenvalue_mean "
     "dominant_eigenvalue_last skips_normal skips_reduce seconds config_hash version"
@@ -36,12 +36,6 @@ def test_the_summary_of_the_methods_is_that_of_its_tables(made_by):
     script = made_by("robustness")
     text = script.summary(pd.read_csv(script.PATH), pd.read_csv(script.EPOCHS))
     assert text == script.PATH.with_suffix(".md").read_text()
-
-
-def test_the_summary_of_the_81_cells_is_that_of_its_tables(made_by):
-    script = made_by("ground_truth")
-    text = script.summary(pd.read_csv(script.CELLS), pd.read_csv(script.SEARCHES))
-    assert text == script.CELLS.with_name("s5.md").read_text()
 
 
 def test_epochs_end_as_their_runs_did(made_by):

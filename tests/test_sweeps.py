@@ -143,6 +143,8 @@ def test_a_cell_of_ones_own_is_only_trained(tmp_path):
     (row,) = quietly([job], tmp_path / "sweep").to_dict("records")
     assert (row["skips_normal"], row["method"]) == (4, "all skips") and row["one_shot_error"] is None
     assert row["test_error"] == dl.evaluate(cell, "digits", "tiny", 0, epochs=1).test_error
+    stored = pd.read_csv(tmp_path / "sweep" / "table.csv").iloc[0].to_dict()
+    assert verify(stored)["equal"].all(), "nothing was searched, which a CSV file writes as null"
 
 
 def test_early_stopping_gives_the_cell_and_the_error_of_the_epoch_it_names(tmp_path):
