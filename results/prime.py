@@ -10,14 +10,12 @@ runs/prime, and rows that the table holds already are not made again.
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pandas as pd
-from writing import apart, markdown, means
+from writing import apart, epochs_of, every_second, markdown, means, swept
 
 import darts_lab as dl
-from darts_lab import sweeps
 
 SEEDS, SPACES = range(5), ("S2", "S4", "DARTS")
 METHODS = (
@@ -69,23 +67,9 @@ def summary(table: pd.DataFrame, others: pd.DataFrame) -> str:
 
 
 def main() -> None:
-    known = pd.read_csv(PATH) if PATH.exists() else None
-    table = sweeps.sweep(jobs(), RUNS, "loky", known=known)
-    failed = table[table["error"].notna()]
-    if len(failed):
-        sys.exit(f"{len(failed)} runs failed; the first: {failed['error'].iloc[0]}")
-    write(table)
-
-
-def write(table: pd.DataFrame) -> None:
-    epochs = sweeps.epochs(RUNS)
-    if EPOCHS.exists():  # of searches whose folders are gone
-        before = pd.read_csv(EPOCHS)
-        epochs = pd.concat([before[~before["config_hash"].isin(epochs["config_hash"])], epochs], ignore_index=True)
+    table = swept(jobs(), RUNS, PATH)
     table.to_csv(PATH, index=False)
-    epochs = epochs[(epochs["epoch"] % 2 == 0) | (epochs["epoch"] == 39)]
-    epochs = epochs.drop(columns=["genotype", "eigenvalue_error", "stop_epoch", "back_to", "seconds"], errors="ignore")
-    epochs.to_csv(EPOCHS, index=False, float_format="%.6g")
+    every_second(epochs_of(RUNS, EPOCHS)).to_csv(EPOCHS, index=False, float_format="%.6g")
     text = summary(table, pd.read_csv(PATH.with_name("robustness.csv")))
     PATH.with_suffix(".md").write_text(text)
     print(text)

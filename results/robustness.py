@@ -12,16 +12,15 @@ results/robustness.csv --row N` does a row again.
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import torch
-from writing import apart, markdown, means, shown
+from writing import apart, epochs_of, every_second, markdown, means, shown, swept
 
 import darts_lab as dl
-from darts_lab import methods, scales, statistics, sweeps
+from darts_lab import methods, scales, statistics
 from darts_lab.monitors import LITERAL, RULE
 
 SEEDS, GRID_SEEDS = range(5), range(3)
@@ -195,27 +194,13 @@ def summary(table: pd.DataFrame, epochs: pd.DataFrame) -> str:
 
 
 def main() -> None:
-    known = pd.read_csv(PATH) if PATH.exists() else None
-    table = sweeps.sweep(jobs(), RUNS, "loky", known=known)
-    failed = table[table["error"].notna()]
-    if len(failed):
-        sys.exit(f"{len(failed)} runs failed; the first: {failed['error'].iloc[0]}")
-    write(table)
+    write(swept(jobs(), RUNS, PATH))
 
 
 def write(table: pd.DataFrame) -> None:
     """The three files, from the rows that are done and the searches below RUNS."""
-    epochs = sweeps.epochs(RUNS)
-    epochs = epochs[
-        (epochs["epoch"] % 2 == 0) | (epochs["epoch"] == epochs.groupby("config_hash")["epoch"].transform("max"))
-    ]
-    epochs = epochs.drop(columns=["genotype", "eigenvalue_error", "stop_epoch", "seconds"])
-    if EPOCHS.exists():  # of searches whose folders are gone
-        before = pd.read_csv(EPOCHS)
-        before = before[
-            before["config_hash"].isin(table["config_hash"]) & ~before["config_hash"].isin(epochs["config_hash"])
-        ]
-        epochs = pd.concat([before, epochs], ignore_index=True)
+    epochs = every_second(epochs_of(RUNS, EPOCHS))
+    epochs = epochs[epochs["config_hash"].isin(table["config_hash"])]
     order = ["space", "method", "weight_decay", "drop_path", "seed"]
     table = table.sort_values(["space", "seed"], kind="stable", ignore_index=True)
     table.to_csv(PATH, index=False)

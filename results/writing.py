@@ -1,10 +1,40 @@
-"""How the summaries of the committed tables are written."""
+"""What the scripts of the committed tables share: sweeping on from a table, and how summaries are written."""
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import pandas as pd
 
-from darts_lab import statistics
+from darts_lab import statistics, sweeps
+
+
+def swept(jobs: list[dict], runs: Path, path: Path | None) -> pd.DataFrame:
+    """The table of `jobs`, done below `runs`; rows that the table `path` holds already are taken from it."""
+    known = pd.read_csv(path) if path is not None and path.exists() else None
+    table = sweeps.sweep(jobs, runs, "loky", known=known)
+    failed = table[table["error"].notna()]
+    if len(failed):
+        sys.exit(f"{len(failed)} runs failed; the first: {failed['error'].iloc[0]}")
+    return table
+
+
+def epochs_of(runs: Path, path: Path) -> pd.DataFrame:
+    """Every epoch of the searches below `runs`, and of those that only the table `path` still tells of."""
+    found = sweeps.epochs(runs)
+    if not path.exists():
+        return found
+    before = pd.read_csv(path)
+    before = before[~before["config_hash"].isin(found["config_hash"])]
+    return pd.concat([table for table in (before, found) if len(table)], ignore_index=True)
+
+
+def every_second(epochs: pd.DataFrame) -> pd.DataFrame:
+    """Every second epoch of each search, and its last, without what only a whole history needs."""
+    last = epochs.groupby("config_hash")["epoch"].transform("max")
+    epochs = epochs[(epochs["epoch"] % 2 == 0) | (epochs["epoch"] == last)]
+    return epochs.drop(columns=["genotype", "eigenvalue_error", "stop_epoch", "seconds"], errors="ignore")
 
 
 def shown(estimate: statistics.Estimate, digits: int = 1) -> str:
