@@ -131,7 +131,7 @@ class Pair:
         training = dl.Training(genotype, self.data, self.scale, device="cpu", space=space, **sizes)
         e = training.settings
         parts = {kind: [(name, source) for source, _, name in genotype.edges(kind)] for kind in spaces.CELL_TYPES}
-        parts |= {"normal_concat": genotype.normal_concat, "reduce_concat": genotype.reduce_concat}
+        parts |= {f"{kind}_concat": states for kind, states in genotype.concat.items()}
         net = textbook.NetworkTextbook(parts, e.channels, e.layers, 10, e.auxiliary > 0)
         optimizer = torch.optim.SGD(net.parameters(), e.learning_rate, momentum=e.momentum, weight_decay=e.weight_decay)
         images, labels = self.to_train

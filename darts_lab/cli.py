@@ -164,17 +164,22 @@ def _search(options) -> None:
     if not options.json:
         print(f"{search.space.name} on {search.task.data.name}, {search.method.name}, seed {search.seed}")
         print(f"device {search.device.type}, because {search.device_reason}")
-        print(f"epoch  train error  one-shot error  eigenvalue  {operation} (normal, reduce)  seconds")
+        error = search.task.metric
+        print(
+            f"epoch  {'train ' + error:>16s}  {'one-shot ' + error:>19s}  eigenvalue  "
+            f"{operation} ({', '.join(search.space.cell_types)})  seconds"
+        )
     for record in search:
         if options.json:
             happened, cost = record.to_json()
             print(json.dumps(happened | cost), flush=True)
         else:
-            counts = [record.genotype.count(operation, kind) for kind in spaces.CELL_TYPES]
+            counts = ", ".join(str(record.genotype.count(operation, kind)) for kind in search.space.cell_types)
+            width = len(operation) + 3 + sum(map(len, search.space.cell_types)) + 2 * len(search.space.cell_types) - 2
             eigenvalue = "" if record.dominant_eigenvalue is None else f"{record.dominant_eigenvalue:.3f}"
             print(
-                f"{record.epoch:5d}  {100 * record.train_error:9.1f} %  {100 * record.valid_error:12.1f} %"
-                f"  {eigenvalue:>10s}  {counts[0]:{len(operation) + 9}d} {counts[1]:7d}  {record.seconds:7.1f}",
+                f"{record.epoch:5d}  {search.task.show(record.train_error):>16s}  "
+                f"{search.task.show(record.valid_error):>19s}  {eigenvalue:>10s}  {counts:>{width}s}  {record.seconds:7.1f}",
                 flush=True,
             )
             if record.stop_epoch is not None:
@@ -196,12 +201,14 @@ def _evaluate(options) -> None:
         if options.json:
             print(json.dumps(asdict(record)), flush=True)
         else:
-            print(f"epoch {record.epoch:3d}: training error {100 * record.train_error:.1f} %", flush=True)
+            task = training.task
+            print(f"epoch {record.epoch:3d}: training {task.metric} {task.show(record.train_error)}", flush=True)
     result = training.result()
     if options.json:
         print(json.dumps(asdict(result) | {"genotype": str(result.genotype)}))
     else:
-        print(f"test error {100 * result.test_error:.2f} % ({result.parameters:,} weights, {result.seconds:.0f} s)")
+        error = training.task.show(result.test_error, 2)
+        print(f"test {training.task.metric} {error} ({result.parameters:,} weights, {result.seconds:.0f} s)")
 
 
 def _sweep(options) -> None:

@@ -99,7 +99,7 @@ class Hessian(LinearOperator):
             told = {"batches": len(batches), "batch_size": len(batches[0][1]), "seed": None}
             return batches, told | {"augmented": True if augmented else None}  # None: whatever they are
         task, size = search.task, search.valid_batch_size if batch_size is None else batch_size
-        most = task.size("valid") // size if isinstance(size, int) and size > 0 else 0
+        most = task.most("valid", size) if isinstance(size, int) and size > 0 else 0
         if not most:
             raise ValueError(f"batch_size: {size!r} is not allowed; it must be 1 to {task.size('valid')}")
         if isinstance(batches, bool) or not 1 <= batches <= most:
@@ -107,8 +107,7 @@ class Hessian(LinearOperator):
                 f"batches: {batches!r} is not allowed; the validation split holds 1 to {most} batches of {size}"
             )
         generator = torch.Generator(search.device).manual_seed(seed)
-        indices = torch.randperm(task.size("valid"), generator=generator, device=search.device)
-        chosen = indices[: batches * size].split(size)
+        chosen = task.apart(batches, size, generator)
         if augmented:
             drawn = [task.training_batch("valid", one, generator, *search.cutout) for one in chosen]
         else:

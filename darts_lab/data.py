@@ -94,6 +94,11 @@ class Dataset:
         return replace(self, train=tuple(part[:n] for part in pooled), valid=tuple(part[n:] for part in pooled))
 
 
+def pooled(dataset: Dataset) -> Dataset:
+    """The same data set, of which train and valid together train."""
+    return replace(dataset, train=tuple(torch.cat(pair) for pair in zip(dataset.train, dataset.valid, strict=True)))
+
+
 # ---------------------------------------------------------------- your own tensors
 
 

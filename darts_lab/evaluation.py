@@ -10,13 +10,13 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from darts_lab import __version__, runs, scales, spaces
+from darts_lab import __version__, runs, scales, spaces, tasks
 from darts_lab import data as datasets
 from darts_lab.environment import choose_device, keep_memory, lower_precision, peak_memory
 from darts_lab.genotype import Genotype
 from darts_lab.search import Search, cosine, descend, seed_of
-from darts_lab.supernet import check_images, parameter_count
-from darts_lab.tasks import Classification, data_of
+from darts_lab.supernet import parameter_count
+from darts_lab.tasks import data_of
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,9 @@ class Training:
         self, genotype, data="digits", scale="laptop", seed=0, device=None, path=None, space=None, protocol="default",
         **settings,
     ):  # fmt: skip
-        scale = scales.get(scale)
+        data = datasets.load(data)
+        kind = tasks.of(data)
+        scale = scales.get(scale, kind.domain)
         self.space = None if space is None else spaces.get(space)
         own = {} if self.space is None else dict(self.space.operations)
         names = spaces.KNOWN_OPERATIONS + tuple(own)
@@ -74,16 +76,13 @@ class Training:
         self.genotype.check(names)
         self.seed = seed_of(seed)
         self.device, self.device_reason = choose_device(device)
-        data = datasets.load(data)
-        if scale.name == "paper" and self.space is not None and not {"channels", "layers"} <= settings.keys():
-            channels, layers = scales.paper_network(self.space.name, data.name, protocol)
-            settings = {"channels": channels, "layers": layers} | settings
+        if scale.name == "paper" and self.space is not None:
+            settings = kind.published(self.space.name, data.name, protocol, settings)
         self.settings = scales.override(scale.evaluation, **settings)
-        whole = tuple(torch.cat(pair) for pair in zip(data.train, data.valid, strict=True))
-        data = replace(data, train=whole).subset(train=self.settings.train_samples, test=self.settings.test_samples)
-        check_images(data.image_size, self.settings.layers, self.settings.auxiliary > 0)
-        self.task = Classification(data.to(self.device))
-        if self.settings.batch_size > self.task.size("train"):
+        data = kind.whole(data).subset(train=self.settings.train_samples, test=self.settings.test_samples)
+        self.task = kind(data.to(self.device))
+        self.task.check(self.genotype, self.settings)
+        if not self.task.most("train", self.settings.batch_size):
             raise ValueError(
                 f"batch_size: {self.settings.batch_size} is larger than the {self.task.size('train')} training samples"
             )
@@ -124,18 +123,18 @@ class Training:
         learning_rate = cosine(s, epoch)
         self.optimizer.param_groups[0]["lr"] = learning_rate
         self.network.train()
-        losses, mistakes = [], []
-        for indices in datasets.shuffled_batches(task.size("train"), s.batch_size, generator):
-            inputs, targets = task.training_batch("train", indices, generator, s.cutout)
-            loss, wrong = self.descend(inputs, targets, drop_path=s.drop_path * epoch / s.epochs)
+        losses, deviations = [], []
+        for place in task.order(s.batch_size, generator):
+            inputs, targets = task.training_batch("train", place, generator, s.cutout)
+            loss, deviation = self.descend(inputs, targets, drop_path=s.drop_path * epoch / s.epochs)
             losses.append(loss)
-            mistakes.append(wrong)
+            deviations.append(deviation)
         losses = torch.stack(losses)
         if not torch.isfinite(losses).all():
             batch = int((~torch.isfinite(losses)).nonzero()[0])
             raise FloatingPointError(f"train_loss: {float(losses[batch])} at epoch {epoch}, batch {batch}")
         record = TrainingRecord(
-            epoch, float(losses.mean()), float(sum(mistakes)) / task.size("train"), learning_rate,
+            epoch, float(losses.mean()), task.error(float(sum(deviations)), task.size("train")), learning_rate,
             time.perf_counter() - started, peak_memory(self.device),
         )  # fmt: skip
         self.history.append(record)
@@ -145,30 +144,25 @@ class Training:
         return record
 
     def descend(self, inputs, targets, drop_path: float = 0.0) -> tuple[torch.Tensor, torch.Tensor]:
-        """One step of SGD on one batch: (train loss, mistakes), on the device."""
+        """One step of SGD on one batch: (train loss, deviation), on the device."""
         s, task = self.settings, self.task
         with lower_precision(self.device, s.precision):
             outputs, auxiliary = self.forward(
                 inputs, drop_path=drop_path, generator=self.generator, with_auxiliary=True
             )
-        loss = found = task.loss(outputs, targets)
+        loss = found = task.training_loss(outputs, targets)
         if auxiliary is not None:
             loss = loss + s.auxiliary * task.loss(auxiliary, targets)
         descend(loss, self.optimizer, s.clip)
-        return found.detach(), task.mistakes(outputs, targets)
+        task.carry("train", outputs)
+        return found.detach(), task.deviation(outputs, targets)
 
     @torch.no_grad()
     def test(self) -> tuple[float, float]:
-        """(loss, error in [0, 1]) on the test split now."""
+        """(loss, error of the task) on the test split now."""
         noise = torch.Generator(self.device).manual_seed(self.seed + 2**33)  # to look changes nothing
         self.network.eval()
-        loss = mistakes = 0.0
-        for inputs, targets in self.task.batches("test"):
-            outputs = self.network(inputs, generator=noise)
-            loss = loss + self.task.loss(outputs, targets) * len(targets)
-            mistakes = mistakes + self.task.mistakes(outputs, targets)
-        size = self.task.size("test")
-        return float(loss) / size, float(mistakes) / size
+        return self.task.measure(lambda inputs: self.network(inputs, generator=noise), "test")
 
     def result(self) -> Evaluation:
         """The test error after the last epoch. Raises ValueError before it, as a test in between invites choosing."""
@@ -213,9 +207,10 @@ class Training:
         run = runs.Run.of_kind(path, "training")
         config = run.config
         try:
-            scale = scales.Scale(config["scale"], scales.LAPTOP.search, scales.EvaluationSettings(**config["settings"]))
+            data = datasets.load(data_of(run, data))
+            scale = replace(scales.get("laptop", tasks.of(data).domain), name=config["scale"])  # all else is overridden
             training = cls(
-                config["genotype"], data_of(run, data), scale, config["seed"], device or config["device"],
+                config["genotype"], data, scale, config["seed"], device or config["device"],
                 path, space, **config["settings"],
             )  # fmt: skip
             training.task.check_made(run)

@@ -21,7 +21,24 @@ from darts_lab import statistics
 from darts_lab.curvature import Landscape
 from darts_lab.genotype import Genotype
 from darts_lab.monitors import RULE, Rule, measurements
-from darts_lab.spaces import AVG, CELL_TYPES, DIL3, DIL5, MAX, NOISE, NONE, SEP3, SEP5, SKIP, SearchSpace
+from darts_lab.spaces import (
+    AVG,
+    CELL_TYPES,
+    DIL3,
+    DIL5,
+    IDENTITY,
+    MAX,
+    NOISE,
+    NONE,
+    RELU,
+    SEP3,
+    SEP5,
+    SIGMOID,
+    SKIP,
+    TANH,
+    SearchSpace,
+    inputs_of,
+)  # fmt: skip
 
 # petroff8 (Petroff 2021, arXiv 2107.02270)
 PALETTE = ("#1845fb", "#ff5e02", "#c91f16", "#c849a9", "#adad7d", "#86c8dd", "#578dff", "#656364")
@@ -36,6 +53,10 @@ OPERATION_STYLE: dict[str, tuple[str, str]] = {
     DIL3: (PALETTE[6], (0, (6, 1))),
     DIL5: (PALETTE[7], (0, (3, 1, 1, 1))),
     NONE: ("#bbbbbb", ":"),
+    TANH: (PALETTE[0], "-"),  # those of a recurrent cell never stand beside those of a convolutional one
+    IDENTITY: (PALETTE[1], "--"),
+    RELU: (PALETTE[2], ":"),
+    SIGMOID: (PALETTE[3], "-."),
 }
 
 
@@ -69,11 +90,13 @@ def _series(history, *values) -> tuple[np.ndarray, ...]:
 def mixing(weights, space: SearchSpace, cell_type: str, ax: Axes | None = None) -> Axes:
     """Heat map of one cell's mixing weights, one row an operation, one column an edge (source -> node)."""
     ax = _axes(ax, (6, 2))
-    weights = np.asarray(weights)[CELL_TYPES.index(cell_type)].T  # (candidates, edges)
+    weights = np.asarray(weights)[space.cell_types.index(cell_type)].T  # (candidates, edges)
     ax.clear()
     ax.imshow(weights, vmin=0, vmax=1, cmap="viridis", aspect="auto")
     names = space.cell(cell_type)
-    ax.set_xticks(range(len(names)), [f"{source}→{node + 2}" for source, node in space.edges], fontsize=7, rotation=90)
+    ax.set_xticks(
+        range(len(names)), [f"{source}→{node + space.inputs}" for source, node in space.edges], fontsize=7, rotation=90
+    )
     same = len(set(names)) == 1
     ax.set_yticks(
         range(space.candidates), [_short(n) for n in names[0]] if same else range(space.candidates), fontsize=8
@@ -83,7 +106,7 @@ def mixing(weights, space: SearchSpace, cell_type: str, ax: Axes | None = None) 
             for row, name in enumerate(candidates):
                 colour = "white" if weights[row, edge] < 0.6 else "black"
                 ax.text(edge, row, _short(name), ha="center", va="center", fontsize=6, rotation=90, color=colour)
-    for boundary in np.cumsum([node + 2 for node in range(space.nodes)])[:-1]:
+    for boundary in np.cumsum([node + space.inputs for node in range(space.nodes)])[:-1]:
         ax.axvline(boundary - 0.5, color="white", linewidth=2)
     ax.set_title(f"mixing weights, {cell_type} cell", fontsize=9)
     return ax
@@ -99,26 +122,30 @@ def cell(
     """
     ax = _axes(ax, (5, 2.6))
     ax.clear()
-    states = genotype.nodes + 2
-    positions = _positions(states)
+    inputs = inputs_of(cell_type)
+    states = genotype.nodes + inputs
+    positions = _positions(states, inputs)
     kept = {(source, node): operation for source, node, operation in genotype.edges(cell_type)}
     used = set(kept.values())
     if weights is not None:
-        weights = np.asarray(weights)[CELL_TYPES.index(cell_type)]
+        weights = np.asarray(weights)[space.cell_types.index(cell_type)]
         for index, (source, node) in enumerate(space.edges):
             names = space.cell(cell_type)[index]
             best = max((i for i, n in enumerate(names) if n != NONE), key=lambda i: weights[index][i])
             if (source, node) not in kept:
-                _arrow(ax, positions[source], positions[node + 2], names[best], 4 * weights[index][best], alpha=0.18)
+                _arrow(
+                    ax, positions[source], positions[node + inputs], names[best], 4 * weights[index][best], alpha=0.18
+                )
     for (source, node), operation in kept.items():
         width = 2.0
         if weights is not None:
             index = space.edges.index((source, node))
             width = 4 * weights[index][space.cell(cell_type)[index].index(operation)]
-        _arrow(ax, positions[source], positions[node + 2], operation, width)
-    for state in getattr(genotype, f"{cell_type}_concat"):
+        _arrow(ax, positions[source], positions[node + inputs], operation, width)
+    for state in genotype.concat[cell_type]:
         _arrow(ax, positions[state], positions["out"], None, 0.6)
-    labels = {0: "$c_{k-2}$", 1: "$c_{k-1}$", "out": "$c_k$"} | {state: str(state) for state in range(2, states)}
+    ends = {0: "$h_{t-1}$", "out": "$h_t$"} if inputs == 1 else {0: "$c_{k-2}$", 1: "$c_{k-1}$", "out": "$c_k$"}
+    labels = ends | {state: str(state) for state in range(inputs, states)}
     for state, (x, y) in positions.items():
         ax.text(
             x, y, labels[state], ha="center", va="center", fontsize=9, zorder=5,
@@ -135,10 +162,11 @@ def cell(
     return ax
 
 
-def _positions(states: int) -> dict:
-    positions = {0: (0.0, 0.8), 1: (0.0, -0.8)}
+def _positions(states: int, inputs: int) -> dict:
+    positions = {0: (0.0, 0.8), 1: (0.0, -0.8)} if inputs == 2 else {0: (0.0, 0.0)}
     heights = (0.55, -0.55, 1.15, -1.15)
-    positions |= {state: (state - 1.0, heights[(state - 2) % 4]) for state in range(2, states)}
+    nodes = range(inputs, states)
+    positions |= {state: (state + 1.0 - inputs, heights[(state - inputs) % 4]) for state in nodes}
     return positions | {"out": (states - 0.4, 0.0)}
 
 
@@ -180,10 +208,11 @@ def counts(history, operation: str, ax: Axes | None = None) -> Axes:
     """How often `operation` stands in the cells that the search would return, over its epochs."""
     ax = _axes(ax)
     ax.clear()
-    for cell_type, dash, marker in zip(CELL_TYPES, ("-", "--"), ("o", "s"), strict=True):
+    kinds = history[-1].genotype.cell_types if history else ()
+    for cell_type, dash, marker in zip(kinds, ("-", "--", ":"), "os^"):
         epochs, values = _series(history, [float(record.genotype.count(operation, cell_type)) for record in history])
         ax.plot(epochs, values, dash, marker=marker, markersize=3, color=style_of(operation)[0], label=cell_type)
-    most = len(history[-1].genotype.normal) if history else 8
+    most = max(map(len, history[-1].genotype.cells.values())) if history else 8
     _over_epochs(ax, f"{operation} of {most}", (-0.3, most + 0.3))
     ax.legend(fontsize=7, frameon=False)
     ax.set_title(f"{operation} in the genotype", fontsize=9)
@@ -194,7 +223,7 @@ def weight_shares(history, space: SearchSpace, cell_type: str, ax: Axes | None =
     """Mean mixing weight of every operation over the edges that offer it, over the epochs of a search."""
     ax = _axes(ax)
     ax.clear()
-    index = CELL_TYPES.index(cell_type)
+    index = space.cell_types.index(cell_type)
     names = [name for edge in space.cell(cell_type) for name in edge]
     history = [record for record in history if record.mixing is not None]  # the logs of others do not tell
     values = np.array([np.asarray(record.mixing[index]).ravel() for record in history]).reshape(-1, len(names))
@@ -307,7 +336,8 @@ def landscape(found: Landscape, ax: Axes | None = None) -> Axes:
 
 def telling_operation(space: SearchSpace) -> str:
     """The operation whose spread means collapse: noise where a space has it, else the skip connection."""
-    return NOISE if any(NOISE in edge for edge in space.normal) else SKIP
+    offered = {operation for edges in space.cells.values() for edge in edges for operation in edge}
+    return next((operation for operation in (NOISE, SKIP, IDENTITY) if operation in offered), min(offered))
 
 
 class Dashboard:

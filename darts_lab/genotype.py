@@ -1,8 +1,8 @@
 """The discrete architecture: what a search returns.
 
-Its text form is the one that quark0/darts prints,
-`Genotype(normal=[('skip_connect', 1), ...], normal_concat=range(2, 6), reduce=[...], reduce_concat=range(2, 6))`.
-It is read by a grammar and never evaluated.
+Its text form is the one that quark0/darts prints, for images
+`Genotype(normal=[('skip_connect', 1), ...], normal_concat=range(2, 6), reduce=[...], reduce_concat=range(2, 6))`, for a
+recurrent cell `Genotype(recurrent=[('tanh', 0), ...], concat=range(1, 9))`. It is read by a grammar and never evaluated.
 """
 
 from __future__ import annotations
@@ -10,15 +10,24 @@ from __future__ import annotations
 import itertools
 import operator
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import networkx as nx
 import torch
 
-from darts_lab.spaces import CELL_TYPES, KNOWN_OPERATIONS, NONE, SearchSpace
+from darts_lab.spaces import (
+    ALLOWED_CELLS,
+    FAMILIES,
+    KNOWN_CELL_TYPES,
+    KNOWN_OPERATIONS,
+    NONE,
+    RECURRENT,
+    SearchSpace,
+    family,
+    inputs_of,
+)  # fmt: skip
 
-EDGES_PER_NODE = 2  # every node keeps two incoming edges, Liu et al. 2019, section 2.4
 _LONGEST_TEXT = 20_000
 
 _number = "[0-9]{1,3}"  # not \d, which takes the digits of every script
@@ -32,85 +41,123 @@ def _listed(item: str) -> str:
 
 _pairs = "(" + _listed(rf"\(\s*'\w{{1,80}}'\s*,\s*{_number}\s*\)") + ")"
 _concat = rf"(range\(\s*{_number}\s*,\s*{_number}\s*\)|{_listed(_number)})"
-_GENOTYPE = re.compile(
-    rf"\s*Genotype\(\s*normal\s*=\s*{_pairs}\s*,\s*normal_concat\s*=\s*{_concat}\s*,"
-    rf"\s*reduce\s*=\s*{_pairs}\s*,\s*reduce_concat\s*=\s*{_concat}\s*\)\s*"
-)
 
 
-@dataclass(frozen=True)
+def _concat_name(cell_type: str) -> str:
+    """What quark0/darts calls the list of states that make up the output of a cell."""
+    return "concat" if cell_type == RECURRENT else f"{cell_type}_concat"
+
+
+def _form(cell_types: tuple[str, ...]) -> re.Pattern:
+    fields = (rf"{kind}\s*=\s*{_pairs}\s*,\s*{_concat_name(kind)}\s*=\s*{_concat}" for kind in cell_types)
+    return re.compile(r"\s*Genotype\(\s*" + r"\s*,\s*".join(fields) + r"\s*\)\s*")
+
+
+_FORMS = {cell_types: _form(cell_types) for cell_types in FAMILIES}
+
+
+@dataclass(frozen=True, repr=False)
 class Genotype:
-    """The kept edges of both cells: (operation, source state) pairs, two for each node, node by node.
+    """The kept edges of every type of cell: (operation, source state) pairs, as many for each node as the cell has
+    inputs (two; one in a recurrent cell), node by node.
 
-    States 0 and 1 are the cell's inputs, state 2 is the first node. `normal_concat` and `reduce_concat` are the
-    states whose concatenation is the cell's output. Raises ValueError where a source lies behind its node or an
+    `cells` maps cell types to pairs, `concat` to the states that make up the cell's output. In a cell of two inputs,
+    states 0 and 1 are these and state 2 is the first node. Raises ValueError where a source lies behind its node or an
     operation is not a word of the field; `operations` of your own are checked against a space by `check`.
     """
 
-    normal: tuple[tuple[str, int], ...]
-    normal_concat: tuple[int, ...]
-    reduce: tuple[tuple[str, int], ...]
-    reduce_concat: tuple[int, ...]
+    cells: Mapping[str, tuple[tuple[str, int], ...]]
+    concat: Mapping[str, tuple[int, ...]]
 
     def __post_init__(self):
-        for cell_type in CELL_TYPES:
+        kinds = family(self.cells)
+        if kinds is None or family(self.concat) != kinds:
+            raise ValueError(
+                f"genotype: cells and concat must both map {ALLOWED_CELLS}, found {str(self.cells)[:60]} and "
+                f"{str(self.concat)[:60]}"
+            )
+        cells, concats = {}, {}
+        for cell_type in kinds:
             try:
-                pairs = tuple(
-                    (_word(operation), operator.index(source)) for operation, source in getattr(self, cell_type)
-                )
-                concat = tuple(operator.index(state) for state in getattr(self, f"{cell_type}_concat"))
+                pairs = tuple((_word(operation), operator.index(source)) for operation, source in self.cells[cell_type])
+                concat = tuple(operator.index(state) for state in self.concat[cell_type])
             except (TypeError, ValueError) as error:
                 raise ValueError(
-                    f"genotype: {cell_type} must list pairs (operation, state) and {cell_type}_concat states; {error}"
+                    f"genotype: {cell_type} must list pairs (operation, state) and {_concat_name(cell_type)} states; {error}"
                 ) from error
-            object.__setattr__(self, cell_type, pairs)
-            object.__setattr__(self, f"{cell_type}_concat", concat)
-            if not pairs or len(pairs) % EDGES_PER_NODE:
-                raise ValueError(f"genotype: {cell_type} lists {len(pairs)} edges; every node needs {EDGES_PER_NODE}")
+            cells[cell_type], concats[cell_type], keeps = pairs, concat, inputs_of(cell_type)
+            if not pairs or len(pairs) % keeps:
+                raise ValueError(f"genotype: {cell_type} lists {len(pairs)} edges; every node needs {keeps}")
             for index, (operation, source) in enumerate(pairs):
-                node = index // EDGES_PER_NODE
-                if not 0 <= source < node + 2:
+                node = index // keeps
+                if not 0 <= source < node + keeps:
                     raise ValueError(
                         f"genotype: {cell_type} edge {index} ({operation!r}) comes from state {source}; node {node} "
-                        f"can take states 0 to {node + 1}"
+                        f"can take states 0 to {node + keeps - 1}"
                     )
-            states = len(pairs) // EDGES_PER_NODE + 2
-            if not concat or not all(2 <= state < states for state in concat):
-                raise ValueError(f"genotype: {cell_type}_concat is {concat}; allowed: states 2 to {states - 1}")
+            states = len(pairs) // keeps + keeps
+            if not concat or not all(keeps <= state < states for state in concat):
+                raise ValueError(
+                    f"genotype: {_concat_name(cell_type)} is {concat}; allowed: states {keeps} to {states - 1}"
+                )
+        object.__setattr__(self, "cells", cells)
+        object.__setattr__(self, "concat", concats)
+
+    def __hash__(self) -> int:
+        return hash(str(self))
+
+    @property
+    def cell_types(self) -> tuple[str, ...]:
+        """The types of cells that it tells of."""
+        return tuple(self.cells)
+
+    @property
+    def normal(self) -> tuple[tuple[str, int], ...]:
+        """The kept edges of the normal cell."""
+        return self.cells["normal"]
+
+    @property
+    def reduce(self) -> tuple[tuple[str, int], ...]:
+        """The kept edges of the reduction cell."""
+        return self.cells["reduce"]
 
     @property
     def nodes(self) -> int:
-        """Number of intermediate nodes of the normal cell."""
-        return len(self.normal) // EDGES_PER_NODE
+        """Number of intermediate nodes of its first cell."""
+        kind = self.cell_types[0]
+        return len(self.cells[kind]) // inputs_of(kind)
 
     def edges(self, cell_type: str) -> Iterator[tuple[int, int, str]]:
         """(source state, node, operation) of every kept edge."""
-        for index, (operation, source) in enumerate(getattr(self, cell_type)):
-            yield source, index // EDGES_PER_NODE, operation
+        for index, (operation, source) in enumerate(self.cells[cell_type]):
+            yield source, index // inputs_of(cell_type), operation
 
     def count(self, operation: str, cell_type: str) -> int:
         """How often `operation` stands in one cell, e.g. `genotype.count("skip_connect", "normal")`."""
-        return sum(name == operation for name, _ in getattr(self, cell_type))
+        return sum(name == operation for name, _ in self.cells[cell_type])
 
     @property
     def canonical(self) -> Genotype:
         """The same cells with the edges into each node in the order of their sources: two genotypes that differ only in
         that order are the same architecture."""
-        cells = []
-        for pairs in (self.normal, self.reduce):
-            nodes = [pairs[i : i + EDGES_PER_NODE] for i in range(0, len(pairs), EDGES_PER_NODE)]
-            cells.append(tuple(pair for node in nodes for pair in sorted(node, key=lambda pair: (pair[1], pair[0]))))
-        return Genotype(cells[0], self.normal_concat, cells[1], self.reduce_concat)
+        cells = {}
+        for kind, pairs in self.cells.items():
+            nodes = [pairs[i : i + inputs_of(kind)] for i in range(0, len(pairs), inputs_of(kind))]
+            cells[kind] = tuple(pair for node in nodes for pair in sorted(node, key=lambda pair: (pair[1], pair[0])))
+        return Genotype(cells, self.concat)
 
     def __str__(self) -> str:
-        def concat(states):
+        def listed(states):
             contiguous = states == tuple(range(states[0], states[-1] + 1))
             return f"range({states[0]}, {states[-1] + 1})" if contiguous else str(list(states))
 
-        return (
-            f"Genotype(normal={list(self.normal)}, normal_concat={concat(self.normal_concat)}, "
-            f"reduce={list(self.reduce)}, reduce_concat={concat(self.reduce_concat)})"
+        cells = (
+            f"{kind}={list(pairs)}, {_concat_name(kind)}={listed(self.concat[kind])}"
+            for kind, pairs in self.cells.items()
         )
+        return f"Genotype({', '.join(cells)})"
+
+    __repr__ = __str__
 
     @classmethod
     def parse(cls, text: str, operations: tuple[str, ...] = KNOWN_OPERATIONS) -> Genotype:
@@ -118,22 +165,28 @@ class Genotype:
 
         `operations` are the allowed names. Raises ValueError for anything else, code included.
         """
-        found = _GENOTYPE.fullmatch(text) if isinstance(text, str) and len(text) <= _LONGEST_TEXT else None
+        found = None
+        if isinstance(text, str) and len(text) <= _LONGEST_TEXT:
+            matches = ((kinds, form.fullmatch(text)) for kinds, form in _FORMS.items())
+            found = next(((kinds, match.groups()) for kinds, match in matches if match), None)
         if found is None:
             shown = repr(text if len(str(text)) < 60 else str(text)[:57] + "...")
             raise ValueError(
                 f"genotype: {shown} does not have the form Genotype(normal=[('operation', state), ...], "
                 "normal_concat=range(2, 6), reduce=[...], reduce_concat=range(2, 6))"
             )
-        normal, normal_concat, reduce, reduce_concat = found.groups()
-        genotype = cls(_edges(normal), _states(normal_concat), _edges(reduce), _states(reduce_concat))
+        kinds, parts = found
+        genotype = cls(
+            {kind: _edges(text) for kind, text in zip(kinds, parts[::2], strict=True)},
+            {kind: _states(text) for kind, text in zip(kinds, parts[1::2], strict=True)},
+        )
         genotype.check(operations)
         return genotype
 
     def check(self, operations: tuple[str, ...]) -> None:
         """Raises ValueError where an edge holds an operation that is not among `operations`."""
-        for cell_type in CELL_TYPES:
-            for name, _ in getattr(self, cell_type):
+        for cell_type, pairs in self.cells.items():
+            for name, _ in pairs:
                 if name not in operations:
                     raise ValueError(
                         f"genotype: operation {name!r} in the {cell_type} cell is not known; known: "
@@ -143,29 +196,30 @@ class Genotype:
     def to_json(self) -> dict:
         """A dictionary of lists that `json` can write; `Genotype.from_json` reads it."""
         return {
-            "normal": [list(pair) for pair in self.normal],
-            "normal_concat": list(self.normal_concat),
-            "reduce": [list(pair) for pair in self.reduce],
-            "reduce_concat": list(self.reduce_concat),
+            name: value
+            for kind, pairs in self.cells.items()
+            for name, value in ((kind, list(map(list, pairs))), (_concat_name(kind), list(self.concat[kind])))
         }
 
     @classmethod
     def from_json(cls, fields: dict) -> Genotype:
         """The genotype of `to_json`. Raises ValueError where the fields are not those of a genotype."""
-        try:
-            return cls(**fields)
-        except TypeError as error:
-            raise ValueError(f"genotype: {str(fields)[:80]!r} does not hold the fields of a genotype") from error
+        kinds = [kind for kind in KNOWN_CELL_TYPES if isinstance(fields, dict) and kind in fields]
+        if not kinds or {*fields} != {*kinds, *map(_concat_name, kinds)}:
+            raise ValueError(f"genotype: {str(fields)[:80]!r} does not hold the fields of a genotype")
+        return cls({kind: fields[kind] for kind in kinds}, {kind: fields[_concat_name(kind)] for kind in kinds})
 
     def graph(self, cell_type: str) -> nx.MultiDiGraph:
-        """One cell as a graph: nodes 'c_{k-2}', 'c_{k-1}', 0, 1, ..., 'c_k'; edges carry `operation`."""
-        names = ["c_{k-2}", "c_{k-1}", *range(len(getattr(self, cell_type)) // EDGES_PER_NODE)]
+        """One cell as a graph: nodes 'c_{k-2}', 'c_{k-1}', 0, 1, ..., 'c_k' (in a recurrent cell 'h_{t-1}', 0, 1, ...,
+        'h_t'); edges carry `operation`."""
+        first, last = (["h_{t-1}"], "h_t") if cell_type == RECURRENT else (["c_{k-2}", "c_{k-1}"], "c_k")
+        names = [*first, *range(len(self.cells[cell_type]) // inputs_of(cell_type))]
         graph = nx.MultiDiGraph()
-        graph.add_nodes_from([*names, "c_k"])
+        graph.add_nodes_from([*names, last])
         for source, node, operation in self.edges(cell_type):
             graph.add_edge(names[source], node, operation=operation)
-        for state in getattr(self, f"{cell_type}_concat"):
-            graph.add_edge(names[state], "c_k", operation=None)
+        for state in self.concat[cell_type]:
+            graph.add_edge(names[state], last, operation=None)
         return graph
 
     def mixing(self, space: SearchSpace) -> torch.Tensor:
@@ -173,9 +227,14 @@ class Genotype:
 
         Raises ValueError where the genotype is not one of the space.
         """
+        if self.cell_types != space.cell_types:
+            raise ValueError(
+                f"genotype: tells of cells {', '.join(self.cell_types)}, space {space.name!r} has "
+                f"{', '.join(space.cell_types)}"
+            )
         mixing = torch.zeros(space.shape)
-        for cell, cell_type in enumerate(CELL_TYPES):
-            if len(getattr(self, cell_type)) != EDGES_PER_NODE * space.nodes:
+        for cell, (cell_type, pairs) in enumerate(self.cells.items()):
+            if len(pairs) != inputs_of(cell_type) * space.nodes:
                 raise ValueError(f"genotype: has {self.nodes} nodes, space {space.name!r} has {space.nodes}")
             for source, node, operation in self.edges(cell_type):
                 edge = space.edges.index((source, node))
@@ -206,8 +265,8 @@ def _states(text: str) -> tuple[int, ...]:
 def discretize(mixing: torch.Tensor, space: SearchSpace, with_none: bool = False) -> Genotype:
     """The genotype of mixing weights of shape `space.shape`.
 
-    Every node keeps the two incoming edges whose strongest operation weighs most, strongest first, and on each the
-    strongest operation; `none` is never chosen (Liu et al. 2019, section 2.4; ties go to the earlier edge or
+    Every node keeps the two incoming edges (in a recurrent cell the one) whose strongest operation weighs most, strongest
+    first, and on each the strongest operation; `none` is never chosen (Liu et al. 2019, section 2.4; ties go to the earlier edge or
     operation), unless `with_none`, as the code of Zela et al. does here and there. Raises ValueError for weights of another shape or that are not finite.
     """
     if tuple(mixing.shape) != space.shape:
@@ -215,8 +274,8 @@ def discretize(mixing: torch.Tensor, space: SearchSpace, with_none: bool = False
     if not torch.isfinite(mixing).all():
         raise ValueError("mixing: holds NaN or infinite weights; nothing can be discretized from them")
     weights = mixing.detach().cpu().tolist()
-    cells = []
-    for cell, cell_type in enumerate(CELL_TYPES):
+    cells = {}
+    for cell, cell_type in enumerate(space.cell_types):
         pairs = []
         for node in range(space.nodes):
             incoming = []  # (weight, source, operation) of the strongest operation of every edge into this node
@@ -226,11 +285,10 @@ def discretize(mixing: torch.Tensor, space: SearchSpace, with_none: bool = False
                 if target == node and choices:
                     weight, operation = max(choices, key=lambda choice: choice[0])
                     incoming.append((weight, source, operation))
-            strongest = sorted(incoming, key=lambda edge: -edge[0])[:EDGES_PER_NODE]
+            strongest = sorted(incoming, key=lambda edge: -edge[0])[: space.inputs]
             pairs += [(operation, source) for _, source, operation in strongest]
-        cells.append(pairs)
-    concat = range(2, space.nodes + 2)
-    return Genotype(cells[0], concat, cells[1], concat)
+        cells[cell_type] = pairs
+    return Genotype(cells, dict.fromkeys(cells, range(space.inputs, space.nodes + space.inputs)))
 
 
 def random_genotype(space: SearchSpace, generator: torch.Generator, with_none: bool = False) -> Genotype:
@@ -245,7 +303,7 @@ def uniform_genotype(space: SearchSpace, operation: str) -> Genotype:
     Raises ValueError where no edge offers it.
     """
     weights = torch.tensor(
-        [[[float(name == operation) for name in edge] for edge in space.cell(cell_type)] for cell_type in CELL_TYPES]
+        [[[float(name == operation) for name in edge] for edge in edges] for edges in space.cells.values()]
     )
     if not weights.any():
         raise ValueError(f"operation: {operation!r} is no candidate in space {space.name!r}")
@@ -259,8 +317,9 @@ def enumerate_genotypes(space: SearchSpace) -> list[Genotype]:
     """
     if space.nodes != 1:
         raise ValueError(f"space: {space.name!r} has {space.nodes} nodes; only spaces of one node (S5) are enumerated")
-    cells = []
-    for cell_type in CELL_TYPES:
-        choices = [[name for name in edge if name != NONE] for edge in space.cell(cell_type)]
-        cells.append([tuple(zip(names, (0, 1), strict=True)) for names in itertools.product(*choices)])
-    return [Genotype(normal, (2,), reduce, (2,)) for normal, reduce in itertools.product(*cells)]
+    choices = []
+    for edges in space.cells.values():
+        names = itertools.product(*([name for name in edge if name != NONE] for edge in edges))
+        choices.append([tuple(zip(of, range(space.inputs), strict=True)) for of in names])
+    concat = dict.fromkeys(space.cell_types, (space.inputs,))
+    return [Genotype(dict(zip(space.cell_types, cells, strict=True)), concat) for cells in itertools.product(*choices)]

@@ -40,7 +40,8 @@ LISTS = ("history.jsonl", "costs.jsonl")
 
 @dataclass(frozen=True, eq=False)
 class EpochRecord:
-    """What one epoch did. Errors are fractions in [0, 1]; `valid_*` are one-shot: the supernet with all operations."""
+    """What one epoch did. `valid_*` are one-shot: the supernet with all operations. Errors are the task's: fractions in
+    [0, 1] in classification."""
 
     epoch: int  # 0, 1, ...
     train_loss: float
@@ -294,11 +295,11 @@ def read(path: str | Path) -> Recorded:
     run = Run.of_kind(path, "search")
     try:
         space, settings = run.config["space"], run.config["settings"]
-        names = {name for cell in (space["normal"], space["reduce"]) for edge in cell for name in edge}
+        names = {name for cell in space["cells"].values() for edge in cell for name in edge}
         history = run.history(lambda record: EpochRecord.from_json(record, (*names, *KNOWN_OPERATIONS)))
         told = space["name"], run.config["data"]["name"], run.config["seed"]
         reg = settings["drop_path"], settings["weight_decay"]
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"run: {str(run.path)!r} holds no search that can be read: {error}") from error
     return Recorded(run.config["name"], run.path, *told, *reg, history, [])
 
@@ -313,7 +314,8 @@ def table(searches: Iterable[Recorded]) -> pd.DataFrame:
             row |= {"one_shot_error": record.valid_error, "dominant_eigenvalue": record.dominant_eigenvalue}
             row |= {"eigenvalue_error": record.eigenvalue_error}
             for word, operation in (("skips", SKIP), ("noise", NOISE)):
-                row |= {f"{word}_{kind}": record.genotype.count(operation, kind) for kind in CELL_TYPES}
+                kinds = (kind for kind in CELL_TYPES if kind in record.genotype.cells)
+                row |= {f"{word}_{kind}": record.genotype.count(operation, kind) for kind in kinds}
             row |= {"genotype": str(record.genotype)}
             rows.append(told | row | {name: getattr(record, name) for name in ("stop_epoch", "back_to", "seconds")})
     return pd.DataFrame(rows)

@@ -112,6 +112,7 @@ TINY = Scale(
 )  # fmt: skip
 
 SCALES = {scale.name: scale for scale in (TINY, LAPTOP, PAPER)}
+DOMAINS = {"classification": SCALES}  # what a task calls its `domain`
 
 # Width and depth of the networks that Zela et al. train from scratch, by space and data. Source: `evaluation/config.yaml`
 # of their code, commit f83f0a8, in agreement with their appendix B.1; "L2" are their weight-decay experiments. The full
@@ -131,13 +132,14 @@ PAPER_NETWORKS = {
 }
 
 
-def get(scale: str | Scale) -> Scale:
-    """A scale by its name (without regard to case), or the scale itself."""
+def get(scale: str | Scale, domain: str = "classification") -> Scale:
+    """A scale by its name (without regard to case) in a domain, or the scale itself."""
     if isinstance(scale, Scale):
         return scale
-    if not isinstance(scale, str) or scale.lower() not in SCALES:
-        raise ValueError(f"scale: {scale!r} is not known; known: {', '.join(SCALES)}; or pass a dl.Scale")
-    return SCALES[scale.lower()]
+    known = DOMAINS[domain]
+    if not isinstance(scale, str) or scale.lower() not in known:
+        raise ValueError(f"scale: {scale!r} is not known; known: {', '.join(known)}; or pass a dl.Scale")
+    return known[scale.lower()]
 
 
 def paper_network(space: str, data: str, protocol: str = "default") -> tuple[int, int]:

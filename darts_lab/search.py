@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
-from darts_lab import __version__, curvature, methods, runs, scales, spaces
+from darts_lab import __version__, curvature, methods, runs, scales, spaces, tasks
 from darts_lab import data as datasets
 from darts_lab.environment import choose_device, full_precision, keep_memory, lower_precision, peak_memory
 from darts_lab.genotype import Genotype, discretize
@@ -28,8 +28,8 @@ from darts_lab.monitors import EarlyStopping, measured_epochs, measurements
 from darts_lab.regularizers import survivors
 from darts_lab.runs import EpochRecord
 from darts_lab.schedules import FisherTrace, Timing
-from darts_lab.supernet import check_images, frozen_statistics
-from darts_lab.tasks import Classification, data_of
+from darts_lab.supernet import frozen_statistics
+from darts_lab.tasks import data_of
 
 SMALLEST = 1e-6  # alpha of an operation that only remains because its node has no other
 
@@ -53,7 +53,9 @@ class Search:
         self, space="S2", data="digits", method="DARTS", scale="laptop", seed=0, device=None, path=None, **settings
     ):
         self.method = methods.get(method)
-        scale = scales.get(scale)
+        data = datasets.load(data)
+        kind = tasks.of(data)
+        scale = scales.get(scale, kind.domain)
         self.settings = scales.override(scale.search, **(dict(self.method.settings) | settings))
         self.space = spaces.get(space)
         if self.settings.nodes is not None:
@@ -62,11 +64,11 @@ class Search:
             self.space = self.space.without(spaces.NONE)
         self.seed = seed_of(seed)
         self.device, self.device_reason = choose_device(device)
-        data = datasets.load(data).subset(self.settings.train_samples, self.settings.valid_samples)
+        data = data.subset(self.settings.train_samples, self.settings.valid_samples)
         if self.method.train_portion is not None:
             data = data.resplit(self.method.train_portion)
-        check_images(data.image_size, self.settings.layers)
-        self.task = Classification(data.to(self.device))
+        self.task = kind(data.to(self.device))
+        self.task.check(self.space, self.settings)
         self.measured = measured_epochs(self.settings.epochs, self.settings.curvature_every)
         self._check()
         self._path, self._scale = path, scale.name
@@ -82,12 +84,12 @@ class Search:
     def _check(self) -> None:
         """Raises ValueError where the settings fit the data, or the method, in no way."""
         for split in ("train",) if self.method.train_portion is not None else ("train", "valid"):
-            if self.settings.batch_size > self.task.size(split):
+            if not self.task.most(split, self.settings.batch_size):
                 raise ValueError(
                     f"batch_size: {self.settings.batch_size} is larger than the {self.task.size(split)} samples of "
                     f"the {split} split"
                 )
-        most = self.task.size("valid") // self.valid_batch_size
+        most = self.task.most("valid", self.valid_batch_size)
         if self.measured and self.settings.curvature_batches > most:
             raise ValueError(
                 f"curvature_batches: {self.settings.curvature_batches} is not allowed; the validation split holds 1 to "
@@ -248,7 +250,7 @@ class Search:
 
     @property
     def steps_per_epoch(self) -> int:
-        return math.ceil(self.task.size("train") / self.settings.batch_size)
+        return self.task.steps(self.settings.batch_size)
 
     def _epoch(self) -> Iterator[EpochRecord | None]:
         s, task, generator, epoch = self.settings, self.task, self.generator, self.epoch
@@ -256,12 +258,12 @@ class Search:
         learning_rate = cosine(s, epoch)
         self.optimizer.param_groups[0] |= {"lr": learning_rate, "weight_decay": self.weight_decay}
         drop_path = self.drop_path
-        cutout, losses, mistakes = self.cutout, [], []
+        cutout, losses, deviations = self.cutout, [], []
         fisher = self.method.schedule if isinstance(self.method.schedule, FisherTrace) else None
-        for indices in datasets.shuffled_batches(task.size("train"), s.batch_size, generator):
+        for place in task.order(s.batch_size, generator):
             if losses:
                 yield None  # between two batches the caller may wait, look, or never come back
-            train = task.training_batch("train", indices, generator, *cutout)
+            train = task.training_batch("train", place, generator, *cutout)
             if self.method.sample is None:
                 due = self.method.schedule.due(self.timing, self.seed)
                 if fisher is not None and self.timing.trace is not None:
@@ -269,14 +271,14 @@ class Search:
                 if due:
                     valid = self._valid_batch(cutout)
                     self.descend_alpha(train, valid, learning_rate, drop_path)
-                loss, wrong = self.descend_weights(train, self.mixing.detach(), drop_path)
+                loss, deviation = self.descend_weights(train, self.mixing.detach(), drop_path)
                 trace = {} if fisher is None else {"trace": float(self.squared_gradient), "average": fisher.average}
                 self.timing = self.timing.after(due, **trace)
             else:
                 path = self.method.sample(self.space, generator).mixing(self.space)
-                loss, wrong = self.descend_weights(train, path, drop_path)
+                loss, deviation = self.descend_weights(train, path, drop_path)
             losses.append(loss)
-            mistakes.append(wrong)
+            deviations.append(deviation)
         losses = torch.stack(losses)
         if not torch.isfinite(losses).all():
             batch = int((~torch.isfinite(losses)).nonzero()[0])
@@ -294,7 +296,7 @@ class Search:
         record = EpochRecord(
             epoch=epoch,
             train_loss=float(losses.mean()),
-            train_error=float(sum(mistakes)) / task.size("train"),
+            train_error=task.error(float(sum(deviations)), task.size("train")),
             valid_loss=valid_loss,
             valid_error=valid_error,
             learning_rate=learning_rate,
@@ -341,16 +343,17 @@ class Search:
         for _ in range(s.paths):
             path = self.method.sample(self.space, generator)
             sampled[path.mixing(self.space).numpy().tobytes()] = path
-        paths, mistakes = list(sampled.values()), []
+        paths, deviations = list(sampled.values()), []
         self.supernet.eval()
         for path in paths:
-            mixing, wrong = path.mixing(self.space), 0
+            mixing, deviation = path.mixing(self.space), 0
             for _ in range(s.path_batches):
-                drawn = datasets.random_batch(self.task.size("valid"), self.valid_batch_size, generator)
+                drawn = self.task.draw(self.valid_batch_size, generator)
                 inputs, targets = self.task.plain_batch("valid", drawn)
-                wrong = wrong + self.task.mistakes(self.supernet(inputs, mixing, generator=generator), targets)
-            mistakes.append(wrong)
-        best = torch.stack(mistakes).argsort(stable=True)[: s.finalists].tolist()
+                outputs = self.supernet(inputs, mixing, generator=generator)
+                deviation = deviation + self.task.deviation(outputs, targets)
+            deviations.append(deviation)
+        best = torch.stack(deviations).argsort(stable=True)[: s.finalists].tolist()
         return min((paths[index] for index in best), key=lambda path: self.one_shot(path.mixing(self.space))[1])
 
     def _heed(self, record: EpochRecord) -> EpochRecord:
@@ -372,7 +375,7 @@ class Search:
         return replace(record, back_to=stop)
 
     def descend(self, train, valid, learning_rate: float, drop_path: float = 0.0) -> tuple[Tensor, Tensor]:
-        """One step of alpha on the batch `valid`, then one of w on `train`: (train loss, mistakes), on the device.
+        """One step of alpha on the batch `valid`, then one of w on `train`: (train loss, deviation), on the device.
 
         Batches are (inputs, targets); `learning_rate` is that of w in the unrolled step of second order.
         """
@@ -389,14 +392,15 @@ class Search:
             )
 
     def descend_weights(self, train, mixing: Tensor, drop_path: float = 0.0) -> tuple[Tensor, Tensor]:
-        """One step of w on the batch `train` under these mixing weights: (train loss, mistakes), on the device."""
+        """One step of w on the batch `train` under these mixing weights: (train loss, deviation), on the device."""
         self.supernet.train()
         outputs = self._outputs(train[0], mixing, drop_path)
-        loss = self.task.loss(outputs, train[1])
+        loss = self.task.training_loss(outputs, train[1])
         self.squared_gradient = descend(loss, self.optimizer, self.settings.clip).square()
         if self.alive is not None:
             self._prune()
-        return loss.detach(), self.task.mistakes(outputs, train[1])
+        self.task.carry("train", outputs)
+        return loss.detach(), self.task.deviation(outputs, train[1])
 
     @torch.no_grad()
     def _prune(self) -> None:
@@ -407,7 +411,7 @@ class Search:
 
     def _valid_batch(self, cutout: tuple[int, float]):
         """A random batch of the validation split, augmented."""
-        drawn = datasets.random_batch(self.task.size("valid"), self.valid_batch_size, self.generator)
+        drawn = self.task.draw(self.valid_batch_size, self.generator)
         return self.task.training_batch("valid", drawn, self.generator, *cutout)
 
     def _outputs(self, inputs: Tensor, mixing: Tensor, drop_path: float = 0.0, weights=None) -> Tensor:
@@ -422,20 +426,14 @@ class Search:
 
     @torch.no_grad()
     def one_shot(self, mixing: Tensor | None = None, split: str = "valid") -> tuple[float, float]:
-        """(loss, error in [0, 1]) of the supernet on a whole split, in evaluation mode.
+        """(loss, error of the task) of the supernet on a whole split, in evaluation mode.
 
         `mixing` defaults to the search's own; pass `search.genotype.mixing(search.space)` for the discretized cell.
         """
         mixing = self.mixing.detach() if mixing is None else mixing
         noise = torch.Generator(self.device).manual_seed(self.seed + 2**33 + self.epoch)  # to look changes nothing
         self.supernet.eval()
-        loss = mistakes = 0.0
-        for inputs, targets in self.task.batches(split):
-            outputs = self.supernet(inputs, mixing, generator=noise)
-            loss = loss + self.task.loss(outputs, targets) * len(targets)
-            mistakes = mistakes + self.task.mistakes(outputs, targets)
-        size = self.task.size(split)
-        return float(loss) / size, float(mistakes) / size
+        return self.task.measure(lambda inputs: self.supernet(inputs, mixing, generator=noise), split)
 
     # The gradient of the outer problem
 
@@ -460,7 +458,9 @@ class Search:
 
     def _valid_loss(self, valid, drop_path: float, weights=None) -> Tensor:
         mixing = self.mixing
-        loss = self.task.loss(self._outputs(valid[0], mixing, drop_path, weights), valid[1])
+        outputs = self._outputs(valid[0], mixing, drop_path, weights)
+        self.task.carry("valid", outputs)
+        loss = self.task.loss(outputs, valid[1])
         for term in self.method.terms:
             loss = loss + term(mixing, self.progress, self.space)
         if self.method.admm is not None:
@@ -485,7 +485,7 @@ class Search:
             return dict(zip(names, values, strict=True))
 
         def train_loss(values: list[Tensor], mixing: Tensor) -> Tensor:
-            return self.task.loss(self._outputs(train[0], mixing, drop_path, at(values)), train[1])
+            return self.task.training_loss(self._outputs(train[0], mixing, drop_path, at(values)), train[1])
 
         free = [weight.clone().requires_grad_() for weight in w]
         step = list(torch.autograd.grad(train_loss(free, self.mixing.detach()), free))
@@ -519,7 +519,7 @@ class Search:
             "kind": "search",
             "name": self._name(),
             "version": __version__,
-            "space": {name: getattr(self.space, name) for name in ("name", "normal", "reduce")},
+            "space": {"name": self.space.name, "cells": self.space.cells},
             "data": {"name": self.task.data.name, "fingerprint": self.task.fingerprint()},
             "method": self.method.name,
             "monitor": None if self.method.monitor is None else repr(self.method.monitor),
@@ -592,11 +592,11 @@ class Search:
         run = runs.Run.of_kind(path, "search")
         config = run.config
         try:
-            settings = scales.SearchSettings(**config["settings"])
+            data = datasets.load(data_of(run, data))
             space = space or spaces.SearchSpace(**config["space"])
-            scale = scales.Scale(config["scale"], settings, scales.LAPTOP.evaluation)
+            scale = replace(scales.get("laptop", tasks.of(data).domain), name=config["scale"])  # all else is overridden
             search = cls(
-                space, data_of(run, data), method or config["method"], scale, config["seed"],
+                space, data, method or config["method"], scale, config["seed"],
                 device or config["device"], path, **config["settings"],
             )  # fmt: skip
             search.task.check_made(run)

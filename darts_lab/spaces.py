@@ -1,8 +1,10 @@
 """Search spaces as data: which operations compete on which edge of a cell.
 
-A cell has two inputs (the outputs of the two cells before it, states 0 and 1) and `nodes` intermediate nodes
-(states 2, 3, ...). Every node receives one edge from every earlier state, so a cell with n nodes has
-2 + 3 + ... + (n + 1) edges, listed node by node: (0,0) (1,0) | (0,1) (1,1) (2,1) | ... as (source state, node).
+A cell has `inputs` input states (two, the outputs of the two cells before it; a recurrent cell has one) and `nodes`
+intermediate nodes, which are the states behind them. Every node receives one edge from every earlier state, so a cell
+of two inputs and n nodes has 2 + 3 + ... + (n + 1) edges, listed node by node: (0,0) (1,0) | (0,1) (1,1) (2,1) | ... as
+(source state, node). A network may have cells of several types, such as normal and reduction cells, each with an
+architecture of its own.
 
 Sources: DARTS, Liu et al. 2019, section 2.1; S1 to S4, Zela et al. 2020, appendix B (and `src/spaces.py` of their
 code); S5, Zela et al. 2020, section 4.
@@ -19,57 +21,81 @@ SKIP, SEP3, SEP5 = "skip_connect", "sep_conv_3x3", "sep_conv_5x5"
 DIL3, DIL5 = "dil_conv_3x3", "dil_conv_5x5"
 MAX, AVG = "max_pool_3x3", "avg_pool_3x3"
 NONE, NOISE = "none", "noise"
+TANH, RELU, SIGMOID, IDENTITY = "tanh", "relu", "sigmoid", "identity"
 
-KNOWN_OPERATIONS = (NONE, MAX, AVG, SKIP, SEP3, SEP5, DIL3, DIL5, NOISE)
-CELL_TYPES = ("normal", "reduce")
+IMAGE_OPERATIONS = (NONE, MAX, AVG, SKIP, SEP3, SEP5, DIL3, DIL5, NOISE)
+RECURRENT_OPERATIONS = (NONE, TANH, RELU, SIGMOID, IDENTITY)
+KNOWN_OPERATIONS = (*IMAGE_OPERATIONS, *RECURRENT_OPERATIONS[1:])
+CELL_TYPES = ("normal", "reduce")  # of the networks for images
+UPSAMPLE, RECURRENT = "upsample", "recurrent"
+FAMILIES = (CELL_TYPES, (*CELL_TYPES, UPSAMPLE), (RECURRENT,))  # the cell types that one network can have
+KNOWN_CELL_TYPES = (*CELL_TYPES, UPSAMPLE, RECURRENT)
 
 
-def edges_of(nodes: int) -> list[tuple[int, int]]:
+def inputs_of(cell_type: str) -> int:
+    """How many states a cell of this type begins with: as many as the edges that each of its nodes keeps."""
+    return 1 if cell_type == RECURRENT else 2
+
+
+def family(cells) -> tuple[str, ...] | None:
+    """The one of FAMILIES that has just the cell types of the mapping `cells`, if there is one."""
+    return next((kinds for kinds in FAMILIES if isinstance(cells, Mapping) and set(kinds) == set(cells)), None)
+
+
+ALLOWED_CELLS = " or ".join(", ".join(kinds) for kinds in FAMILIES)  # in words
+
+
+def edges_of(nodes: int, inputs: int = 2) -> list[tuple[int, int]]:
     """All edges of a cell with `nodes` nodes as (source state, node), in the order of the rows of alpha."""
-    return [(source, node) for node in range(nodes) for source in range(node + 2)]
+    return [(source, node) for node in range(nodes) for source in range(node + inputs)]
 
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """The candidate operations of every edge of the normal and of the reduction cell.
+    """The candidate operations of every edge of every type of cell.
 
-    `normal` and `reduce` are sequences of edges, each a sequence of operation names; their order is the index order
-    of alpha. Every edge of a space has the same number of candidates, so that alpha is one tensor of shape
-    (2 cell types, edges, candidates). `operations` brings operations of your own: name -> function
-    `(channels, stride) -> torch.nn.Module`.
+    `cells` maps cell types (one of FAMILIES; normal and reduce for images) to sequences of edges, each a sequence of
+    operation names; their order is the index order of alpha. Every edge of a space has the
+    same number of candidates, so that alpha is one tensor of shape (cell types, edges, candidates). `operations` brings
+    operations of your own: name -> function `(channels, stride) -> torch.nn.Module`.
 
     Raises ValueError where the number of edges fits no number of nodes, an edge lists an operation twice or an
     unknown one, or edges differ in their number of candidates.
     """
 
     name: str
-    normal: Sequence[Sequence[str]]
-    reduce: Sequence[Sequence[str]]
+    cells: Mapping[str, Sequence[Sequence[str]]]
     operations: Mapping[str, Callable] = field(default_factory=dict, compare=False)
 
     def __post_init__(self):
-        for cell_type in CELL_TYPES:
-            object.__setattr__(self, cell_type, tuple(tuple(edge) for edge in getattr(self, cell_type)))
-        known = KNOWN_OPERATIONS + tuple(self.operations)
+        kinds = family(self.cells)
+        if kinds is None:
+            raise ValueError(
+                f"space {self.name!r}: cells must map {ALLOWED_CELLS} to lists of edges, found {str(self.cells)[:80]}"
+            )
+        cells = {kind: tuple(tuple(edge) for edge in self.cells[kind]) for kind in kinds}
+        object.__setattr__(self, "cells", cells)
         for name in self.operations:
             if not re.fullmatch(r"\w{1,80}", name, re.ASCII):
                 raise ValueError(
                     f"space {self.name!r}: operation name {name!r} is not allowed; it must be of letters, digits and _, "
                     "so that a genotype can be written and read"
                 )
-        sizes = {len(edge) for edge in self.normal + self.reduce}
-        if len(self.normal) != len(self.reduce) or self.nodes is None:
+        sizes = {len(edge) for edges in cells.values() for edge in edges}
+        if len(set(map(len, cells.values()))) > 1 or self.nodes is None:
+            counts = " and ".join(f"{kind} has {len(edges)} edges" for kind, edges in cells.items())
+            allowed = [len(edges_of(nodes, self.inputs)) for nodes in range(1, 5)]
             raise ValueError(
-                f"space {self.name!r}: normal has {len(self.normal)} edges and reduce {len(self.reduce)}; "
-                "both must have 2, 5, 9, 14, ... (1, 2, 3, 4, ... nodes)"
+                f"space {self.name!r}: {counts}; all must have {', '.join(map(str, allowed))}, ... (1, 2, 3, 4, ... nodes)"
             )
         if len(sizes) != 1 or 0 in sizes:
             raise ValueError(
                 f"space {self.name!r}: every edge must have the same number of candidate operations, "
                 f"at least one; found {sorted(sizes)}"
             )
-        for cell_type in CELL_TYPES:
-            for index, edge in enumerate(getattr(self, cell_type)):
+        for cell_type, edges in cells.items():
+            known = (RECURRENT_OPERATIONS if cell_type == RECURRENT else IMAGE_OPERATIONS) + tuple(self.operations)
+            for index, edge in enumerate(edges):
                 for name in edge:
                     if name not in known:
                         raise ValueError(
@@ -81,66 +107,97 @@ class SearchSpace:
                         f"space {self.name!r}: edge {index} of the {cell_type} cell lists an operation twice: {edge}"
                     )
 
+    def __hash__(self) -> int:
+        return hash((self.name, *self.cells.items()))
+
+    @property
+    def cell_types(self) -> tuple[str, ...]:
+        """The types of cells, in the order of the first index of alpha."""
+        return tuple(self.cells)
+
+    @property
+    def inputs(self) -> int:
+        """The states that every cell begins with, and the edges that every node keeps: 2, or 1 in a recurrent cell."""
+        return inputs_of(self.cell_types[0])
+
     @cached_property
     def nodes(self) -> int | None:
-        """Number of intermediate nodes of a cell (4 in the papers)."""
-        return {len(edges_of(n)): n for n in range(1, 17)}.get(len(self.normal))
+        """Number of intermediate nodes of a cell (4 in the papers' image spaces)."""
+        edges = len(next(iter(self.cells.values())))
+        return {len(edges_of(nodes, self.inputs)): nodes for nodes in range(1, 17)}.get(edges)
 
     @property
     def edges(self) -> list[tuple[int, int]]:
         """(source state, node) of every row of alpha."""
-        return edges_of(self.nodes)
+        return edges_of(self.nodes, self.inputs)
 
     @property
     def candidates(self) -> int:
         """Operations that compete on one edge."""
-        return len(self.normal[0])
+        return len(next(iter(self.cells.values()))[0])
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """Shape of alpha and of the mixing weights: (cell types, edges, candidate operations)."""
-        return (len(CELL_TYPES), len(self.normal), self.candidates)
+        return len(self.cells), len(self.edges), self.candidates
 
     def cell(self, cell_type: str) -> tuple[tuple[str, ...], ...]:
         """The edges of one cell type."""
-        return getattr(self, cell_type)
+        return self.cells[cell_type]
+
+    @property
+    def normal(self) -> tuple[tuple[str, ...], ...]:
+        """The edges of the normal cell."""
+        return self.cells["normal"]
+
+    @property
+    def reduce(self) -> tuple[tuple[str, ...], ...]:
+        """The edges of the reduction cell."""
+        return self.cells["reduce"]
 
     def with_nodes(self, nodes: int) -> SearchSpace:
         """The same space with the first `nodes` nodes only: what the smaller scales search."""
         if not 1 <= nodes <= self.nodes:
             raise ValueError(f"nodes: {nodes} is not possible in space {self.name!r}; allowed: 1 to {self.nodes}")
-        edges = len(edges_of(nodes))
-        return SearchSpace(self.name, self.normal[:edges], self.reduce[:edges], self.operations)
+        count = len(edges_of(nodes, self.inputs))
+        return SearchSpace(self.name, {kind: edges[:count] for kind, edges in self.cells.items()}, self.operations)
 
     def without(self, operation: str) -> SearchSpace:
         """The same space with one candidate fewer on every edge that has it.
 
         Raises ValueError where edges would then differ in their number of candidates.
         """
-        cells = [[tuple(name for name in edge if name != operation) for edge in self.cell(kind)] for kind in CELL_TYPES]
-        return SearchSpace(self.name, *cells, self.operations)
+        cells = {
+            kind: [tuple(name for name in edge if name != operation) for edge in edges]
+            for kind, edges in self.cells.items()
+        }
+        return SearchSpace(self.name, cells, self.operations)
 
 
-def same_on_every_edge(name: str, *operations: str, nodes: int = 4, **more) -> SearchSpace:
-    """A space in which every edge of both cells has the same candidate operations."""
-    edges = [operations] * len(edges_of(nodes))
-    return SearchSpace(name, edges, edges, **more)
+def same_on_every_edge(
+    name: str, *operations: str, nodes: int = 4, cell_types: Sequence[str] = CELL_TYPES, **more
+) -> SearchSpace:
+    """A space in which every edge of all cells, by default a normal and a reduction cell, has the same candidates."""
+    edges = [operations] * len(edges_of(nodes, inputs_of(cell_types[0])))
+    return SearchSpace(name, dict.fromkeys(cell_types, edges), **more)
 
 
 S1 = SearchSpace(
     "S1",
-    normal=[
-        (SKIP, DIL3), (SKIP, DIL5),
-        (SKIP, DIL5), (SKIP, SEP3), (SKIP, DIL3),
-        (MAX, SKIP), (SKIP, SEP3), (SKIP, SEP3), (SKIP, DIL3),
-        (SKIP, SEP3), (MAX, SKIP), (SKIP, DIL3), (DIL3, DIL5), (DIL3, DIL5),
-    ],
-    reduce=[
-        (MAX, AVG), (MAX, DIL3),
-        (MAX, AVG), (MAX, AVG), (SKIP, DIL5),
-        (MAX, AVG), (MAX, SEP3), (SKIP, DIL3), (SKIP, DIL5),
-        (MAX, AVG), (MAX, AVG), (SKIP, DIL5), (SKIP, DIL5), (SKIP, DIL5),
-    ],
+    {
+        "normal": [
+            (SKIP, DIL3), (SKIP, DIL5),
+            (SKIP, DIL5), (SKIP, SEP3), (SKIP, DIL3),
+            (MAX, SKIP), (SKIP, SEP3), (SKIP, SEP3), (SKIP, DIL3),
+            (SKIP, SEP3), (MAX, SKIP), (SKIP, DIL3), (DIL3, DIL5), (DIL3, DIL5),
+        ],
+        "reduce": [
+            (MAX, AVG), (MAX, DIL3),
+            (MAX, AVG), (MAX, AVG), (SKIP, DIL5),
+            (MAX, AVG), (MAX, SEP3), (SKIP, DIL3), (SKIP, DIL5),
+            (MAX, AVG), (MAX, AVG), (SKIP, DIL5), (SKIP, DIL5), (SKIP, DIL5),
+        ],
+    },
 )  # fmt: skip
 S2 = same_on_every_edge("S2", SKIP, SEP3)
 S3 = same_on_every_edge("S3", NONE, SKIP, SEP3)

@@ -431,7 +431,7 @@ class Network(nn.Module):
             cell_type: [(source, node, (operation,)) for source, node, operation in genotype.edges(cell_type)]
             for cell_type in CELL_TYPES
         }
-        concat = {"normal": genotype.normal_concat, "reduce": genotype.reduce_concat}
+        concat = genotype.concat
         self.backbone = Backbone(
             edges, concat, channels, layers, in_channels, stem_multiplier, False, generator, operations
         )

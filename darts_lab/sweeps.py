@@ -28,7 +28,7 @@ import pandas as pd
 import torch
 from filelock import FileLock, Timeout
 
-from darts_lab import __version__, methods, runs, scales, spaces
+from darts_lab import __version__, methods, runs, scales, spaces, tasks
 from darts_lab import data as datasets
 from darts_lab.evaluation import Training, discretization_drop
 from darts_lab.genotype import Genotype
@@ -84,9 +84,10 @@ def complete(job: dict) -> dict:
     for name in ("space", "data", "method", "scale"):
         if not isinstance(found[name], str):
             raise ValueError(f"{name}: {found[name]!r} is not allowed in a sweep; it must be a name")
-    space, scale = spaces.get(found["space"]), scales.get(found["scale"])
     if found["data"] not in datasets.NAMES:
         raise ValueError(f"data: {found['data']!r} is not known in a sweep; known: {', '.join(datasets.NAMES)}")
+    task = tasks.of(found["data"])
+    space, scale = spaces.get(found["space"]), scales.get(found["scale"], task.domain)
     found |= {"space": space.name, "scale": scale.name, "seed": seed_of(found["seed"])}
     if genotype is None:
         method = methods.get(found["method"])
@@ -110,9 +111,8 @@ def complete(job: dict) -> dict:
     if evaluation is not None:
         if not isinstance(evaluation, dict):
             raise ValueError(f"evaluation: {evaluation!r} is not allowed; it must be a dictionary of settings, or None")
-        if scale.name == "paper" and not {"channels", "layers"} <= evaluation.keys():
-            sizes = scales.paper_network(space.name, found["data"], protocol)
-            evaluation = dict(zip(("channels", "layers"), sizes, strict=True)) | evaluation
+        if scale.name == "paper":
+            evaluation = task.published(space.name, found["data"], protocol, evaluation)
         found["evaluation"] = asdict(scales.override(scale.evaluation, **evaluation))
     return json.loads(json.dumps(found))  # as it will be read back
 
@@ -163,8 +163,9 @@ def sweep(
         rows[number] = row
         _write_table(path)
         left = (time.perf_counter() - began) / ended * (len(todo) - ended) / 60
+        show = tasks.of(configs[number]["data"]).show
         result = row["error"] or " and ".join(
-            f"{name.replace('_', ' ')} {100 * row[name]:.1f} %"
+            f"{name.replace('_', ' ')} {show(row[name])}"
             for name in ("one_shot_error", "test_error")
             if row[name] is not None
         )
@@ -360,7 +361,7 @@ def _searched(config: dict, here: Path) -> dict:
 
 def _counted(genotype: Genotype) -> dict:
     return {
-        f"{word}_{kind}": genotype.count(operation, kind)
+        f"{word}_{kind}": genotype.count(operation, kind) if kind in genotype.cells else None
         for word, operation in (("skips", SKIP), ("noise", NOISE))
         for kind in CELL_TYPES
     }

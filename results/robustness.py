@@ -46,7 +46,7 @@ def cells(name: str, seed: int) -> dict[str, dl.Genotype]:
     }
     if name == "S2":
         skips = dl.uniform_genotype(space, dl.spaces.SKIP)
-        found[SKIPS] = replace(convolutions, normal=skips.normal)
+        found[SKIPS] = replace(convolutions, cells=convolutions.cells | {"normal": skips.normal})
     return found
 
 

@@ -292,7 +292,7 @@ def test_the_drop_is_that_of_the_kept_operations_alone(small_search):
 def test_the_ground_truth_ranks_cells_whatever_the_order_of_their_edges():
     cells = [str(cell) for cell in dl.enumerate_genotypes(spaces.S5)[:3]]
     turned = dl.Genotype.parse(cells[1])
-    turned = str(dataclasses.replace(turned, normal=turned.normal[::-1]))
+    turned = str(dataclasses.replace(turned, cells=turned.cells | {"normal": turned.normal[::-1]}))
     trainings = pd.DataFrame(
         {"genotype": [*cells, cells[0], turned, cells[2]], "test_error": [0.3, 0.1, 0.2, 0.5, 0.2, 0.2]}
     )

@@ -25,7 +25,8 @@ def ax():
 
 def test_every_operation_has_its_own_colour():
     assert set(figures.OPERATION_STYLE) == set(spaces.KNOWN_OPERATIONS)
-    assert len({colour for colour, _ in figures.OPERATION_STYLE.values()}) == len(spaces.KNOWN_OPERATIONS)
+    for together in (spaces.IMAGE_OPERATIONS, spaces.RECURRENT_OPERATIONS):
+        assert len({figures.OPERATION_STYLE[name][0] for name in together}) == len(together)
 
 
 def test_the_heat_map_shows_the_mixing_weights(search, ax):
@@ -37,7 +38,7 @@ def test_every_kept_edge_is_drawn_once_and_in_its_colour(ax):
     genotype = dl.random_genotype(spaces.S1, torch.Generator().manual_seed(0))
     figures.cell(genotype, "normal", ax=ax)
     kept = len(genotype.normal)
-    assert len(ax.patches) == kept + len(genotype.normal_concat)
+    assert len(ax.patches) == kept + len(genotype.concat["normal"])
     drawn = {patch.get_edgecolor()[:3] for patch in ax.patches[:kept]}
     assert len(drawn) == len({operation for operation, _ in genotype.normal})
 

@@ -33,7 +33,8 @@ def genotypes(draw):
         pairs = [(draw(st.sampled_from(spaces.KNOWN_OPERATIONS)), source) for source in sources]
         return pairs, draw(st.lists(st.integers(2, nodes + 1), min_size=1, unique=True))
 
-    return dl.Genotype(*cell(), *cell())
+    cells = {kind: cell() for kind in spaces.CELL_TYPES}
+    return dl.Genotype(*({kind: part[i] for kind, part in cells.items()} for i in (0, 1)))
 
 
 @st.composite
@@ -78,7 +79,7 @@ def test_the_canonical_form_keeps_the_edges_and_forgets_their_order(genotype):
         return {kind: sorted(of.edges(kind)) for kind in spaces.CELL_TYPES}
 
     turned = [genotype.normal[i] for j in range(0, len(genotype.normal), 2) for i in (j + 1, j)]
-    other = dataclasses.replace(genotype, normal=turned)
+    other = dataclasses.replace(genotype, cells=genotype.cells | {"normal": turned})
     assert edges(genotype.canonical) == edges(genotype)
     assert other.canonical == genotype.canonical == genotype.canonical.canonical
 
@@ -91,7 +92,7 @@ def test_spaces_and_line_breaks_between_the_words_do_not_matter():
 
 def test_concat_of_scattered_states_is_printed_as_a_list():
     pairs = [("skip_connect", 0), ("skip_connect", 1)] * 3
-    text = str(dl.Genotype(pairs, (2, 4), pairs, (4, 3, 2)))
+    text = str(dl.Genotype({"normal": pairs, "reduce": pairs}, {"normal": (2, 4), "reduce": (4, 3, 2)}))
     assert "normal_concat=[2, 4]" in text and "reduce_concat=[4, 3, 2]" in text
 
 
@@ -222,8 +223,8 @@ def test_discretization_is_the_textbooks(drawn):
     found = dl.discretize(mixing, space)
     for weights, cell_type in zip(mixing, spaces.CELL_TYPES, strict=True):
         expected = textbook.discretize(weights, space.cell(cell_type), space.nodes)
-        assert list(getattr(found, cell_type)) == expected
-        assert getattr(found, f"{cell_type}_concat") == tuple(range(2, space.nodes + 2))
+        assert list(found.cells[cell_type]) == expected
+        assert found.concat[cell_type] == tuple(range(2, space.nodes + 2))
 
 
 @given(mixings())
@@ -330,6 +331,6 @@ def test_graph_of_a_cell_has_no_cycle_and_two_edges_into_every_node(genotype):
         graph = genotype.graph(cell_type)
         assert nx.is_directed_acyclic_graph(graph)
         nodes = [node for node in graph if isinstance(node, int)]
-        assert len(nodes) == len(getattr(genotype, cell_type)) // 2
+        assert len(nodes) == len(genotype.cells[cell_type]) // 2
         assert all(graph.in_degree(node) == 2 for node in nodes)
-        assert graph.in_degree("c_k") == len(getattr(genotype, f"{cell_type}_concat"))
+        assert graph.in_degree("c_k") == len(genotype.concat[cell_type])

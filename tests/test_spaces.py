@@ -80,7 +80,7 @@ def test_a_space_is_its_own_name():
     ("normal", "reduce", "says"),
     [
         ([[SKIP]] * 3, [[SKIP]] * 3, ["3 edges", "2, 5, 9, 14"]),
-        ([[SKIP]] * 2, [[SKIP]] * 5, ["normal has 2 edges and reduce 5"]),
+        ([[SKIP]] * 2, [[SKIP]] * 5, ["normal has 2 edges and reduce has 5"]),
         ([], [], ["0 edges"]),
         ([[SKIP], [SKIP, SEP3]], [[SKIP]] * 2, ["same number", "[1, 2]"]),
         ([[], []], [[], []], ["at least one", "[0]"]),
@@ -91,15 +91,17 @@ def test_a_space_is_its_own_name():
 )
 def test_what_is_no_space_is_refused_in_words(normal, reduce, says):
     with pytest.raises(ValueError) as error:
-        dl.SearchSpace("mine", normal, reduce)
+        dl.SearchSpace("mine", {"normal": normal, "reduce": reduce})
     assert all(word in str(error.value) for word in ["space 'mine'", *says])
 
 
 def test_an_own_operation_makes_its_name_known():
-    space = dl.SearchSpace("mine", [["conv_9x9"]] * 2, [["conv_9x9"]] * 2, {"conv_9x9": lambda channels, stride: None})
+    space = dl.spaces.same_on_every_edge(
+        "mine", "conv_9x9", nodes=1, operations={"conv_9x9": lambda channels, stride: None}
+    )
     assert (space.nodes, space.candidates, space.edges) == (1, 1, [(0, 0), (1, 0)])
 
 
 def test_the_name_of_an_own_operation_must_be_one_that_a_genotype_can_be_read_with():
     with pytest.raises(ValueError, match="operation name 'my-op' is not allowed; it must be of letters, digits and _"):
-        dl.SearchSpace("mine", [(SKIP,)] * 2, [(SKIP,)] * 2, {"my-op": lambda channels, stride: None})
+        dl.spaces.same_on_every_edge("mine", SKIP, nodes=1, operations={"my-op": lambda channels, stride: None})

@@ -442,18 +442,29 @@ def test_own_operations_take_part_with_their_weight_and_are_drawn_from_the_gener
 
 SEP, SKIP = "sep_conv_3x3", "skip_connect"
 DARTS_V2 = dl.Genotype(  # 3.349342 million in quark0's train.py, without the auxiliary head
-    [(SEP, 0), (SEP, 1), (SEP, 0), (SEP, 1), (SEP, 1), (SKIP, 0), (SKIP, 0), ("dil_conv_3x3", 2)],
-    range(2, 6),
-    [("max_pool_3x3", 0), ("max_pool_3x3", 1), (SKIP, 2), ("max_pool_3x3", 1)]
-    + [("max_pool_3x3", 0), (SKIP, 2), (SKIP, 2), ("max_pool_3x3", 1)],
-    range(2, 6),
+    {
+        "normal": [(SEP, 0), (SEP, 1), (SEP, 0), (SEP, 1), (SEP, 1), (SKIP, 0), (SKIP, 0), ("dil_conv_3x3", 2)],
+        "reduce": [("max_pool_3x3", 0), ("max_pool_3x3", 1), (SKIP, 2), ("max_pool_3x3", 1)]
+        + [("max_pool_3x3", 0), (SKIP, 2), (SKIP, 2), ("max_pool_3x3", 1)],
+    },
+    {"normal": range(2, 6), "reduce": range(2, 6)},
 )
 PDARTS = dl.Genotype(  # both numbers: github.com/chenxin061/pdarts, issue 7
-    [(SKIP, 0), ("dil_conv_3x3", 1), (SKIP, 0), (SEP, 1), (SEP, 1), (SEP, 3), (SEP, 0), ("dil_conv_5x5", 4)],
-    range(2, 6),
-    [("avg_pool_3x3", 0), ("sep_conv_5x5", 1), (SEP, 0), ("dil_conv_5x5", 2)]
-    + [("max_pool_3x3", 0), ("dil_conv_3x3", 1), ("dil_conv_3x3", 1), ("dil_conv_5x5", 3)],
-    range(2, 6),
+    {
+        "normal": [
+            (SKIP, 0),
+            ("dil_conv_3x3", 1),
+            (SKIP, 0),
+            (SEP, 1),
+            (SEP, 1),
+            (SEP, 3),
+            (SEP, 0),
+            ("dil_conv_5x5", 4),
+        ],
+        "reduce": [("avg_pool_3x3", 0), ("sep_conv_5x5", 1), (SEP, 0), ("dil_conv_5x5", 2)]
+        + [("max_pool_3x3", 0), ("dil_conv_3x3", 1), ("dil_conv_3x3", 1), ("dil_conv_5x5", 3)],
+    },
+    {"normal": range(2, 6), "reduce": range(2, 6)},
 )
 
 
@@ -504,8 +515,14 @@ def named(network):
 
 def some_genotypes():
     drawn = {f"random {seed}": random_genotype(spaces.DARTS, seeded(seed)) for seed in range(3)}
-    twice = dl.Genotype([(SEP, 0), (SEP, 0), (SKIP, 1), (SEP, 2)], [3], [(SKIP, 1), (SEP, 1)] * 2, [2, 3])
-    none = dl.Genotype([("none", 0), (SEP, 1), ("none", 0), ("none", 1)], [2, 3], [("none", 0), (SKIP, 1)], [2])
+    twice = dl.Genotype(
+        {"normal": [(SEP, 0), (SEP, 0), (SKIP, 1), (SEP, 2)], "reduce": [(SKIP, 1), (SEP, 1)] * 2},
+        {"normal": [3], "reduce": [2, 3]},
+    )
+    none = dl.Genotype(
+        {"normal": [("none", 0), (SEP, 1), ("none", 0), ("none", 1)], "reduce": [("none", 0), (SKIP, 1)]},
+        {"normal": [2, 3], "reduce": [2]},
+    )
     return {"DARTS_V2": DARTS_V2, "twice the same edge": twice, "with none": none} | drawn
 
 

@@ -144,7 +144,7 @@ def test_two_labs_run_at_once_and_do_not_disturb_each_other(tmp_path, monkeypatc
 
 
 def test_objects_of_the_users_own_stand_in_the_menus():
-    space = dl.SearchSpace("mine", normal=dl.spaces.S5.normal, reduce=dl.spaces.S5.reduce)
+    space = dl.SearchSpace("mine", dl.spaces.S5.cells)
     lab = dl.lab(space, method=dl.Method("plain"), scale="tiny")
     assert lab.space.value == "mine" and lab.method.value == "plain"
 

@@ -1,0 +1,26 @@
+"""What a search is for. A search knows nothing else of it than what `Task` says."""
+
+from __future__ import annotations
+
+from darts_lab import data as datasets
+from darts_lab import runs
+from darts_lab.tasks.base import Task as Task
+from darts_lab.tasks.classification import Classification as Classification
+
+KINDS = {datasets.Dataset: Classification}  # the task of every kind of data ...
+NAMED = dict.fromkeys(datasets.NAMES, Classification)  # ... and of the data that have a name
+
+
+def of(data) -> type[Task]:
+    """The task that goes with data, or with the name of some."""
+    if isinstance(data, str):
+        return NAMED[data.lower()]
+    return next(task for kind, task in KINDS.items() if isinstance(data, kind))
+
+
+def data_of(run: runs.Run, given=None):
+    """The data to go on with: `given`, or what the run names. Raises ValueError where that was the user's own."""
+    name = run.config["data"]["name"]
+    if given is None and name not in datasets.NAMES:
+        raise ValueError(f"data: the run {str(run.path)!r} was made with data of your own ({name!r}); pass it as data=")
+    return name if given is None else given

@@ -1,0 +1,156 @@
+"""What a search needs to know of its task, and nothing else: batches, loss, error, and the networks that fit the data."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Iterable, Iterator
+
+import torch
+from torch import Tensor, nn
+
+from darts_lab import data as datasets
+from darts_lab import runs
+from darts_lab.genotype import Genotype
+from darts_lab.spaces import SearchSpace
+
+
+class Task:
+    """A task on `data`, three splits of samples that lie on one device.
+
+    A subclass says what `supernet`, `network`, `loss` and `deviation` are; the rest suits whatever consists of
+    independent samples. Batches are pairs (inputs, targets); what inputs, targets and outputs are is the task's affair.
+    """
+
+    domain = "classification"  # whose presets `scales` holds
+    cell_types: tuple[str, ...] = ("normal", "reduce")  # of the spaces that can be searched
+    metric, factor, unit = "error", 100, "%"  # how an error is called and shown: `factor` times it, in `unit`
+
+    def __init__(self, data):
+        self.data = data
+
+    @classmethod
+    def show(cls, error: float, digits: int = 1) -> str:
+        """An error in words, such as "12.3 %"."""
+        return f"{cls.factor * error:.{digits}f} {cls.unit}".rstrip()
+
+    @staticmethod
+    def whole(data):
+        """The data of a training from scratch: both halves of the search train."""
+        return datasets.pooled(data)
+
+    @staticmethod
+    def published(space: str, data: str, protocol: str, settings: dict) -> dict:
+        """`settings` of a training from scratch at paper scale, completed with what the papers say of space and data."""
+        return settings
+
+    # Networks
+
+    def supernet(self, space: SearchSpace, settings, generator: torch.Generator, **more) -> nn.Module:
+        """The search network, its weights drawn from `generator` (on the CPU): outputs = supernet(inputs, mixing)."""
+        raise NotImplementedError
+
+    def network(self, genotype: Genotype, settings, generator: torch.Generator, operations=None) -> nn.Module:
+        """The network of one genotype, its weights drawn from `generator` (on the CPU): outputs = network(inputs)."""
+        raise NotImplementedError
+
+    def check(self, cells: SearchSpace | Genotype, settings) -> None:
+        """Raises ValueError where the data, the cells of a space or genotype and the settings do not fit together."""
+        if cells.cell_types != self.cell_types:
+            what = f"space: {cells.name!r}" if isinstance(cells, SearchSpace) else "genotype:"
+            raise ValueError(
+                f"{what} has cells {', '.join(cells.cell_types)}; data {self.data.name!r} needs "
+                f"{', '.join(self.cell_types)}"
+            )
+
+    # Batches
+
+    def size(self, split: str) -> int:
+        """Samples in a split."""
+        return len(getattr(self.data, split)[1])
+
+    def steps(self, batch_size: int) -> int:
+        """Batches of an epoch."""
+        return math.ceil(self.size("train") / batch_size)
+
+    def most(self, split: str, batch_size: int) -> int:
+        """How many whole batches without a common sample a split holds."""
+        return self.size(split) // batch_size
+
+    def order(self, batch_size: int, generator: torch.Generator) -> Iterable:
+        """The places of the training batches of one epoch, in their order; `training_batch` makes a batch of each."""
+        return datasets.shuffled_batches(self.size("train"), batch_size, generator)
+
+    def draw(self, batch_size: int, generator: torch.Generator):
+        """The place of the next validation batch of an alpha step."""
+        return datasets.random_batch(self.size("valid"), batch_size, generator)
+
+    def apart(self, batches: int, batch_size: int, generator: torch.Generator) -> list:
+        """The places of `batches` random batches of the validation split without a common sample."""
+        indices = torch.randperm(self.size("valid"), generator=generator, device=generator.device)
+        return list(indices[: batches * batch_size].split(batch_size))
+
+    def training_batch(self, split: str, place, generator, cutout: int = 0, cutout_probability: float = 1.0):
+        """(inputs, targets), augmented; each sample is cut out with `cutout_probability`, where the task has Cutout."""
+        raise NotImplementedError
+
+    def plain_batch(self, split: str, place) -> tuple[Tensor, Tensor]:
+        """(inputs, targets), not augmented."""
+        raise NotImplementedError
+
+    def carry(self, split: str, outputs) -> None:
+        """Told of the outputs of every training batch, and of every validation batch of an alpha step: for tasks in which
+        the next batch goes on where the last one ended."""
+
+    # Loss and error
+
+    def loss(self, outputs, targets: Tensor) -> Tensor:
+        """Mean loss of a batch, in no less than float32."""
+        raise NotImplementedError
+
+    def training_loss(self, outputs, targets: Tensor) -> Tensor:
+        """What the weights descend: the loss, and any penalty of the task's own."""
+        return self.loss(outputs, targets)
+
+    def deviation(self, outputs, targets: Tensor) -> Tensor:
+        """What a batch adds to the error, summed over its samples, on the device: mistakes, squared deviations, ..."""
+        raise NotImplementedError
+
+    def error(self, deviation: float, samples: int) -> float:
+        """The error, less is better, from deviations summed over so many samples."""
+        return deviation / samples
+
+    def measure(self, forward: Callable, split: str, batch_size: int = 256) -> tuple[float, float]:
+        """(loss, error) of outputs = forward(inputs) on a whole split, not augmented."""
+        loss = deviation = 0.0
+        for inputs, targets in self.batches(split, batch_size):
+            outputs = forward(inputs)
+            loss = loss + self.loss(outputs, targets) * len(targets)
+            deviation = deviation + self.deviation(outputs, targets)
+        size = self.size(split)
+        return float(loss) / size, self.error(float(deviation), size)
+
+    def batches(self, split: str, batch_size: int = 256) -> Iterator[tuple[Tensor, Tensor]]:
+        """The whole split in order, not augmented: (inputs, targets) by batches."""
+        for indices in torch.arange(self.size(split), device=self.data.train[1].device).split(batch_size):
+            yield self.plain_batch(split, indices)
+
+    # Which data
+
+    def describe(self) -> tuple:
+        """Whatever else than their values decides how batches are made of the data."""
+        return ()
+
+    def fingerprint(self) -> str:
+        """Sixteen hexadecimal digits that tell data apart: every value, and how batches are made of them."""
+        digest = hashlib.sha256(repr(self.describe()).encode())
+        for split in datasets.SPLITS:
+            for tensor in getattr(self.data, split):
+                digest.update(str(tuple(tensor.shape)).encode())
+                digest.update(tensor.cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()[:16]
+
+    def check_made(self, run: runs.Run) -> None:
+        """Raises ValueError where `run` was made with other data."""
+        if self.fingerprint() != run.config["data"]["fingerprint"]:
+            raise ValueError(f"data: {self.data.name!r} is not what the run {str(run.path)!r} was made with")
