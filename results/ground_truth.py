@@ -10,11 +10,10 @@ are not made again: the command may be stopped, killed and called again.
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pandas as pd
-from writing import markdown, shown
+from writing import epochs_of, markdown, shown, swept
 
 import darts_lab as dl
 from darts_lab import methods, runs, statistics, sweeps
@@ -43,25 +42,13 @@ def searches() -> list[dict]:
     return found
 
 
-def worked(jobs: list[dict], known: pd.DataFrame | None) -> pd.DataFrame:
-    table = sweeps.sweep(jobs, RUNS, "loky", known=known)
-    failed = table[table["error"].notna()]
-    if len(failed):
-        sys.exit(f"{len(failed)} runs failed; the first: {failed['error'].iloc[0]}")
-    return table
-
-
-def epochs_of(folder: Path) -> pd.DataFrame:
-    """The epochs of all searches, with the cell that each would have returned; merged with those of an earlier table."""
-    found = sweeps.epochs(folder)
-    if len(found):
-        cells = found["genotype"].map(lambda text: str(dl.Genotype.parse(text).canonical))
-        names = ["method", "weight_decay", "seed", "epoch", "one_shot_error", "dominant_eigenvalue", "config_hash"]
-        found = found[names].assign(genotype=cells)
-    if SEARCHES.exists():
-        before = pd.read_csv(SEARCHES)
-        found = pd.concat([before[~before["config_hash"].isin(found["config_hash"])], found], ignore_index=True)
-    return found.sort_values(["method", "weight_decay", "seed", "epoch"], ignore_index=True)
+def epochs() -> pd.DataFrame:
+    """The epochs of all searches, with the cell that each would have returned."""
+    found = epochs_of(RUNS, SEARCHES)
+    cells = found["genotype"].map(lambda text: str(dl.Genotype.parse(text).canonical))
+    names = ["method", "weight_decay", "seed", "epoch", "one_shot_error", "dominant_eigenvalue", "config_hash"]
+    order = ["method", "weight_decay", "seed", "epoch"]
+    return found[names].assign(genotype=cells).sort_values(order, ignore_index=True)
 
 
 def labelled(epochs: pd.DataFrame) -> pd.DataFrame:
@@ -100,15 +87,13 @@ def summary(trainings: pd.DataFrame, epochs: pd.DataFrame) -> str:
 
 
 def main() -> None:
-    known = pd.read_csv(CELLS) if CELLS.exists() else None
-    trainings = worked(cells(), known)
+    trainings = swept(cells(), RUNS, CELLS)
     trainings.to_csv(CELLS, index=False)
-    asked = searches()
-    hashes = set(pd.read_csv(SEARCHES)["config_hash"]) if SEARCHES.exists() else set()
-    worked([job for job in asked if runs.config_hash(sweeps.complete(job)) not in hashes], None)
-    epochs = epochs_of(RUNS)
-    epochs.to_csv(SEARCHES, index=False, float_format="%.6g")
-    text = summary(trainings, epochs)
+    done = set(pd.read_csv(SEARCHES)["config_hash"]) if SEARCHES.exists() else set()
+    swept([job for job in searches() if runs.config_hash(sweeps.complete(job)) not in done], RUNS, None)
+    found = epochs()
+    found.to_csv(SEARCHES, index=False, float_format="%.6g")
+    text = summary(trainings, found)
     CELLS.with_name("s5.md").write_text(text)
     print(text)
 
