@@ -277,7 +277,7 @@ def _spectrum(options) -> None:
     if options.figure:
         figure = Figure(figsize=(5, 3), layout="constrained")
         figures.spectrum([value for value, _ in rows], figure.subplots())
-        saved = figures.save(figure, options.figure)[1]
+        saved = figures.save(options.figure, figure, run=search)[1]
         if not options.json:
             print(f"figure: {saved}")
 

@@ -60,7 +60,7 @@ def demo(scale: str = "laptop", folder: str | Path = "figures", seed: int = 0) -
         figures.errors(search.history, row[1])
         figures.eigenvalues(search.history, ax=row[2])
         figures.cell(search.genotype, "normal", search.history[-1].mixing, search.space, row[3])
-    paths = figures.save(figure, "demo", folder)
+    paths = figures.save("demo", figure, folder=folder)
     print(f"\nS2 on digits, scale {scale}, one seed ({seed}); errors of this machine's run, no published numbers\n")
     print(table.to_string())
     print(f"\nfigure: {paths[1]}")

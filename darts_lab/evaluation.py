@@ -96,7 +96,7 @@ class Training:
             weight_decay=self.settings.weight_decay, foreach=True,
         )  # fmt: skip
         self.history: list[TrainingRecord] = []
-        self._inside_epoch = False
+        self._steps: Iterator[TrainingRecord | None] | None = None
         self._path, self._scale = path, scale.name
         self.run: runs.Run | None = None
 
@@ -109,22 +109,39 @@ class Training:
         return self
 
     def __next__(self) -> TrainingRecord:
-        s, task, generator, epoch = self.settings, self.task, self.generator, self.epoch
-        if epoch >= s.epochs:
-            raise StopIteration
-        if self._inside_epoch:  # an exception, such as the interrupt of a notebook's stop button, has ended it
+        while (record := self.step()) is None:
+            pass
+        return record
+
+    def step(self) -> TrainingRecord | None:
+        """Goes on by one batch; gives the epoch's record with its last batch, None before. Raises as `Search.step`."""
+        if self._steps is None:
+            if self.epoch >= self.settings.epochs:
+                raise StopIteration
+            if self.run is None and self._path:
+                self.run = runs.Run.create(self.config(), self._path)
+            self._steps = self._epoch()
+        try:
+            record = next(self._steps)
+        except StopIteration:  # an exception, such as the interrupt of a notebook's stop button, has ended it
             raise RuntimeError(
-                f"training: epoch {epoch} was interrupted and cannot be finished; "
+                f"training: epoch {self.epoch} was interrupted and cannot be finished; "
                 "Training.resume(path) goes on after the last whole epoch"
-            )
-        if self.run is None and self._path:
-            self.run = runs.Run.create(self.config(), self._path)
-        started, self._inside_epoch = time.perf_counter(), True
+            ) from None
+        if record is not None:
+            self._steps = None
+        return record
+
+    def _epoch(self) -> Iterator[TrainingRecord | None]:
+        s, task, generator, epoch = self.settings, self.task, self.generator, self.epoch
+        started = time.perf_counter()
         learning_rate = cosine(s, epoch)
         self.optimizer.param_groups[0]["lr"] = learning_rate
         self.network.train()
         losses, deviations = [], []
         for place in task.order(s.batch_size, generator):
+            if losses:
+                yield None  # between two batches the caller may wait, or look
             inputs, targets = task.training_batch("train", place, generator, s.cutout)
             loss, deviation = self.descend(inputs, targets, drop_path=s.drop_path * epoch / s.epochs)
             losses.append(loss)
@@ -138,10 +155,9 @@ class Training:
             time.perf_counter() - started, peak_memory(self.device),
         )  # fmt: skip
         self.history.append(record)
-        self._inside_epoch = False
         if self.run is not None:
             self.run.save(self.state(), *record.to_json(), str(self.genotype), before=record.epoch)
-        return record
+        yield record
 
     def descend(self, inputs, targets, drop_path: float = 0.0) -> tuple[torch.Tensor, torch.Tensor]:
         """One step of SGD on one batch: (train loss, deviation), on the device."""

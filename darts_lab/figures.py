@@ -1,23 +1,31 @@
 """Every figure: values in, matplotlib Axes out. Nothing here trains, and pyplot is asked only where no Axes is given.
 
-One colour and one dash for each operation, the same in every figure: the palette petroff8 keeps its distances under
+One style, `STYLE`, for all that is drawn while the laboratory is loaded (`matplotlib.rcdefaults()` takes it back). One
+colour and one dash for each operation, the same in every figure: the palette petroff8 keeps its distances under
 colour-blindness, the dashes keep the lines apart in grey.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import html
+import io
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pandas as pd
+from cycler import cycler
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import FancyArrowPatch
+from matplotlib.patches import FancyArrowPatch, Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from darts_lab import statistics
+from darts_lab import runs, statistics
 from darts_lab.curvature import Landscape
 from darts_lab.genotype import Genotype
 from darts_lab.monitors import RULE, Rule, measurements
@@ -43,6 +51,23 @@ from darts_lab.spaces import (
 # petroff8 (Petroff 2021, arXiv 2107.02270)
 PALETTE = ("#1845fb", "#ff5e02", "#c91f16", "#c849a9", "#adad7d", "#86c8dd", "#578dff", "#656364")
 _DASHES = ("-", "--", "-.", ":")
+DARK = "#222222"
+STYLE = {
+    "axes.prop_cycle": cycler(color=PALETTE),
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.labelsize": 9,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "legend.fontsize": 8,
+    "legend.frameon": False,
+    "lines.linewidth": 1.8,
+    "image.cmap": "viridis",
+    "pdf.fonttype": 42,  # text stays text
+}
+matplotlib.rcParams.update(STYLE)
 OPERATION_STYLE: dict[str, tuple[str, str]] = {
     SEP3: (PALETTE[0], "-"),
     SKIP: (PALETTE[1], "--"),
@@ -88,15 +113,21 @@ def _series(history, *values) -> tuple[np.ndarray, ...]:
 
 
 def mixing(weights, space: SearchSpace, cell_type: str, ax: Axes | None = None) -> Axes:
-    """Heat map of one cell's mixing weights, one row an operation, one column an edge (source -> node)."""
+    """Heat map of one cell's mixing weights, one row an operation, one column an edge (source -> node), from 0 (dark) to
+    1 (bright). Without weights (None), as with the logs of others, it says so."""
     ax = _axes(ax, (6, 2))
-    weights = np.asarray(weights)[space.cell_types.index(cell_type)].T  # (candidates, edges)
     ax.clear()
-    ax.imshow(weights, vmin=0, vmax=1, cmap="viridis", aspect="auto")
+    ax.set_title(f"mixing weights, {cell_type} cell")
+    if weights is None:
+        ax.text(0.5, 0.5, "not in this log", ha="center", va="center", transform=ax.transAxes)
+        ax.axis("off")
+        return ax
+    weights = np.asarray(weights)[space.cell_types.index(cell_type)].T  # (candidates, edges)
+    ax.imshow(weights, vmin=0, vmax=1, aspect="auto")
     names = space.cell(cell_type)
-    ax.set_xticks(
-        range(len(names)), [f"{source}→{node + space.inputs}" for source, node in space.edges], fontsize=7, rotation=90
-    )
+    few = len(names) <= 5
+    edges = [f"{source}→{node + space.inputs}" for source, node in space.edges]
+    ax.set_xticks(range(len(names)), edges, fontsize=8 if few else 7, rotation=0 if few else 90)
     same = len(set(names)) == 1
     ax.set_yticks(
         range(space.candidates), [_short(n) for n in names[0]] if same else range(space.candidates), fontsize=8
@@ -105,10 +136,14 @@ def mixing(weights, space: SearchSpace, cell_type: str, ax: Axes | None = None) 
         for edge, candidates in enumerate(names):
             for row, name in enumerate(candidates):
                 colour = "white" if weights[row, edge] < 0.6 else "black"
-                ax.text(edge, row, _short(name), ha="center", va="center", fontsize=6, rotation=90, color=colour)
+                turned = {"fontsize": 8, "rotation": 0} if few else {"fontsize": 6, "rotation": 90}
+                ax.text(edge, row, _short(name), ha="center", va="center", color=colour, **turned)
+    elif few and space.candidates <= 4:
+        for (row, edge), weight in np.ndenumerate(weights):
+            colour = "white" if weight < 0.6 else "black"
+            ax.text(edge, row, f"{weight:.2f}", ha="center", va="center", fontsize=8, color=colour)
     for boundary in np.cumsum([node + space.inputs for node in range(space.nodes)])[:-1]:
         ax.axvline(boundary - 0.5, color="white", linewidth=2)
-    ax.set_title(f"mixing weights, {cell_type} cell", fontsize=9)
     return ax
 
 
@@ -133,17 +168,18 @@ def cell(
             names = space.cell(cell_type)[index]
             best = max((i for i, n in enumerate(names) if n != NONE), key=lambda i: weights[index][i])
             if (source, node) not in kept:
-                _arrow(
-                    ax, positions[source], positions[node + inputs], names[best], 4 * weights[index][best], alpha=0.18
-                )
+                name = f"{source}→{node + inputs} {names[best]}, not kept"
+                width = 4 * weights[index][best]
+                _arrow(ax, positions[source], positions[node + inputs], names[best], width, 0.18, name)
     for (source, node), operation in kept.items():
         width = 2.0
         if weights is not None:
             index = space.edges.index((source, node))
             width = 4 * weights[index][space.cell(cell_type)[index].index(operation)]
-        _arrow(ax, positions[source], positions[node + inputs], operation, width)
+        name = f"{source}→{node + inputs} {operation}"
+        _arrow(ax, positions[source], positions[node + inputs], operation, width, name=name)
     for state in genotype.concat[cell_type]:
-        _arrow(ax, positions[state], positions["out"], None, 0.6)
+        _arrow(ax, positions[state], positions["out"], None, 0.6, name=f"{state}→output")
     ends = {0: "$h_{t-1}$", "out": "$h_t$"} if inputs == 1 else {0: "$c_{k-2}$", 1: "$c_{k-1}$", "out": "$c_k$"}
     labels = ends | {state: str(state) for state in range(inputs, states)}
     for state, (x, y) in positions.items():
@@ -155,7 +191,7 @@ def cell(
         Line2D([], [], color=style_of(n)[0], linestyle=style_of(n)[1], linewidth=2, label=n) for n in sorted(used)
     ]
     ax.legend(handles=handles, fontsize=7, loc="upper center", ncols=4, frameon=False, bbox_to_anchor=(0.5, 0.04))
-    ax.set_title(f"{cell_type} cell", fontsize=9)
+    ax.set_title(f"{cell_type} cell")
     ax.set_xlim(-0.6, states + 0.2)
     ax.set_ylim(-1.9, 1.7)
     ax.axis("off")
@@ -170,7 +206,7 @@ def _positions(states: int, inputs: int) -> dict:
     return positions | {"out": (states - 0.4, 0.0)}
 
 
-def _arrow(ax: Axes, start, end, operation: str | None, width: float, alpha: float = 0.95) -> None:
+def _arrow(ax: Axes, start, end, operation: str | None, width: float, alpha: float = 0.95, name: str = "") -> None:
     colour, dash = ("#999999", "-") if operation is None else style_of(operation)
     ax.add_patch(
         FancyArrowPatch(
@@ -185,6 +221,7 @@ def _arrow(ax: Axes, start, end, operation: str | None, width: float, alpha: flo
             linestyle=dash,
             alpha=alpha,
             connectionstyle="arc3,rad=-0.12",
+            gid=name,
         )  # fmt: skip
     )
 
@@ -198,25 +235,98 @@ def errors(history, ax: Axes | None = None) -> Axes:
     )
     ax.plot(epochs, train, "--", color="#656364", label="training")
     ax.plot(epochs, valid, "-", color=PALETTE[0], label="one-shot validation")
+    _changes(history, ax)
     _over_epochs(ax, "error (%)", (0, 100))
-    ax.legend(fontsize=7, frameon=False)
-    ax.set_title("errors of the supernet", fontsize=9)
+    ax.legend()
+    ax.set_title("errors of the supernet")
     return ax
 
 
-def counts(history, operation: str, ax: Axes | None = None) -> Axes:
-    """How often `operation` stands in the cells that the search would return, over its epochs."""
+def losses(history, ax: Axes | None = None) -> Axes:
+    """Training loss and one-shot validation loss over the epochs of a search."""
     ax = _axes(ax)
     ax.clear()
-    kinds = history[-1].genotype.cell_types if history else ()
-    for cell_type, dash, marker in zip(kinds, ("-", "--", ":"), "os^"):
-        epochs, values = _series(history, [float(record.genotype.count(operation, cell_type)) for record in history])
-        ax.plot(epochs, values, dash, marker=marker, markersize=3, color=style_of(operation)[0], label=cell_type)
-    most = max(map(len, history[-1].genotype.cells.values())) if history else 8
-    _over_epochs(ax, f"{operation} of {most}", (-0.3, most + 0.3))
-    ax.legend(fontsize=7, frameon=False)
-    ax.set_title(f"{operation} in the genotype", fontsize=9)
+    epochs, train, valid = _series(
+        history, [record.train_loss for record in history], [record.valid_loss for record in history]
+    )
+    ax.plot(epochs, train, "--", color="#656364", label="training")
+    ax.plot(epochs, valid, "-", color=PALETTE[0], label="one-shot validation")
+    _changes(history, ax)
+    _over_epochs(ax, "loss", (None, None))
+    ax.legend()
+    ax.set_title("losses of the supernet")
     return ax
+
+
+def _changes(history, ax: Axes) -> None:
+    """Marks, by a thin line and a word at its head, the epochs before which a setting was changed by hand or by
+    adaptation."""
+    for before, record in zip([None, *history], history, strict=False):
+        words = [f"{_SETTINGS.get(name, name)} {value:g}" for name, value in (record.changed or {}).items()]
+        if before is not None and before.back_to is not None:
+            words.append(f"back, L2 {record.weight_decay:g}")
+        if words:
+            ax.axvline(record.epoch, color=DARK, linewidth=0.8, linestyle=":")
+            ax.text(
+                record.epoch, 0.99, " " + ", ".join(words), fontsize=7, ha="left", va="top", rotation=90,
+                transform=ax.get_xaxis_transform(),
+            )  # fmt: skip
+
+
+_SETTINGS = {"weight_decay": "L2", "drop_path": "drop path"}
+
+
+def cost(history, steps: int | None = None, ax: Axes | None = None) -> Axes:
+    """Seconds an epoch (measurements included) over the epochs of a search, or milliseconds a step where `steps` says
+    how many an epoch has; the largest memory of the process so far stands in the title."""
+    ax = _axes(ax)
+    ax.clear()
+    factor, unit = (1, "s an epoch") if steps is None else (1000 / steps, "ms a step")
+    epochs, seconds = _series(history, [factor * record.seconds for record in history])
+    ax.plot(epochs, seconds, color=PALETTE[0], marker=".", markersize=4)
+    _over_epochs(ax, unit, (0, None))
+    memory = [record.peak_memory_bytes for record in history if record.peak_memory_bytes is not None]
+    ax.set_title("cost" + (f", memory up to {memory[-1] / 1e6:.0f} MB" if memory else ""))
+    return ax
+
+
+def counts(history, operations: str | Sequence[str], ax: Axes | None = None, space: SearchSpace | None = None) -> Axes:
+    """How often an operation, or each of several, stands in the cells that the search would return, over its epochs.
+
+    `none` stands in no cell that alpha chose: with `space`, the edges are counted on which it weighs most.
+    """
+    ax = _axes(ax)
+    ax.clear()
+    operations = [operations] if isinstance(operations, str) else operations
+    kinds = history[-1].genotype.cell_types if history else ()
+    for operation in operations:
+        name = operation if len(operations) > 1 else ""
+        for cell_type, dash, marker in zip(kinds, ("-", "--", ":"), "os^"):
+            values, label = [float(record.genotype.count(operation, cell_type)) for record in history], cell_type
+            if operation == NONE and space is not None:
+                values, name = (
+                    [_leads(NONE, record.mixing, space, cell_type) for record in history],
+                    "none weighs most,",
+                )
+            epochs, values = _series(history, values)
+            ax.plot(
+                epochs, values, dash, marker=marker, markersize=3, color=style_of(operation)[0],
+                label=f"{_short(name)} {label}".strip(),
+            )  # fmt: skip
+    most = max(map(len, history[-1].genotype.cells.values())) if history else 8
+    _over_epochs(ax, f"edges of {most} kept", (-0.3, most + 0.3 if NONE not in operations else None))
+    ax.yaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.legend()
+    ax.set_title(" and ".join(map(_short, operations)) + " in the genotype")
+    return ax
+
+
+def _leads(operation: str, mixing, space: SearchSpace, cell_type: str) -> float:
+    """On how many edges of a cell `operation` has the largest mixing weight; NaN where the weights are not known."""
+    if mixing is None:
+        return float("nan")
+    best = np.asarray(mixing)[space.cell_types.index(cell_type)].argmax(1)
+    return float(sum(names[index] == operation for names, index in zip(space.cell(cell_type), best, strict=True)))
 
 
 def weight_shares(history, space: SearchSpace, cell_type: str, ax: Axes | None = None) -> Axes:
@@ -233,8 +343,8 @@ def weight_shares(history, space: SearchSpace, cell_type: str, ax: Axes | None =
         epochs, means = _series(history, values[:, columns].mean(1))
         ax.plot(epochs, means, color=colour, linestyle=dash, label=name)
     _over_epochs(ax, "mean mixing weight", (0, 1))
-    ax.legend(fontsize=7, frameon=False)
-    ax.set_title(f"{cell_type} cell", fontsize=9)
+    ax.legend()
+    ax.set_title(f"{cell_type} cell")
     return ax
 
 
@@ -243,7 +353,8 @@ def eigenvalues(histories, rule: Rule = RULE, ax: Axes | None = None, finished: 
 
     A history is a list of EpochRecord, or a table with the columns `epoch` and `dominant_eigenvalue` (`runs.table`).
     Dots are the measurements, with their standard errors where there are any; the line is the local average of `rule`;
-    the star is where the rule would have stopped a search (with `finished` False: one that is still running).
+    the star is where the rule would have stopped a search (with `finished` False: one that is still running). Of a
+    single search the threshold is drawn too: an average above it stops the search, `delta` before.
     """
     ax = _axes(ax)
     ax.clear()
@@ -271,11 +382,19 @@ def eigenvalues(histories, rule: Rule = RULE, ax: Axes | None = None, finished: 
                 ax.plot(
                     stop, np.interp(stop, places, averages), "*", color=colour, markersize=12, markeredgecolor="black"
                 )
+        if values and not several:
+            begins = [place >= rule.start for place in places[: -rule.delta]]
+            ax.plot(
+                places[rule.delta :][begins], rule.factor * averages[: -rule.delta][begins], ":", color=DARK,
+                linewidth=1.2, label="stops above",
+            )  # fmt: skip
+    if not several and not isinstance(histories, pd.DataFrame):
+        _changes(histories, ax)
     _over_epochs(ax, "dominant eigenvalue", (None, None))
     ax.set_ylim(bottom=min(0, ax.get_ylim()[0]) if ax.dataLim.ymin < 0 else 0)
     if ax.get_legend_handles_labels()[0]:
-        ax.legend(fontsize=7, frameon=False)
-    ax.set_title("curvature of the validation loss", fontsize=9)
+        ax.legend()
+    ax.set_title("curvature of the validation loss")
     return ax
 
 
@@ -296,9 +415,9 @@ def fisher_trace(history, ax: Axes | None = None) -> Axes:
         ax.semilogy(places, thresholds, "--", color=PALETTE[1], linewidth=1, label="threshold")
         foot = np.full(int(due.sum()), 0.03)
         ax.plot(places[due > 0], foot, "|", color="#222222", transform=ax.get_xaxis_transform(), label="alpha steps")
-        ax.legend(fontsize=7, frameon=False)
+        ax.legend()
     ax.set(xlabel="epoch", ylabel="Fisher trace")
-    ax.set_title("when alpha is updated", fontsize=9)
+    ax.set_title("when alpha is updated")
     return ax
 
 
@@ -314,7 +433,7 @@ def spectrum(spectra, ax: Axes | None = None) -> Axes:
     ax.set(xlabel="rank", ylabel="eigenvalue")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     if ax.get_legend_handles_labels()[0]:
-        ax.legend(fontsize=7, frameon=False)
+        ax.legend()
     return ax
 
 
@@ -340,8 +459,62 @@ def telling_operation(space: SearchSpace) -> str:
     return next((operation for operation in (NOISE, SKIP, IDENTITY) if operation in offered), min(offered))
 
 
+def telling_operations(space: SearchSpace) -> list[str]:
+    """Those operations of a space that do nothing, whose spread means collapse: skip, none and noise."""
+    offered = {name for edge in space.normal for name in edge}
+    return [name for name in (SKIP, NOISE, NONE) if name in offered] or [SKIP]
+
+
+@dataclass(frozen=True)
+class View:
+    """What there is to see of a search: its epochs so far (`history`), mixing weights (None: not known) and genotype at
+    one moment, and with which `rule` its eigenvalues are read. `steps` is the number of batches in an epoch, where
+    known; `finished` as for `Rule.stop`; `at` is an epoch to be marked in the curves."""
+
+    space: SearchSpace
+    history: Sequence
+    mixing: np.ndarray | None
+    genotype: Genotype
+    rule: Rule = RULE
+    steps: int | None = None
+    finished: bool = False
+    at: int | None = None
+
+
+def _graph(view: View, cell_type: str, ax: Axes) -> Axes:
+    space = None if view.mixing is None else view.space
+    return cell(view.genotype, cell_type, view.mixing, space, ax)
+
+
+_CURVES: dict[str, Callable[[View, Axes], Axes]] = {
+    "eigenvalue": lambda view, ax: eigenvalues(view.history, view.rule, ax, view.finished),
+    "counts": lambda view, ax: counts(view.history, telling_operations(view.space), ax, view.space),
+    "errors": lambda view, ax: errors(view.history, ax),
+    "losses": lambda view, ax: losses(view.history, ax),
+    "cost": lambda view, ax: cost(view.history, view.steps, ax),
+    "fisher": lambda view, ax: fisher_trace(view.history, ax),
+}
+CURVES = tuple(_CURVES)
+PANELS = tuple(f"{what} {kind}" for what in ("weights", "cell") for kind in CELL_TYPES) + CURVES
+
+
+def panel(name: str, view: View, ax: Axes | None = None) -> Axes:
+    """One of the lab's `PANELS`: the mixing weights or the graph of one cell ("weights normal", "cell reduce", ...), or
+    one of the `CURVES` over epochs."""
+    ax = _axes(ax)
+    what, _, kind = name.partition(" ")
+    if what == "weights":
+        return mixing(view.mixing, view.space, kind, ax)
+    if what == "cell":
+        return _graph(view, kind, ax)
+    _CURVES[name](view, ax)
+    if view.at is not None:
+        ax.axvline(view.at, color=PALETTE[1], linewidth=2, alpha=0.6, zorder=0)
+    return ax
+
+
 class Dashboard:
-    """The live picture of a search: heat maps, both cells, errors, skip count and curvature on one Figure.
+    """The picture of a search at one moment: heat maps, both cells, errors, counts and curvature on one Figure.
 
     It is drawn on a Figure that pyplot does not know, so it may be used in any thread.
     """
@@ -349,18 +522,17 @@ class Dashboard:
     def __init__(self, space: SearchSpace, size=(11, 6.2), dpi: int = 80, rule: Rule = RULE):
         self.space, self.rule = space, rule
         self.figure = Figure(figsize=size, dpi=dpi, layout="constrained")
-        grid = self.figure.subplot_mosaic("aaabbb;cccddd;eeffgg", height_ratios=[1.1, 1.6, 1.5])
-        self.axes = grid
+        names = [name for name in PANELS if name in ("errors", "counts", "eigenvalue") or name not in CURVES]
+        mosaic = "aaabbb;cccddd;eeffgg"
+        axes = self.figure.subplot_mosaic(mosaic, height_ratios=[1.1, 1.6, 1.5])
+        self.axes = dict(zip(names, axes.values(), strict=True))
 
     def draw(self, history, weights, genotype: Genotype) -> Figure:
         """The figure for the given history (a list of EpochRecord) and the state right now."""
-        for cell_type, heat, graph in zip(CELL_TYPES, "ab", "cd", strict=True):
-            mixing(weights, self.space, cell_type, self.axes[heat])
-            cell(genotype, cell_type, weights, self.space, self.axes[graph])
-        if history:
-            errors(history, self.axes["e"])
-            counts(history, telling_operation(self.space), self.axes["f"])
-            eigenvalues(history, self.rule, self.axes["g"], finished=False)
+        view = View(self.space, history, weights, genotype, self.rule)
+        for name, ax in self.axes.items():
+            if history or name not in CURVES:
+                panel(name, view, ax)
         return self.figure
 
 
@@ -401,7 +573,7 @@ def over_epochs(
         ax.plot(seeds.index, seeds.mean(axis=1), _DASHES[number % 4], color=colour, label=str(name))
         ax.fill_between(seeds.index, seeds.min(axis=1), seeds.max(axis=1), color=colour, alpha=0.15, linewidth=0)
     _over_epochs(ax, value.replace("_", " ") + (" (%)" if factor == 100 else ""), (None, None))
-    ax.legend(fontsize=7, frameon=False)
+    ax.legend()
     return ax
 
 
@@ -426,7 +598,7 @@ def over_setting(
     ax.set_xticks(range(len(ticks)), [f"{tick:g}" for tick in ticks], fontsize=8)
     unit = " (%)" if factor == 100 else ""
     ax.set(xlabel=setting.replace("_", " "), ylabel=value.replace("_", " ") + unit)
-    ax.legend(fontsize=7, frameon=False)
+    ax.legend()
     return ax
 
 
@@ -440,21 +612,129 @@ def scatter(x, y, kinds=None, correlation: statistics.Estimate | None = None, ax
         of, marker = kinds == kind, "os^Dv"[number // 8 % 5]
         ax.plot(x[of], y[of], marker, color=PALETTE[number % 8], alpha=0.8, markersize=5, label=kind or None)
     if ax.get_legend_handles_labels()[0]:
-        ax.legend(fontsize=7, frameon=False)
+        ax.legend()
     if correlation is not None:
         interval = f"[{correlation.low:.2f}, {correlation.high:.2f}]"
-        ax.set_title(f"correlation {correlation.value:.2f} {interval}, {correlation.n} points", fontsize=9)
+        ax.set_title(f"correlation {correlation.value:.2f} {interval}, {correlation.n} points")
     return ax
 
 
-def save(figure: Figure, name: str, folder: str | Path = "figures") -> list[Path]:
-    """Writes `figure` as name.pdf and name.png below `folder` and gives their paths."""
-    folder = Path(folder)
+def save(name: str, figure: Figure | None = None, *, run=None, folder: str | Path | None = None) -> list[Path]:
+    """Writes a figure (default: the one of pyplot that is being drawn) as name.pdf, name.png and name.csv, what is
+    plotted in it, and gives their paths.
+
+    `run` is what it was drawn from: a Search, a Training, a Run, a Recorded, a word such as the name of a table, or a
+    list of these. Their hashes and names stand in the metadata of PDF and PNG and in the first line of the CSV
+    (`pandas.read_csv(path, comment="#")`). `folder` is "figures" or what DARTS_LAB_FIGURES says. Raises ValueError for
+    a name that is no file's.
+    """
+    if not isinstance(name, str) or runs.folder_name(name) != name:
+        raise ValueError(f"name: {name!r} is not allowed; it must be a file's name without its ending")
+    if figure is None:
+        import matplotlib.pyplot as plt
+
+        figure = plt.gcf()
+    folder = Path(folder or os.environ.get("DARTS_LAB_FIGURES") or "figures")
     folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / f"{name}.{ending}" for ending in ("pdf", "png")]
-    for path in paths:
-        figure.savefig(path, dpi=150)
+    sources = [] if run is None else list(run) if isinstance(run, list | tuple) else [run]
+    source = "; ".join(_source(one) for one in sources) or "no run named"
+    paths = [folder / f"{name}.{ending}" for ending in ("pdf", "png", "csv")]
+    told = ({"Title": name, "Subject": source, "CreationDate": None}, {"Title": name, "Description": source})
+    for path, metadata in zip(paths, told, strict=False):
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format=path.suffix[1:], dpi=150, metadata=metadata)
+        runs.write(path, buffer.getvalue())
+    table = plotted(figure).to_csv(index=False, float_format="%.8g", lineterminator="\n")
+    runs.write(paths[2], f"# {source}\n{table}".encode())
     return paths
+
+
+def _source(run) -> str:
+    if isinstance(run, str):
+        return run
+    if isinstance(run, runs.Recorded):
+        try:
+            return _source(runs.Run(run.path))
+        except FileNotFoundError:  # the log of others has no config
+            return run.name
+    of_disk = getattr(run, "run", None)  # what was asked for at the beginning, where a search was changed by hand since
+    config = (of_disk or run).config
+    config = config() if callable(config) else config
+    return f"run {runs.config_hash(config)} {config['name']}"
+
+
+def plotted(figure: Figure) -> pd.DataFrame:
+    """What is drawn in a figure, read back from its artists, one row a point.
+
+    `panel` is the title of its Axes (or their number), `artist` what it is: a line, points, bar, interval (of error bars),
+    band, image (`value` at column x and row y) or arrow (`value` is its width), `label` its legend.
+    """
+    rows = []
+    for number, ax in enumerate(figure.axes):
+        name = ax.get_title() or ax.get_ylabel() or str(number)
+
+        def add(artist, label, x, y, value=None, name=name):
+            label = "" if str(label).startswith("_") else label
+            for index, (one, other) in enumerate(zip(x, y, strict=True)):
+                rows.append((name, artist, label, one, other, None if value is None else value[index]))
+
+        for line in ax.lines:
+            add("line", line.get_label(), *line.get_data())
+        for image in ax.images:
+            values = np.asarray(image.get_array())
+            if values.ndim == 2:  # a photograph is no data of ours
+                y, x = np.indices(values.shape)
+                add("image", image.get_label(), x.ravel(), y.ravel(), values.ravel())
+        for collection in ax.collections:
+            label, offsets = collection.get_label(), np.ma.filled(collection.get_offsets(), np.nan)
+            if len(offsets) and offsets.any():
+                add("points", label, *offsets.T, collection.get_array())
+            else:
+                kind = "interval" if isinstance(collection, LineCollection) else "band"
+                for path in collection.get_paths():
+                    add(kind, label, *path.vertices.T)
+        for patch in ax.patches:
+            if isinstance(patch, FancyArrowPatch):
+                add("arrow", patch.get_gid() or "", [np.nan], [np.nan], [patch.get_linewidth()])
+            elif isinstance(patch, Rectangle):
+                add("bar", patch.get_label(), [patch.get_x() + patch.get_width() / 2], [patch.get_height()])
+    return pd.DataFrame(rows, columns=["panel", "artist", "label", "x", "y", "value"])
+
+
+def gallery(folder: str | Path = "figures") -> Path:
+    """Writes index.html beside saved figures: each with its name, what it was drawn from, its PDF and its CSV."""
+    folder, parts = Path(folder), []
+    for picture in sorted(folder.glob("*.png")):
+        files = [picture.with_suffix(ending) for ending in (".pdf", ".csv")]
+        links = ", ".join(
+            f'<a href="{html.escape(file.name)}">{file.suffix[1:]}</a>' for file in files if file.exists()
+        )
+        source = ""
+        if files[1].exists():
+            with open(files[1]) as file:
+                source = file.readline().removeprefix("#").strip()
+        name = html.escape(picture.name)
+        parts.append(
+            f'<figure><a href="{name}"><img src="{name}" alt="{html.escape(picture.stem)}"></a>'
+            f"<figcaption><b>{html.escape(picture.stem)}</b> {links}<br>{html.escape(source)}</figcaption></figure>"
+        )
+    notebooks = sorted(folder.glob("notebooks/*.html"))
+    listed = " ".join(
+        f'<a href="notebooks/{html.escape(page.name)}">{html.escape(page.stem)}</a>' for page in notebooks
+    )
+    page = f"""<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>darts_lab: figures</title>
+<style>
+body {{font: 16px/1.4 sans-serif; margin: 2rem; color: #222}}
+main {{display: grid; grid-template-columns: repeat(auto-fill, minmax(24rem, 1fr)); gap: 1.5rem}}
+figure {{margin: 0; border: 1px solid #ccc; padding: 1rem}} img {{max-width: 100%}}
+</style>
+<h1>darts_lab: figures</h1>
+<p>{listed}</p>
+<main>{"".join(parts) or "<p>No figures yet.</p>"}</main></html>
+"""
+    runs.write(folder / "index.html", page.encode())
+    return folder / "index.html"
 
 
 def _short(name: str) -> str:

@@ -62,6 +62,7 @@ class EpochRecord:
     back_to: int | None = None  # where adaptation threw the search back: the epoch after which it went on
     fisher_trace: float | None = None  # its running average after the epoch, where the schedule of alpha follows it
     moments: list | None = None  # then, before every batch: [running average, threshold, whether alpha was updated]
+    changed: dict | None = None  # settings that were changed by hand before this epoch: name -> value
 
     def to_json(self) -> tuple[dict, dict]:
         """(what happened, what it cost): the second differs from run to run."""

@@ -31,6 +31,7 @@ from darts_lab.schedules import FisherTrace, Timing
 from darts_lab.supernet import frozen_statistics
 from darts_lab.tasks import data_of
 
+CHANGEABLE = ("weight_decay", "drop_path")  # what `Search.change` may change
 SMALLEST = 1e-6  # alpha of an operation that only remains because its node has no other
 
 
@@ -78,6 +79,8 @@ class Search:
         self.eigenvector: Tensor | None = None  # of the last measurement: where the next one begins
         self.winner: Genotype | None = None  # the best of the samples that were scored last, where the method samples
         self.timing = Timing()  # what the schedule of alpha remembers
+        self.waiting: dict[str, float] = {}  # settings changed by hand: for the next epoch ...
+        self._changed: dict[str, float] = {}  # ... and for the one that is under way
         self._steps: Iterator[EpochRecord | None] | None = None
         self._start()
 
@@ -157,7 +160,11 @@ class Search:
 
     @property
     def weight_decay(self) -> float:
-        """The decay of w in the epoch that is under way or comes next: the settings', until adaptation raises it."""
+        """The decay of w in the epoch that is under way or comes next: the settings', until adaptation or `change` sets
+        another."""
+        by_hand = self._changed if self._steps is not None else self.waiting
+        if "weight_decay" in by_hand:
+            return by_hand["weight_decay"]
         if not self.history:
             return self.settings.weight_decay
         last = self.history[-1]
@@ -208,6 +215,17 @@ class Search:
     def __repr__(self) -> str:
         return f"Search({self._name()}, epoch {self.epoch} of {self.settings.epochs}, {self.device.type})"
 
+    def change(self, **settings: float) -> None:
+        """Changes `weight_decay`, or `drop_path` (the largest, at the end), from the next epoch on.
+
+        The record of that epoch tells it in `changed`, so a resumed search goes on with it. Raises ValueError, and
+        changes nothing, for other settings and for values that are not allowed.
+        """
+        for name in settings.keys() - set(CHANGEABLE):
+            raise ValueError(f"{name}: cannot be changed while a search runs; only {', '.join(CHANGEABLE)} can")
+        scales.override(self.settings, **settings)
+        self.waiting = self.waiting | settings
+
     # The iterator
 
     def __iter__(self) -> Search:
@@ -255,6 +273,8 @@ class Search:
     def _epoch(self) -> Iterator[EpochRecord | None]:
         s, task, generator, epoch = self.settings, self.task, self.generator, self.epoch
         started, before, moments, valid = time.perf_counter(), self.timing, [], None
+        self._changed, self.waiting = self.waiting, {}
+        s = self.settings = replace(s, **self._changed)
         learning_rate = cosine(s, epoch)
         self.optimizer.param_groups[0] |= {"lr": learning_rate, "weight_decay": self.weight_decay}
         drop_path = self.drop_path
@@ -311,7 +331,9 @@ class Search:
             peak_memory_bytes=peak_memory(self.device),
             fisher_trace=self.timing.trace,
             moments=moments or None,
+            changed=self._changed or None,
         )
+        self._changed = {}
         self.history.append(record)
         if eigenpair is not None and self.method.monitor is not None:
             record = self.history[-1] = self._heed(record)
@@ -537,6 +559,7 @@ class Search:
             "records": len(self.history),
             "space": self.space.name,
             "snapshots": self.snapshots,
+            "waiting": self.waiting,
         }
 
     def _tensors(self) -> dict:
@@ -575,6 +598,7 @@ class Search:
         try:
             self._load_tensors(state)
             self.snapshots = dict(state.get("snapshots", {}))
+            self.waiting = dict(state.get("waiting", {}))
         except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
             reason = next((line.strip() for line in str(error).splitlines()[1:] if line.strip()), str(error))
             raise ValueError(
@@ -616,6 +640,8 @@ class Search:
         epochs = 0 if state is None else state.get("records", state["epoch"])
         names = tuple(search.space.operations) + spaces.KNOWN_OPERATIONS
         search.history = run.history(lambda record: EpochRecord.from_json(record, names), epochs)
+        for record in search.history:
+            search.settings = replace(search.settings, **(record.changed or {}))
         if search.method.sample is not None and search.history:
             search.winner = search.history[-1].genotype
         return search

@@ -32,11 +32,11 @@ def same(first, second):
     return first == second
 
 
-def same_run(path, reference):
+def same_run(path, reference, epochs=EPOCHS):
     """Whether two finished runs hold the same: every byte but the costs, and every number of the checkpoint."""
     for name in ("config.json", "history.jsonl", "genotype.txt"):
         assert (path / name).read_bytes() == (reference / name).read_bytes(), name
-    assert len((path / "costs.jsonl").read_text().splitlines()) == EPOCHS
+    assert len((path / "costs.jsonl").read_text().splitlines()) == epochs
     states = [torch.load(folder / "checkpoint.pt", weights_only=True) for folder in (path, reference)]
     assert not same(states[0], {}) and {"optimizer", "generator"} <= states[0].keys()
     return same(*states)
@@ -487,3 +487,70 @@ def test_the_same_pixels_with_another_augmentation_are_other_data(colours):
         for change in ({}, {"flip": True}, {"crop_padding": 1}, {"mean": (0.1, 0.2, 0.3)})
     }
     assert len(prints) == 4
+
+
+# --- Settings changed by hand -----------------------------------------------------------------
+
+
+def changed_by_hand(search):
+    """The search, finished: its decay changed inside epoch 1, its drop path between epochs 2 and 3."""
+    next(search)
+    search.step()
+    search.change(weight_decay=0.5)
+    next(search)
+    next(search)
+    search.change(drop_path=0.6)
+    return search, list(search)
+
+
+def test_a_change_takes_effect_with_the_next_epoch_and_stands_in_its_record(small_search):
+    search, _ = changed_by_hand(small_search("S4", epochs=5, drop_path=0.2))
+    assert [record.changed for record in search.history] == [
+        None,
+        None,
+        {"weight_decay": 0.5},
+        {"drop_path": 0.6},
+        None,
+    ]
+    assert [record.weight_decay for record in search.history] == [3e-4, 3e-4, 0.5, 0.5, 0.5]
+    assert search.drop_path == 0.6, "the largest, in the last epoch"
+    decayed, plain = search.weights, small_search("S4", epochs=5, drop_path=0.2)
+    list(plain)
+    norms = [torch.stack([w.norm() for w in weights.values()]).norm() for weights in (decayed, plain.weights)]
+    assert norms[0] < 0.97 * norms[1], "the decay must be felt"
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_a_search_changed_by_hand_is_resumed_bit_for_bit_after_every_epoch(order, data, small_search, tmp_path):
+    def make(path):
+        return small_search("S4", order=order, epochs=5, drop_path=0.2, path=path)
+
+    whole, _ = changed_by_hand(make(tmp_path / "whole"))
+    search = make(tmp_path / "run")
+    next(search)
+    search.step()
+    search.change(weight_decay=0.5)  # still waiting when the checkpoint of this epoch is written
+    next(search)
+    search = dl.Search.resume(tmp_path / "run", data=data)
+    assert search.waiting == {"weight_decay": 0.5} and search.weight_decay == 0.5
+    next(search)
+    search = dl.Search.resume(tmp_path / "run", data=data)
+    search.change(drop_path=0.6)
+    next(search)
+    list(dl.Search.resume(tmp_path / "run", data=data))
+    assert same_run(tmp_path / "run", tmp_path / "whole", 5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"epochs": 3}, "epochs: cannot be changed while a search runs; only weight_decay, drop_path can"),
+        ({"weight_decay": -1}, "weight_decay: -1 is not allowed"),
+        ({"drop_path": 1.0}, "drop_path: 1.0 is not allowed"),
+    ],
+)
+def test_what_cannot_be_changed_is_refused_and_nothing_happens(changes, words, small_search):
+    search = small_search()
+    with pytest.raises(ValueError, match=words):
+        search.change(**({"weight_decay": 0.1} | changes))
+    assert search.waiting == {}

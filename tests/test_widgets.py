@@ -5,6 +5,11 @@ Buttons are clicked as objects; nothing here depends on how fast the machine is,
 
 import asyncio
 import io
+import os
+import random
+import subprocess
+import sys
+import textwrap
 import threading
 import time
 
@@ -20,7 +25,7 @@ def lab(tmp_path, monkeypatch):
     monkeypatch.setenv("DARTS_LAB_RUNS", str(tmp_path))
     made = dl.lab("S2", scale="tiny", seed=0, epochs=200)
     yield made
-    made.stop()
+    made.close()
     made._thread and made._thread.join(60)
 
 
@@ -38,8 +43,8 @@ def click(lab, name):
 def test_start_draws_moves_and_stop_ends_the_thread(lab):
     click(lab, "Start")
     until(lambda: lab.search is not None and lab.search.epoch >= 2 and lab.frames >= 2)
-    picture = imread(io.BytesIO(lab.picture.value))
-    assert picture.ndim == 3 and picture.std() > 0.05  # a picture, and not an empty one
+    pictures = [imread(io.BytesIO(image.value)) for image in lab.panels.images.values() if image.value]
+    assert len(pictures) >= 4 and all(picture.std() > 0.05 for picture in pictures)  # and no empty ones
     click(lab, "Stop")
     assert lab.result(60) is lab.search
     assert "Stopped" in lab.status.value and not lab._thread.is_alive()
@@ -96,30 +101,56 @@ def test_retrain_shows_the_test_error_of_the_current_cell(tmp_path, monkeypatch)
     click(lab, "Start")
     lab.result(60)
     click(lab, "Retrain")
-    lab.result(60)
+    assert lab.result(60) is lab.search and lab.state == "finished"
     expected = dl.evaluate(lab.search.genotype, scale="tiny", seed=0)
     assert lab.evaluation.test_error == expected.test_error
     assert f"{100 * expected.test_error:.1f} %" in lab.status.value
 
 
-def test_retrain_in_mid_search_pauses_it_and_a_retrain_pressed_while_it_ends_is_not_lost(lab, monkeypatch):
+def test_the_search_waits_for_a_retraining_and_then_goes_on(lab):
     click(lab, "Start")
     until(lambda: lab.search is not None and lab.search.epoch >= 1)
     click(lab, "Retrain")
-    until(lambda: lab.evaluation is not None and "Paused" in lab.status.value)
-    assert f"retrained test error {100 * lab.evaluation.test_error:.1f} %" in lab.status.value
+    until(lambda: lab.evaluation is not None)
+    epoch = lab.search.epoch
+    assert "retrained test error" in lab.kept[0].words.value
+    until(lambda: lab.search.epoch > epoch and "retrained test error" in lab.status.value)
+    click(lab, "Pause")
+    until(lambda: lab.state == "paused")
+    click(lab, "Retrain")
+    until(lambda: len(lab.kept) == 2 and lab.kept[1].evaluation is not None and lab.state == "paused")
+
+
+def test_a_retrain_pressed_while_the_search_comes_to_its_end_is_not_lost(lab, monkeypatch):
+    click(lab, "Start")
+    until(lambda: lab.search is not None and lab.search.epoch >= 1)
     report = lab._report
 
-    def press_retrain_now(spent, batches, word):
-        report(spent, batches, word)
-        if word == "Stopped":
-            monkeypatch.setattr(lab, "evaluation", None)
+    def press_retrain_now():
+        report()
+        if lab.state == "stopped" and not lab.kept:
             click(lab, "Retrain")
 
     monkeypatch.setattr(lab, "_report", press_retrain_now)
     click(lab, "Stop")
-    lab._thread.join(60)
-    assert lab.evaluation is not None and "Retrained test error" in lab.status.value
+    lab.result(60)
+    assert lab.kept[0].evaluation is not None and "retrained test error" in lab.status.value
+
+
+def test_pause_holds_a_retraining_between_two_batches_and_stop_ends_it(lab):
+    click(lab, "Step")
+    until(lambda: lab.state == "paused")
+    click(lab, "Retrain")
+    until(lambda: lab.kept[0].training is not None)
+    click(lab, "Pause")
+    until(lambda: not lab._thread.is_alive())
+    if lab.kept[0].evaluation is None:  # not done before
+        epoch = lab.kept[0].training.epoch
+        click(lab, "Resume")
+        until(lambda: lab.kept[0].evaluation is not None or lab.kept[0].training.epoch > epoch)
+    click(lab, "Stop")
+    lab.result(60)
+    assert lab.state == "stopped" and not lab._queue
 
 
 def test_an_error_in_the_thread_is_shown_and_raised():
@@ -149,13 +180,18 @@ def test_objects_of_the_users_own_stand_in_the_menus():
     assert lab.space.value == "mine" and lab.method.value == "plain"
 
 
-def test_an_unknown_name_is_refused_at_once():
-    with pytest.raises(ValueError, match="space: 'S9' is not known; known: S1, S2"):
-        dl.lab("S9")
-
-
-def test_no_thread_is_left_behind():
-    until(lambda: not [thread for thread in threading.enumerate() if thread.name == "darts-lab"])
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"space": "S9"}, "space: 'S9' is not known; known: S1, S2"),
+        ({"seed": -1}, "seed: -1 is not allowed"),
+        ({"weight_decay": -1.0}, "weight_decay: -1.0 is not allowed"),
+        ({"epoch": 3}, "epoch: not a setting; known: alpha_betas"),
+    ],
+)
+def test_what_is_not_allowed_is_refused_at_once(arguments, words):
+    with pytest.raises(ValueError, match=words):
+        dl.lab(**arguments)
 
 
 def test_a_search_that_is_thrown_back_says_so_and_its_progress_stays_a_fraction(tmp_path, monkeypatch):
@@ -182,3 +218,203 @@ def test_a_search_that_stops_early_ends_the_lab_with_the_chosen_cell(tmp_path, m
     stop = search.history[-1].stop_epoch
     assert stop is not None and len(search.history) < 30
     assert f"the cell of epoch {stop} is the result" in lab.status.value and lab.progress.value == 1
+
+
+# --- L2, drop path and the methods' own parameters ----------------------------------------------
+
+
+def test_moving_l2_while_the_search_runs_takes_effect_and_stands_in_its_history(lab):
+    click(lab, "Start")
+    until(lambda: lab.search is not None and lab.search.epoch >= 1)
+    lab.tracks[0].method.weight_decay.value = 0.0243
+    lab.tracks[0].method.drop_path.value = 0.4
+    until(lambda: lab.search.history[-1].weight_decay == 0.0243)
+    click(lab, "Pause")
+    until(lambda: lab.state == "paused")
+    lab.tracks[0].method.weight_decay.value = 0.0  # no thread: it waits in the search
+    assert lab.search.waiting == {"weight_decay": 0.0} and "L2 0 from the next epoch on" in lab.status.value
+    click(lab, "Stop")
+    changes = [record.changed for record in lab.search.history if record.changed]
+    assert {name: value for change in changes for name, value in change.items()} == {
+        "weight_decay": 0.0243, "drop_path": 0.4,
+    }  # fmt: skip
+    stored = dl.runs.read(lab.search.run.path).history
+    assert [record.changed for record in stored] == [record.changed for record in lab.search.history]
+
+
+def test_choosing_a_method_shows_its_own_parameters_and_sets_l2_and_drop_path():
+    lab = dl.lab(scale="tiny")
+    choice = lab.tracks[0].method
+    assert not choice.parameters and choice.weight_decay.value == 3e-4
+    for method, names in {
+        "DARTS-ES": {"window", "factor"}, "DARTS-PRIME": {"rho", "multiplier"}, "PRIME(ADMM)": {"rho", "multiplier"},
+        "R-DARTS(L2)": set(),
+    }.items():  # fmt: skip
+        lab.method.value = method
+        assert choice.parameters.keys() == names, method
+    assert choice.weight_decay.value == 0.0243
+    lab.method.value = "R-DARTS(DP)"
+    assert choice.weight_decay.value == 3e-4 and choice.drop_path.value == 0.6
+
+
+def test_a_parameter_that_was_moved_is_searched_with_and_stands_in_the_methods_name():
+    lab = dl.lab(method="DARTS-PRIME", scale="tiny")
+    choice = lab.tracks[0].method
+    assert choice.method is dl.methods.METHODS["DARTS-PRIME"]
+    choice.parameters["rho"].value, choice.parameters["multiplier"].value = 1.0, 1.2
+    method = choice.method
+    assert method.terms[0].rho == 1.0 and method.schedule.growth == 1.2
+    assert method.name == "DARTS-PRIME(rho 1, multiplier 1.2)"
+    lab = dl.lab(method="DARTS-ES", scale="tiny")
+    lab.tracks[0].method.parameters["factor"].value = 2.0
+    assert lab.tracks[0].method.method.monitor.rule == Rule(factor=2.0)
+
+
+def test_adaptation_moves_the_slider_and_that_is_no_change_by_hand(tmp_path, monkeypatch):
+    monkeypatch.setenv("DARTS_LAB_RUNS", str(tmp_path))
+    method = dl.Method("ADA", monitor=Adaptation(Rule(window=1, delta=1, factor=1.000001, start=1)))
+    lab = dl.lab("S2", method=method, scale="tiny", epochs=6, alpha_learning_rate=0.1)
+    lab.start()
+    search = lab.result(120)
+    assert search.weight_decay > 3e-4 and lab.tracks[0].method.weight_decay.value == search.weight_decay
+    assert not any(record.changed for record in search.history)
+
+
+# --- Resume and Reset ---------------------------------------------------------------------------
+
+
+def test_resume_after_stop_goes_on_with_the_same_search(lab):
+    click(lab, "Start")
+    until(lambda: lab.search is not None and lab.search.epoch >= 1)
+    click(lab, "Stop")
+    search = lab.result(60)
+    epoch = search.epoch
+    click(lab, "Resume")
+    until(lambda: lab.search.epoch > epoch)
+    assert lab.search is search
+
+
+def test_a_new_lab_resumes_the_unfinished_run_on_disk_bit_for_bit(tmp_path, monkeypatch):
+    monkeypatch.setenv("DARTS_LAB_RUNS", str(tmp_path))
+    first = dl.lab("S4", scale="tiny", seed=3)
+    first.step()
+    until(lambda: first.state == "paused")
+    other = dl.lab("S4", scale="tiny", seed=3)
+    other.resume()
+    with pytest.raises(ValueError, match="no unfinished run of these choices lies in .* that no other lab holds"):
+        other.result(60)
+    first.close()  # as when a kernel ends: its lock is free
+    until(lambda: not first._thread.is_alive())
+    other.resume()
+    found = other.result(60)
+    alone = dl.Search("S4", scale="tiny", seed=3, path=False)
+    list(alone)
+    assert len(list(tmp_path.iterdir())) == 1, "no second run was begun"
+    assert found.finished and (found.alpha == alone.alpha).all()
+    other.resume()
+    assert "is finished" in other.status.value
+
+
+def test_reset_goes_back_to_the_beginning_and_keeps_what_was_kept(lab):
+    lab.method.value = "R-DARTS(L2)"
+    click(lab, "Start")
+    until(lambda: lab.search is not None and lab.search.epoch >= 1)
+    click(lab, "Keep")
+    click(lab, "Keep")
+    click(lab, "Reset")
+    until(lambda: lab.state == "idle" and not lab._thread.is_alive())
+    assert lab.search is None and lab.method.value == "DARTS" and not lab.space.disabled
+    assert not any(image.value for image in lab.panels.images.values())
+    assert 1 <= len(lab.kept) == len(lab._kept_box.children) <= 2
+    lab.discard(lab.kept[0])
+    assert len(lab.kept) == len(lab._kept_box.children) <= 1
+
+
+# --- Side by side -------------------------------------------------------------------------------
+
+
+def test_two_methods_go_on_side_by_side_epoch_by_epoch_and_each_is_what_it_is_alone(tmp_path, monkeypatch):
+    monkeypatch.setenv("DARTS_LAB_RUNS", str(tmp_path))
+    lab = dl.lab("S2", method=["DARTS", "DARTS-PRIME"], scale="tiny", seed=4)
+    apart = []
+    for track in lab.tracks:
+        step = track.step
+
+        def watched(step=step):
+            step()
+            apart.append(abs(lab.searches[0].epoch - lab.searches[1].epoch))
+
+        track.step = watched
+    lab.step()
+    until(lambda: lab.state == "paused")
+    assert [len(search.history) for search in lab.searches] == [1, 1]
+    lab.resume()
+    lab.result(120)
+    assert max(apart) == 1 and all(search.finished for search in lab.searches)
+    for method, search in zip(("DARTS", "DARTS-PRIME"), lab.searches, strict=True):
+        alone = dl.Search("S2", method=method, scale="tiny", seed=4, path=False)
+        list(alone)
+        assert (search.alpha == alone.alpha).all()
+        assert search.seed == 4 and search.task.data.name == "digits"
+    shown = [image.layout.display for image in (track.panels.images["fisher"] for track in lab.tracks)]
+    assert shown == ["none", "block"], "only one of them has a Fisher trace"
+
+
+# --- Whatever is pressed ------------------------------------------------------------------------
+
+
+def test_clicking_at_random_loses_no_run_shows_no_trace_and_leaves_no_thread(tmp_path, monkeypatch):
+    """For DARTS_LAB_CLICKING seconds, five by default."""
+    monkeypatch.setenv("DARTS_LAB_RUNS", str(tmp_path))
+    chance = random.Random(0)
+    lab = dl.lab("S2", method=["DARTS", "DARTS-ADA"], scale="tiny", epochs=40)
+    sliders = [slider for track in lab.tracks for slider in track.method.live.values()]
+    said = []
+    lab.status.observe(lambda change: said.append(change["new"]), "value")
+    end, clicks = time.monotonic() + float(os.environ.get("DARTS_LAB_CLICKING", 5)), 0
+    while time.monotonic() < end:
+        kind = chance.random()
+        if kind < 0.8:
+            button = lab.buttons[chance.choice(list(lab.buttons))]
+            if not button.disabled:
+                button.click()
+        elif kind < 0.9:
+            slider = chance.choice(sliders)
+            slider.value = chance.choice(slider.options)
+        elif kind < 0.95 and lab.kept:
+            chance.choice([lab.retrain, lab.discard])(chance.choice(lab.kept))
+        elif not lab.method.disabled:
+            lab.method.value = chance.choice(["DARTS", "R-DARTS(L2)", "DARTS-PRIME", "DARTS-ES", "RS-ws"])
+        clicks += 1
+        time.sleep(chance.choice([0, 0, 0.01, 0.2]))
+    lab.stop()
+    until(lambda: not lab._thread.is_alive(), 120)
+    assert clicks > 50 and lab.state in ("idle", "stopped", "finished", "failed")
+    assert not [words for words in said if "Traceback" in words or "Error:" in words]
+    for run in tmp_path.iterdir():
+        if (run / "history.jsonl").exists():
+            history = dl.runs.read(run).history
+            assert [record.epoch for record in history if record.back_to is None]
+    lab.stop()
+    lab._thread.join(60)
+
+
+def test_a_lab_that_runs_when_python_ends_does_not_hold_it_up_and_its_run_can_go_on(tmp_path):
+    code = """
+        import time, darts_lab as dl
+        lab = dl.lab("S4", scale="tiny", seed=3, epochs=500)
+        lab.start()
+        while lab.search is None or lab.search.epoch < 2: time.sleep(0.01)
+    """
+    environment = os.environ | {"DARTS_LAB_RUNS": str(tmp_path)}
+    ended = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert ended.returncode == 0 and not ended.stderr, ended.stderr
+    (run,) = tmp_path.iterdir()
+    search = dl.Search.resume(run)
+    assert search.epoch >= 2 and next(search).epoch == search.epoch - 1
+
+
+def test_no_thread_is_left_behind():
+    until(lambda: not [thread for thread in threading.enumerate() if thread.name == "darts-lab"])

@@ -1,0 +1,239 @@
+"""The controls: what is searched, how, and with which parameters; each says what it stands for."""
+
+from __future__ import annotations
+
+from dataclasses import fields, is_dataclass, replace
+
+import ipywidgets as widgets
+
+from darts_lab import data as datasets
+from darts_lab import methods, scales, spaces
+from darts_lab.methods import DROP_PATHS, L2_FACTORS, METHODS, Method
+from darts_lab.scales import SCALES
+from darts_lab.schedules import FisherTrace
+from darts_lab.search import seed_of
+from darts_lab.spaces import SPACES
+
+_L2, _DROP_PATH = (0.0, *L2_FACTORS), (*DROP_PATHS, 0.8)
+_RHO, _FACTOR, _WINDOW = (0.01, 0.03, 0.1, 0.3, 1.0), (1.05, 1.1, 1.2, 1.3, 1.5, 2.0), (1, 3, 5, 7, 9)
+_GROWTH = (1.01, 1.02, 1.05, 1.1, 1.2)
+
+_METHODS = {
+    "DARTS": "mixing weights by gradient descent on the validation loss",
+    "DARTS-1st": "DARTS, first order: alpha's gradient at the current weights",
+    "DARTS-2nd": "DARTS, second order: alpha's gradient after one unrolled step of the weights",
+    "R-DARTS(L2)": "DARTS with a strong weight decay, against over-fitting",
+    "R-DARTS(DP)": "DARTS with drop path and Cutout, against over-fitting",
+    "DARTS-ES": "DARTS that stops when the dominant eigenvalue has risen too much",
+    "DARTS-ADA": "DARTS that then goes back, and on with ten times the weight decay",
+    "RS-ws": "no alpha: one random cell a batch, the best of many samples at the end",
+    "DARTS-PRIME": "alpha waits for moments with a small Fisher trace, and is pulled towards discrete cells",
+    "CRB": "weights between 0 and 1 that do not compete; what reaches 0 is pruned",
+}
+_SCALES = {
+    "tiny": "seconds; proves that it runs and nothing else",
+    "laptop": "a minute or a few on two cores; the phenomena are there",
+    "paper": "the papers' protocol; needs a GPU and hours",
+}
+
+
+class Menu(widgets.Dropdown):
+    """A menu of names; an object of the user's own may stand among them. `chosen` is the object, or else the name."""
+
+    def __init__(self, what: str, chosen, known, tooltip: str, width: str = "190px"):
+        self._own = {}
+        name = chosen if isinstance(chosen, str) else getattr(chosen, "name", "own")
+        options = list(known)
+        match = next((option for option in options if option.lower() == name.lower()), None)
+        if not isinstance(chosen, str):
+            self._own[name] = chosen
+            options, match = [*(option for option in options if option != name), name], name
+        if match is None:
+            raise ValueError(f"{what}: {name!r} is not known; known: {', '.join(options)}")
+        super().__init__(
+            options=options, value=match, description=what, tooltip=tooltip, layout={"width": width},
+            style={"description_width": "initial"},
+        )  # fmt: skip
+        self.add_class(f"darts-lab-{what}")
+
+    @property
+    def chosen(self):
+        return self._own.get(self.value, self.value)
+
+
+def slider(name: str, values, value: float, tooltip: str) -> widgets.SelectionSlider:
+    """A slider over a few values; `value` is among them, whatever it is."""
+    made = widgets.SelectionSlider(
+        options=sorted({*values, value}), value=value, description=name, tooltip=tooltip, continuous_update=False,
+        layout={"width": "250px"}, style={"description_width": "80px"},
+    )  # fmt: skip
+    made.add_class(f"darts-lab-{name.lower().replace(' ', '-')}")
+    return made
+
+
+def set_slider(made: widgets.SelectionSlider, value: float) -> None:
+    """Sets a slider, to a value that may be new to it."""
+    if value not in made.options:
+        made.options = sorted({*made.options, value})  # which keeps the value that was chosen
+    made.value = value
+
+
+def data_names() -> list[str]:
+    """The embedded data sets, and the real ones whose files are there."""
+    there = datasets.available()
+    return [name for name in datasets.NAMES if there.get(name, True)]
+
+
+class Choices(widgets.VBox):
+    """What is searched: space, data, scale and seed. Arguments as for `Search`."""
+
+    def __init__(self, space, data, scale, seed):
+        self.space = Menu("space", space, SPACES, "Which operations compete on which edge of a cell.", "150px")
+        self.data = Menu("data", data, data_names(), "What the network learns to tell apart.", "150px")
+        self.scale = Menu("scale", scale, SCALES, "How large everything is.", "160px")
+        self.seed = widgets.BoundedIntText(
+            value=seed_of(seed), min=0, max=2**31 - 1, description="seed", layout={"width": "130px"},
+            tooltip="The same seed gives the same search, bit for bit.", style={"description_width": "initial"},
+        )  # fmt: skip
+        self.seed.add_class("darts-lab-seed")
+        self.help = widgets.HTML()
+        self.all = (self.space, self.data, self.scale, self.seed)
+        self._first = [control.value for control in self.all]
+        super().__init__([widgets.HBox(self.all, layout={"flex_flow": "row wrap"}), self.help])
+        for control in self.all:
+            control.observe(lambda _: self._explain(), "value")
+        self._explain()
+
+    def _explain(self) -> None:
+        space = spaces.get(self.space.chosen)
+        offered = dict.fromkeys(name for kind in spaces.CELL_TYPES for edge in space.cell(kind) for name in edge)
+        same = len({edge for kind in spaces.CELL_TYPES for edge in space.cell(kind)}) == 1
+        every = "every edge offers" if same else f"every edge offers {space.candidates} of"
+        scale = _SCALES.get(self.scale.value, "of your own")
+        words = f"<b>{space.name}</b>: {every} {', '.join(offered)}. <b>{self.scale.value}</b>: {scale}."
+        self.help.value = f"<span style='color:#555'>{words}</span>"
+
+    def reset(self) -> None:
+        for control, value in zip(self.all, self._first, strict=True):
+            control.value = value
+
+
+class MethodChoice(widgets.VBox):
+    """A method and its parameters. `settings` are those of the search that the user has fixed, L2 and drop path included.
+
+    `settings_changed` is called with the name and the value of L2 ("weight_decay") or drop path ("drop_path") when the
+    user moves one of these; all other parameters count when a search begins.
+    """
+
+    def __init__(self, method, scale: Menu, settings: dict, settings_changed):
+        self.menu = Menu("method", method, METHODS, "How the mixing weights are found.")
+        self._first, self._scale, self._fixed = self.menu.value, scale, dict(settings)
+        self.help = widgets.HTML()
+        usual = self._usual()
+        self.weight_decay = slider(
+            "L2", _L2, usual.weight_decay, "Weight decay of the network's weights. May be moved while a search runs."
+        )
+        self.drop_path = slider(
+            "drop path", _DROP_PATH, usual.drop_path,
+            "Largest probability with which paths are dropped; rises towards the end. May be moved while a search runs.",
+        )  # fmt: skip
+        self.live = {"weight_decay": self.weight_decay, "drop_path": self.drop_path}
+        self._by_hand = True
+        for name, control in self.live.items():
+            control.observe(
+                lambda change, name=name: settings_changed(name, change["new"]) if self._by_hand else None, "value"
+            )
+        self.parameters: dict[str, widgets.SelectionSlider] = {}  # those that only this method has
+        self._box = widgets.HBox(layout={"flex_flow": "row wrap"})
+        super().__init__([widgets.HBox([self.menu, self.help]), self._box])
+        self.menu.observe(lambda _: self._begin(), "value")
+        scale.observe(lambda _: self._begin(), "value")
+        self._begin()
+
+    def _usual(self) -> scales.SearchSettings:
+        """The settings of a search as method, scale and user have them."""
+        method, scale = methods.get(self.menu.chosen), scales.get(self._scale.chosen)
+        return scales.override(scale.search, **(dict(method.settings) | self._fixed))
+
+    def _begin(self) -> None:
+        method, usual = methods.get(self.menu.chosen), self._usual()
+        self.show(**{name: getattr(usual, name) for name in self.live})
+        self.parameters = {}
+        for name, (values, value, tooltip) in _parameters(method).items():
+            self.parameters[name] = slider(name, values, value, tooltip)
+        for control in self._box.children:
+            if control not in self.live.values():
+                control.close()
+        self._box.children = (*self.live.values(), *self.parameters.values())
+        self.help.value = f"<span style='color:#555'>{_METHODS.get(method.name, '')}</span>"
+
+    def show(self, **values: float) -> None:
+        """Sets L2 or drop path to what a search has by now."""
+        self._by_hand = False
+        try:
+            for name, value in values.items():
+                if self.live[name].value != value:
+                    set_slider(self.live[name], value)
+        finally:
+            self._by_hand = True
+
+    def reset(self) -> None:
+        self.menu.value = self._first
+        self._begin()
+
+    @property
+    def method(self) -> Method:
+        """The chosen method with the chosen parameters, which stand in its name where they are not its own."""
+        method = methods.get(self.menu.chosen)
+        usual = {name: value for name, (_, value, _) in _parameters(method).items()}
+        chosen = {name: control.value for name, control in self.parameters.items()}
+        moved = {name: value for name, value in chosen.items() if value != usual[name]}
+        if not moved:
+            return method
+        changes = {"name": f"{method.name}({', '.join(f'{name} {value:g}' for name, value in moved.items())})"}
+        if "rho" in moved:
+            changes["terms"] = tuple(
+                replace(term, rho=moved["rho"]) if _has_rho(term) else term for term in method.terms
+            )
+            changes["admm"] = replace(method.admm, rho=moved["rho"]) if method.admm is not None else None
+        if "multiplier" in moved:
+            changes["schedule"] = replace(method.schedule, growth=moved["multiplier"])
+        of_rule = {name: moved[name] for name in ("window", "factor") if name in moved}
+        if of_rule:
+            changes["monitor"] = replace(method.monitor, rule=replace(method.monitor.rule, **of_rule))
+        return replace(method, **changes)
+
+    @property
+    def settings(self) -> dict:
+        return self._fixed | {name: control.value for name, control in self.live.items()}
+
+    def lock(self, locked: bool) -> None:
+        """Whether all but L2 and drop path are out of use."""
+        for control in (self.menu, *self.parameters.values()):
+            control.disabled = locked
+
+
+def _has_rho(term) -> bool:
+    return is_dataclass(term) and any(field.name == "rho" for field in fields(term))
+
+
+def _parameters(method: Method) -> dict[str, tuple[tuple, float, str]]:
+    """The parameters that only some methods have: name -> (values, its own, what it is)."""
+    found = {}
+    rho = [term.rho for term in (*method.terms, method.admm) if term is not None and _has_rho(term)]
+    if rho:
+        found["rho"] = _RHO, rho[0], "How strongly mixing weights are pulled towards a discrete cell."
+    if method.monitor is not None:
+        rule = method.monitor.rule
+        found["window"] = _WINDOW, rule.window, "Eigenvalues that are averaged, as many before as behind."
+        found["factor"] = (
+            _FACTOR,
+            rule.factor,
+            "How many times as large the average must become for the search to stop.",
+        )
+    if isinstance(method.schedule, FisherTrace):
+        found["multiplier"] = (
+            _GROWTH, method.schedule.growth,
+            "By how much the threshold of the Fisher trace grows with every batch that alpha waits.",
+        )  # fmt: skip
+    return found
