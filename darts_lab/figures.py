@@ -355,7 +355,7 @@ def eigenvalues(histories, rule: Rule = RULE, ax: Axes | None = None, finished: 
             measured = [record for record in history if record.dominant_eigenvalue is not None]
             epochs, values = [record.epoch for record in measured], [record.dominant_eigenvalue for record in measured]
             bars, recent = [record.eigenvalue_error or 0 for record in measured], measurements(history)
-        ax.errorbar(epochs, values, bars, fmt=".", color=colour, alpha=0.35, markersize=4)
+        ax.errorbar(epochs, values, bars, fmt=".", color=colour, alpha=0.5, markersize=6, capsize=2)
         epochs, values = recent
         if values:
             places, averages = rule.averages(epochs, values)
