@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -82,30 +83,26 @@ def pictures(seconds: float = 60, scale: str = "laptop") -> dict:
     return found
 
 
-def memory(with_lab: bool, epochs: int = 2000) -> list[tuple[int, float]]:
-    """[(epoch, MB of memory that this process holds)] over a search in small, in the lab or in a plain loop."""
+def memory(with_lab: bool, epochs: int = 2000) -> Iterator[tuple[int, float]]:
+    """(epoch, MB of memory that this process holds), ten times over a search in small, in the lab or in a plain loop."""
     import darts_lab as dl
 
-    settings, found = _SMALL | {"epochs": epochs}, []
-
-    def look(search):
-        if search.epoch >= len(found) * epochs // 10:
-            gc.collect()
-            found.append((search.epoch, _resident()))
-
+    settings, marks = _SMALL | {"epochs": epochs}, [number * epochs // 10 for number in range(1, 11)]
     if with_lab:
         lab = dl.lab("S2", **settings)
         lab.start()
-        while lab.state == "working" or lab._thread.is_alive():
-            if lab.search is not None:
-                look(lab.search)
-            time.sleep(0.01)
+        for mark in marks:
+            while lab.search is None or lab.search.epoch < mark:
+                time.sleep(0.01)
+            gc.collect()
+            yield lab.search.epoch, _resident()
         lab.result()
     else:
         search = dl.Search("S2", **settings)
-        for _ in search:
-            look(search)
-    return found
+        for record in search:
+            if record.epoch + 1 in marks:
+                gc.collect()
+                yield record.epoch + 1, _resident()
 
 
 def _resident() -> float:
@@ -183,7 +180,10 @@ def main() -> None:
     print(f"{os.cpu_count()} cores, load before: {os.getloadavg()[0]:.1f}")
     if chosen.what == "first":
         for found in (first() for _ in range(5)):
-            print(", ".join(f"{name.replace('_', ' ')} after {seconds:.1f} s" for name, seconds in found.items()))
+            print(
+                ", ".join(f"{name.replace('_', ' ')} after {seconds:.1f} s" for name, seconds in found.items()),
+                flush=True,
+            )
     elif chosen.what == "pictures":
         found = pictures()
         print(
@@ -199,17 +199,16 @@ def main() -> None:
             )
     elif chosen.what == "memory_of_one":
         for epoch, megabytes in memory(not chosen.plain):
-            print(f"{epoch:5d} {megabytes:8.1f}")
+            print(f"{epoch:5d} {megabytes:8.1f}", flush=True)
     else:
         both = [sys.executable, __file__, "memory_of_one"]
         running = [
             subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=_environment())
             for command in (both, [*both, "--plain"])
         ]
-        lines = [one.communicate()[0].splitlines()[1:] for one in running]
         print("epoch   lab MB   epoch  plain MB")
-        for pair in zip(*lines, strict=False):
-            print("   ".join(pair))
+        for pair in zip(*([*one.stdout][1:] for one in running), strict=True):
+            print("   ".join(line.rstrip() for line in pair))
 
 
 if __name__ == "__main__":

@@ -299,7 +299,8 @@ def counts(history, operations: str | Sequence[str], ax: Axes | None = None, spa
     most = len(history[-1].genotype.normal) if history else 8
     _over_epochs(ax, f"edges of {most} kept", (-0.3, most + 0.3 if NONE not in operations else None))
     ax.yaxis.set_major_locator(MaxNLocator(integer=True))
-    ax.legend()
+    if ax.get_legend_handles_labels()[0]:
+        ax.legend()
     ax.set_title(" and ".join(map(_short, operations)) + " in the genotype")
     return ax
 
