@@ -8,10 +8,14 @@ QUICK = PYTHONPATH="$(CURDIR)/tests/quick_start"
 # inside a container everyone is root, and Jupyter wants to be told
 AS_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: lab demo test notebooks robustness selection over_epochs prime s5 clean
+.PHONY: lab dashboard demo test notebooks figures robustness selection over_epochs prime s5 clean
 
 lab: .venv/ready
 	$(RUN) -m jupyter lab --ip=127.0.0.1 $(AS_ROOT) notebooks/00_start_here.ipynb
+
+# The lab as a page of its own, without a notebook around it.
+dashboard: .venv/ready
+	$(RUN) -m voila --Voila.ip=127.0.0.1 --theme=light dashboard.ipynb
 
 demo: .venv/ready
 	$(RUN) -m darts_lab.demo
@@ -30,6 +34,14 @@ notebooks: .venv/ready
 		DARTS_LAB_SCALE=laptop $(RUN) -m jupyter nbconvert --to notebook --inplace --execute \
 			--ExecutePreprocessor.timeout=1200 "$$notebook" || exit 1; \
 	done
+
+# Executes the notebooks into figures/notebooks, whatever they save into figures/, and builds the gallery figures/index.html.
+figures: .venv/ready
+	for notebook in $(NOTEBOOKS); do \
+		DARTS_LAB_FIGURES="$(CURDIR)/figures" $(RUN) -m jupyter nbconvert --to html --execute \
+			--ExecutePreprocessor.timeout=1200 --output-dir figures/notebooks "$$notebook" || exit 1; \
+	done
+	$(RUN) -c "from darts_lab import figures; print(figures.gallery('figures'))"
 
 # The committed tables results/robustness*: all methods, two hours on two cores; goes on where it was stopped.
 robustness: .venv/ready

@@ -50,7 +50,23 @@ from darts_lab.sweeps import sweep as sweep
 
 
 def lab(*arguments, **settings):
-    """The live lab, a widget: shows itself as the last value of a notebook cell. Arguments as for `Search`."""
+    """The live lab, a widget: shows itself as the last value of a notebook cell. Arguments as for `Search`; with a list of
+    methods, `dl.lab("S2", method=["DARTS", "R-DARTS(L2)"])`, their searches go on side by side."""
     from darts_lab.widgets import Lab  # ipywidgets is for notebooks; sweeps and the command line do without it
 
     return Lab(*arguments, **settings)
+
+
+def replay(source=None):
+    """Stored searches, a widget with sliders for the epoch and for the rule of early stopping. `source` is a run directory,
+    a folder with the published logs of RobustDARTS, or what `runs.read` gives; None offers the runs of this session."""
+    from darts_lab.widgets import Replay
+
+    return Replay(source)
+
+
+def dashboard(scale="laptop"):
+    """The whole laboratory on one page: one search, two side by side, stored ones. What `make dashboard` shows."""
+    from darts_lab.widgets import dashboard
+
+    return dashboard(scale)

@@ -100,6 +100,10 @@ def _axes(ax: Axes | None, size=(5, 3)) -> Axes:
 
 def _over_epochs(ax: Axes, what: str, limits: tuple[float | None, float | None]) -> None:
     ax.set(xlabel="epoch", ylabel=what, ylim=limits)
+    if np.ptp(ax.dataLim.intervalx) < 1:  # one epoch, or none
+        middle = ax.dataLim.intervalx.mean()
+        middle = middle if np.isfinite(middle) else 0
+        ax.set_xlim(middle - 0.5, middle + 0.5)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
@@ -233,8 +237,9 @@ def errors(history, ax: Axes | None = None) -> Axes:
     epochs, train, valid = _series(
         history, [100 * record.train_error for record in history], [100 * record.valid_error for record in history]
     )
-    ax.plot(epochs, train, "--", color="#656364", label="training")
-    ax.plot(epochs, valid, "-", color=PALETTE[0], label="one-shot validation")
+    marker = "." if len(history) < 3 else None
+    ax.plot(epochs, train, "--", color="#656364", marker=marker, label="training")
+    ax.plot(epochs, valid, "-", color=PALETTE[0], marker=marker, label="one-shot validation")
     _changes(history, ax)
     _over_epochs(ax, "error (%)", (0, 100))
     ax.legend()
@@ -249,8 +254,9 @@ def losses(history, ax: Axes | None = None) -> Axes:
     epochs, train, valid = _series(
         history, [record.train_loss for record in history], [record.valid_loss for record in history]
     )
-    ax.plot(epochs, train, "--", color="#656364", label="training")
-    ax.plot(epochs, valid, "-", color=PALETTE[0], label="one-shot validation")
+    marker = "." if len(history) < 3 else None
+    ax.plot(epochs, train, "--", color="#656364", marker=marker, label="training")
+    ax.plot(epochs, valid, "-", color=PALETTE[0], marker=marker, label="one-shot validation")
     _changes(history, ax)
     _over_epochs(ax, "loss", (None, None))
     ax.legend()
@@ -304,6 +310,8 @@ def counts(history, operations: str | Sequence[str], ax: Axes | None = None, spa
         for cell_type, dash, marker in zip(kinds, ("-", "--", ":"), "os^"):
             values, label = [float(record.genotype.count(operation, cell_type)) for record in history], cell_type
             if operation == NONE and space is not None:
+                if not any(record.mixing is not None for record in history):
+                    continue
                 values, name = (
                     [_leads(NONE, record.mixing, space, cell_type) for record in history],
                     "none weighs most,",
@@ -316,7 +324,8 @@ def counts(history, operations: str | Sequence[str], ax: Axes | None = None, spa
     most = max(map(len, history[-1].genotype.cells.values())) if history else 8
     _over_epochs(ax, f"edges of {most} kept", (-0.3, most + 0.3 if NONE not in operations else None))
     ax.yaxis.set_major_locator(MaxNLocator(integer=True))
-    ax.legend()
+    if ax.get_legend_handles_labels()[0]:
+        ax.legend()
     ax.set_title(" and ".join(map(_short, operations)) + " in the genotype")
     return ax
 
@@ -372,7 +381,7 @@ def eigenvalues(histories, rule: Rule = RULE, ax: Axes | None = None, finished: 
             measured = [record for record in history if record.dominant_eigenvalue is not None]
             epochs, values = [record.epoch for record in measured], [record.dominant_eigenvalue for record in measured]
             bars, recent = [record.eigenvalue_error or 0 for record in measured], measurements(history)
-        ax.errorbar(epochs, values, bars, fmt=".", color=colour, alpha=0.35, markersize=4)
+        ax.errorbar(epochs, values, bars, fmt=".", color=colour, alpha=0.5, markersize=6, capsize=2)
         epochs, values = recent
         if values:
             places, averages = rule.averages(epochs, values)
@@ -509,7 +518,7 @@ def panel(name: str, view: View, ax: Axes | None = None) -> Axes:
         return _graph(view, kind, ax)
     _CURVES[name](view, ax)
     if view.at is not None:
-        ax.axvline(view.at, color=PALETTE[1], linewidth=2, alpha=0.6, zorder=0)
+        ax.axvline(view.at, color=DARK, linewidth=3, alpha=0.25, zorder=0)
     return ax
 
 

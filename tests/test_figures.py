@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import torch
 from matplotlib.figure import Figure
+from PIL import Image
 
 import darts_lab as dl
 from darts_lab import figures, spaces, statistics
@@ -106,9 +107,104 @@ def test_scatter_shows_every_point_and_its_correlation(ax):
     assert "0.9" in ax.get_title() and "4 points" in ax.get_title()
 
 
-def test_save_writes_pdf_and_png(tmp_path):
-    paths = figures.save(Figure(), "empty", tmp_path / "figures")
-    assert [path.name for path in paths] == ["empty.pdf", "empty.png"] and all(path.stat().st_size for path in paths)
+def test_save_writes_pdf_png_and_what_is_plotted_with_the_hash_of_the_run(search, tmp_path):
+    figure = Figure()
+    figures.errors(search.history, figure.subplots())
+    paths = figures.save("errors", figure, run=search, folder=tmp_path / "figures")
+    assert [path.name for path in paths] == ["errors.pdf", "errors.png", "errors.csv"]
+    told = f"run {dl.runs.config_hash(search.config())}"
+    with Image.open(paths[1]) as picture:
+        assert told in picture.text["Description"]
+    assert told.encode() in paths[0].read_bytes() and paths[2].read_text().startswith(f"# {told}")
+    table = pd.read_csv(paths[2], comment="#")
+    valid = table[table["label"] == "one-shot validation"]
+    np.testing.assert_allclose(valid["y"], [100 * record.valid_error for record in search.history])
+    first = [path.read_bytes() for path in paths]
+    assert first == [
+        path.read_bytes() for path in figures.save("errors", figure, run=search, folder=tmp_path / "figures")
+    ]
+
+
+def test_the_csv_holds_lines_points_images_bars_error_bars_and_arrows(search):
+    figure = Figure()
+    axes = figure.subplots(2, 3).ravel()
+    axes[0].bar([1, 2], [3.0, 4.0], label="bars")
+    axes[1].errorbar([1, 2], [5.0, 6.0], [0.5, 0.25], fmt=".")
+    axes[2].scatter([1, 2], [7.0, 8.0], c=[0.1, 0.2])
+    figures.mixing(search.mixing.detach(), search.space, "normal", axes[3])
+    figures.cell(search.genotype, "reduce", search.mixing.detach().numpy(), search.space, axes[4])
+    axes[5].fill_between([1, 2], [0, 0], [9.0, 10.0])
+    table = figures.plotted(figure)
+    of = dict(list(table.groupby("artist")))
+    assert list(of["bar"]["y"]) == [3, 4] and list(of["points"]["value"]) == [0.1, 0.2]
+    assert set(of["interval"]["y"]) == {4.5, 5.5, 5.75, 6.25} and {9.0, 10.0} <= set(of["band"]["y"])
+    np.testing.assert_allclose(of["image"]["value"].astype(float), search.mixing.detach()[0].T.ravel())
+    kept = [f"{source}→{node + 2} {name}" for source, node, name in search.genotype.edges("reduce")]
+    assert set(kept) <= set(of["arrow"]["label"])
+
+
+def test_a_name_that_is_no_files_is_refused_and_the_folder_may_come_from_outside(tmp_path, monkeypatch):
+    with pytest.raises(ValueError, match="name: '../up' is not allowed"):
+        figures.save("../up", Figure(), folder=tmp_path)
+    monkeypatch.setenv("DARTS_LAB_FIGURES", str(tmp_path / "there"))
+    assert figures.save("empty", Figure(), run="results/robustness.csv")[0].parent == tmp_path / "there"
+
+
+def test_a_figure_of_a_search_that_was_changed_by_hand_carries_the_hash_of_its_run(tmp_path):
+    search = dl.Search("S2", scale="tiny", path=tmp_path / "run")
+    search.change(weight_decay=0.1)
+    next(search)
+    paths = figures.save("empty", Figure(), run=[search, dl.runs.read(tmp_path / "run"), "a table"], folder=tmp_path)
+    digits = dl.runs.config_hash(search.run.config)
+    assert paths[2].read_text().splitlines()[0].count(f"run {digits}") == 2 and "a table" in paths[2].read_text()
+
+
+def test_the_gallery_shows_every_figure_with_its_source(tmp_path):
+    figures.save("one", Figure(), run="a <table>", folder=tmp_path)
+    page = figures.gallery(tmp_path).read_text()
+    assert 'src="one.png"' in page and 'href="one.pdf"' in page and 'href="one.csv"' in page
+    assert "a &lt;table&gt;" in page
+
+
+def test_the_threshold_is_factor_times_the_average_delta_before(ax):
+    table = pd.DataFrame({"epoch": range(12), "dominant_eigenvalue": np.linspace(1, 2, 12)})
+    rule = Rule(window=3, delta=2, start=4, factor=1.5)
+    figures.eigenvalues(table, rule, ax)
+    (threshold,) = [line for line in ax.lines if line.get_label() == "stops above"]
+    places, averages = rule.averages(range(12), table["dominant_eigenvalue"])
+    np.testing.assert_allclose(threshold.get_ydata(), 1.5 * averages[4:-2])
+    np.testing.assert_array_equal(threshold.get_xdata(), places[6:])
+
+
+def test_changes_by_hand_are_marked_where_they_took_effect(ax):
+    search = dl.Search("S2", scale="tiny", path=False)
+    next(search)
+    search.change(weight_decay=0.1)
+    list(search)
+    figures.losses(search.history, ax)
+    assert [text.get_text().strip() for text in ax.texts] == ["L2 0.1"] and ax.texts[0].get_position()[0] == 1
+    np.testing.assert_allclose(ax.lines[0].get_ydata(), [record.train_loss for record in search.history])
+    figures.cost(search.history, search.steps_per_epoch, ax)
+    np.testing.assert_allclose(ax.lines[0].get_ydata(), [1000 * r.seconds / 2 for r in search.history])
+
+
+def test_none_is_counted_where_it_weighs_most(ax):
+    search = dl.Search("S3", scale="tiny", path=False, epochs=1)
+    next(search)
+    figures.counts(search.history, ["skip_connect", "none"], ax, search.space)
+    weights = search.history[0].mixing[0]
+    assert ax.lines[2].get_label() == "none weighs most, normal"
+    assert list(ax.lines[2].get_ydata()) == [sum(int(edge.argmax()) == 0 for edge in weights)]
+
+
+@pytest.mark.parametrize("name", figures.PANELS)
+def test_every_panel_draws_a_search_at_any_moment_and_a_log_of_others(name, search, ax):
+    weights = search.mixing.detach().numpy()
+    for history in ([], search.history[:1], search.history):
+        figures.panel(name, figures.View(search.space, history, weights, search.genotype, at=0), ax)
+        ax.figure.canvas.draw()
+    figures.panel(name, figures.View(search.space, search.history, None, search.genotype), ax)
+    ax.figure.canvas.draw()
 
 
 def test_the_demo_prints_one_table_and_draws_one_figure(tmp_path, capsys):

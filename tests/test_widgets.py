@@ -280,6 +280,14 @@ def test_adaptation_moves_the_slider_and_that_is_no_change_by_hand(tmp_path, mon
     assert not any(record.changed for record in search.history)
 
 
+def test_two_batches_give_the_eigenvalue_an_error_bar(tmp_path, monkeypatch):
+    monkeypatch.setenv("DARTS_LAB_RUNS", str(tmp_path))
+    lab = dl.lab("S2", scale="tiny")
+    lab.tracks[0].method.batches.value = 2
+    lab.start()
+    assert all(record.eigenvalue_error > 0 for record in lab.result(60).history)
+
+
 # --- Resume and Reset ---------------------------------------------------------------------------
 
 

@@ -5,3 +5,13 @@ All three show the same panels (`panels.Panels`), which are `figures.PANELS` as 
 
 from darts_lab.widgets.lab import Lab as Lab
 from darts_lab.widgets.replay import Replay as Replay
+
+
+def dashboard(scale="laptop"):
+    """One search, two side by side, and stored ones, each under its tab."""
+    import ipywidgets
+
+    lab, two, replay = Lab(scale=scale), Lab(method=["DARTS", "R-DARTS(L2)"], scale=scale), Replay()
+    tabs = ipywidgets.Tab([lab, two, replay], titles=["Search", "Compare", "Replay"])
+    tabs.observe(lambda _: replay.look(), "selected_index")
+    return tabs

@@ -16,6 +16,7 @@ from darts_lab.spaces import SPACES
 
 _L2, _DROP_PATH = (0.0, *L2_FACTORS), (*DROP_PATHS, 0.8)
 _RHO, _FACTOR, _WINDOW = (0.01, 0.03, 0.1, 0.3, 1.0), (1.05, 1.1, 1.2, 1.3, 1.5, 2.0), (1, 3, 5, 7, 9)
+_BATCHES = (1, 2, 4, 8)
 _GROWTH = (1.01, 1.02, 1.05, 1.1, 1.2)
 
 _METHODS = {
@@ -137,6 +138,10 @@ class MethodChoice(widgets.VBox):
             "drop path", _DROP_PATH, usual.drop_path,
             "Largest probability with which paths are dropped; rises towards the end. May be moved while a search runs.",
         )  # fmt: skip
+        self.batches = slider(
+            "batches", _BATCHES, usual.curvature_batches,
+            "Validation batches on which the dominant eigenvalue is measured; two or more give it an error bar.",
+        )  # fmt: skip
         self.live = {"weight_decay": self.weight_decay, "drop_path": self.drop_path}
         self._by_hand = True
         for name, control in self.live.items():
@@ -158,13 +163,14 @@ class MethodChoice(widgets.VBox):
     def _begin(self) -> None:
         method, usual = methods.get(self.menu.chosen), self._usual()
         self.show(**{name: getattr(usual, name) for name in self.live})
+        set_slider(self.batches, usual.curvature_batches)
         self.parameters = {}
         for name, (values, value, tooltip) in _parameters(method).items():
             self.parameters[name] = slider(name, values, value, tooltip)
         for control in self._box.children:
-            if control not in self.live.values():
+            if control not in (*self.live.values(), self.batches):
                 control.close()
-        self._box.children = (*self.live.values(), *self.parameters.values())
+        self._box.children = (*self.live.values(), self.batches, *self.parameters.values())
         self.help.value = f"<span style='color:#555'>{_METHODS.get(method.name, '')}</span>"
 
     def show(self, **values: float) -> None:
@@ -205,11 +211,12 @@ class MethodChoice(widgets.VBox):
 
     @property
     def settings(self) -> dict:
-        return self._fixed | {name: control.value for name, control in self.live.items()}
+        moved = {name: control.value for name, control in self.live.items()}
+        return self._fixed | moved | {"curvature_batches": self.batches.value}
 
     def lock(self, locked: bool) -> None:
         """Whether all but L2 and drop path are out of use."""
-        for control in (self.menu, *self.parameters.values()):
+        for control in (self.menu, self.batches, *self.parameters.values()):
             control.disabled = locked
 
 

@@ -24,12 +24,12 @@ from filelock import FileLock, Timeout
 from darts_lab import runs
 from darts_lab.environment import choose_device
 from darts_lab.evaluation import Evaluation, Training
-from darts_lab.figures import View, telling_operations
+from darts_lab.figures import View
 from darts_lab.monitors import RULE
 from darts_lab.search import Search
-from darts_lab.spaces import CELL_TYPES
 from darts_lab.widgets.choices import Choices, MethodChoice
 from darts_lab.widgets.panels import Panels
+from darts_lab.widgets.wording import counted
 
 SHARE = 0.08  # of the time may go into pictures
 PAUSE = 0.25  # seconds between two pictures, and between two reports, at least
@@ -97,7 +97,7 @@ class Lab(widgets.VBox):
             [
                 self.choices,
                 *(track.method for track in self.tracks),
-                widgets.HBox(list(self.buttons.values()), layout={"flex_flow": "row wrap"}),
+                widgets.HBox(list(self.buttons.values()), layout={"flex_flow": "row wrap", "margin": "8px 0"}),
                 self.progress,
                 self.status,
                 widgets.HBox([track.box for track in self.tracks], layout={"width": "100%"}),
@@ -518,7 +518,10 @@ class Track:
     def _tell(self) -> None:
         search, s = self.search, self.search.settings
         title = f"{search.space.name} · {search.task.data.name} · {search.method.name} · {search._scale} · seed {search.seed}"
-        where = "" if search.run is None else f" · {html.escape(str(search.run.path))}"
+        where = ""
+        if search.run is not None:
+            path = search.run.path
+            where = f" · <span title='{html.escape(str(path.resolve()))}'>run {html.escape(path.name)}</span>"
         self.title.value = (
             f"<b>{html.escape(title)}</b> <span style='color:#555'>L2 {search.weight_decay:g}, drop path "
             f"{search.waiting.get('drop_path', s.drop_path):g}, {s.epochs} epochs{where}</span>"
@@ -626,7 +629,7 @@ class Track:
         if search.history:
             last = search.history[-1]
             parts.append(f"one-shot error {100 * last.valid_error:.1f} %")
-            parts.append(_counted(last.genotype, search.space))
+            parts.append(counted(last.genotype, search.space))
             measured = [record for record in search.history[-50:] if record.dominant_eigenvalue is not None]
             if measured:
                 parts.append(f"dominant eigenvalue {measured[-1].dominant_eigenvalue:.2f}")
@@ -665,7 +668,7 @@ class Kept:
     def row(self) -> _Row:
         """Its line in the list of kept cells."""
         record = self.record
-        told = f"{self.name}: {_counted(self.genotype, self.space)}; one-shot error {100 * record.valid_error:.1f} %"
+        told = f"{self.name}: {counted(self.genotype, self.space)}; one-shot error {100 * record.valid_error:.1f} %"
         if record.dominant_eigenvalue is not None:
             told += f"; dominant eigenvalue {record.dominant_eigenvalue:.2f}"
         name = widgets.HTML(f"<span title='{html.escape(str(self.genotype))}'>{html.escape(told)}</span>")
@@ -713,16 +716,6 @@ class _Row(widgets.HBox):
         for child in self.children:
             child.close()
         self.close()
-
-
-def _counted(genotype, space) -> str:
-    """How often the operations that do nothing stand in both cells."""
-    counted = []
-    for operation in telling_operations(space):
-        numbers = [genotype.count(operation, kind) for kind in CELL_TYPES]
-        if any(numbers) or not counted:
-            counted.append(f"{operation} {' + '.join(map(str, numbers))}")
-    return ", ".join(counted)
 
 
 def _clock(seconds: float) -> str:

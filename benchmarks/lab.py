@@ -1,0 +1,215 @@
+"""What the live lab costs, and how fast it answers.
+
+    python benchmarks/lab.py first        # from a new Python to the first picture
+    python benchmarks/lab.py buttons      # from a click in a real browser to its answer, and until the search stands still
+    python benchmarks/lab.py pictures     # which share of the time goes into pictures
+    python benchmarks/lab.py memory       # what 2,000 epochs leave behind, with the lab and without it
+
+Nothing is made up: real searches at laptop scale, for `memory` at a size at which 2,000 epochs take minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import os
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+_SMALL = {
+    "scale": "tiny", "epochs": 2000, "nodes": 1, "channels": 2, "train_samples": 32, "valid_samples": 32, "batch_size": 32,
+    "curvature_every": 10,
+}  # fmt: skip
+
+
+def first(scale: str = "laptop") -> dict:
+    """Seconds from the start of a new Python, imports included: until the lab is there, and until its first picture; and
+    the processor's seconds until then, which others on the machine lengthen less."""
+    code = f"""
+import time, sys
+began = float(sys.argv[1])
+import darts_lab as dl
+imported = time.time() - began
+lab = dl.lab(scale={scale!r})
+shown = time.time() - began
+lab.start()
+while not lab.frames: time.sleep(0.005)
+print(imported, shown, time.time() - began, time.process_time())
+lab.stop()
+"""
+    command = [sys.executable, "-c", code, str(time.time())]
+    told = subprocess.run(command, capture_output=True, text=True, check=True, env=_environment()).stdout.split()
+    return dict(zip(("imported", "shown", "first_picture", "processor"), map(float, told), strict=True))
+
+
+def pictures(seconds: float = 60, scale: str = "laptop") -> dict:
+    """Share of a running search's time that goes into pictures, and how many of them a second there are."""
+    import darts_lab as dl
+
+    lab, spent = dl.lab(scale=scale, epochs=1000), []
+    track = lab.tracks[0]
+    draw = track.draw
+
+    def timed(most=None):
+        began = time.perf_counter()
+        draw(most)
+        spent.append(time.perf_counter() - began)
+        return spent[-1]
+
+    track.draw = timed
+    lab.start()
+    while lab.search is None or not lab.search.history:
+        time.sleep(0.01)
+    spent.clear()
+    frames, began = lab.frames, time.perf_counter()
+    time.sleep(seconds)
+    elapsed = time.perf_counter() - began
+    found = {
+        "share": sum(spent) / elapsed, "pictures_a_second": (lab.frames - frames) / elapsed,
+        "one_picture": statistics.median(spent), "epochs": len(lab.search.history),
+        "step": track.spent / track.batches,
+    }  # fmt: skip
+    lab.stop()
+    lab.result(60)
+    return found
+
+
+def memory(with_lab: bool, epochs: int = 2000) -> Iterator[tuple[int, float]]:
+    """(epoch, MB of memory that this process holds), ten times over a search in small, in the lab or in a plain loop."""
+    import darts_lab as dl
+
+    settings, marks = _SMALL | {"epochs": epochs}, [number * epochs // 10 for number in range(1, 11)]
+    if with_lab:
+        lab = dl.lab("S2", **settings)
+        lab.start()
+        for mark in marks:
+            while lab.search is None or lab.search.epoch < mark:
+                time.sleep(0.01)
+            gc.collect()
+            yield lab.search.epoch, _resident()
+        lab.result()
+    else:
+        search = dl.Search("S2", **settings)
+        for record in search:
+            if record.epoch + 1 in marks:
+                gc.collect()
+                yield record.epoch + 1, _resident()
+
+
+def _resident() -> float:
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def buttons(times: int = 20) -> list[dict]:
+    """Milliseconds from clicks on Pause in a browser, at moments of a laptop search: until the status answers, and until
+    the search stands still; beside the time of a step then."""
+    from playwright.sync_api import sync_playwright
+
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = ["voila", "--no-browser", "--Voila.ip=127.0.0.1", f"--port={port}", str(ROOT / "dashboard.ipynb")]
+    server = subprocess.Popen(
+        [sys.executable, "-m", *command], env=_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    found = []
+    try:
+        with sync_playwright() as playwright:
+            flags = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+            page = playwright.chromium.launch(executable_path=chromium, args=flags).new_page()
+            page.set_default_timeout(120_000)
+            page.route("https://cdn.jsdelivr.net/**", lambda route: route.fulfill(content_type="text/css", body=""))
+            for _ in range(600):
+                try:
+                    urllib.request.urlopen(f"http://127.0.0.1:{port}/voila/static/voila.js", timeout=5).close()
+                    break
+                except OSError:
+                    time.sleep(0.1)
+            page.goto(f"http://127.0.0.1:{port}")
+            page.locator(".darts-lab-start").first.click()
+            status = page.locator(".darts-lab-status").first
+            while "ms a step" not in status.inner_text():
+                page.wait_for_timeout(50)
+            for number in range(times):
+                page.wait_for_timeout(700 + 137 * number % 500)
+                measured = page.evaluate(_CLICK)
+                measured["step"] = float(status.inner_text().split(" ms a step")[0].split()[-1])
+                found.append(measured)
+                page.locator(".darts-lab-resume").first.click()
+                while "Searching" not in status.inner_text():
+                    page.wait_for_timeout(20)
+    finally:
+        server.terminate()
+        server.wait(30)
+    return found
+
+
+_CLICK = """() => new Promise(resolve => {
+  const status = document.querySelector('.darts-lab-status'), began = performance.now(), found = {};
+  new MutationObserver((_, observer) => {
+    const words = status.innerText;
+    if (/Pausing|Paused/.test(words) && !found.answered) found.answered = performance.now() - began;
+    if (/Paused/.test(words)) { found.held = performance.now() - began; observer.disconnect(); resolve(found); }
+  }).observe(status, {subtree: true, childList: true, characterData: true});
+  document.querySelector('.darts-lab-pause').click();
+})"""
+
+
+def _environment() -> dict:
+    runs = tempfile.mkdtemp(prefix="darts_lab_benchmark_")
+    return os.environ | {"DARTS_LAB_RUNS": runs, "PYTHONPATH": str(ROOT), "DARTS_LAB_SCALE": "laptop"}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=["first", "buttons", "pictures", "memory", "memory_of_one"])
+    parser.add_argument("--plain", action="store_true", help="memory_of_one: without the lab")
+    chosen = parser.parse_args()
+    os.environ.setdefault("DARTS_LAB_RUNS", tempfile.mkdtemp(prefix="darts_lab_benchmark_"))
+    print(f"{os.cpu_count()} cores, load before: {os.getloadavg()[0]:.1f}")
+    if chosen.what == "first":
+        for found in (first() for _ in range(5)):
+            print(
+                ", ".join(f"{name.replace('_', ' ')} after {seconds:.1f} s" for name, seconds in found.items()),
+                flush=True,
+            )
+    elif chosen.what == "pictures":
+        found = pictures()
+        print(
+            f"{found['share']:.1%} of the time for pictures, {found['pictures_a_second']:.2f} a second, one takes "
+            f"{1000 * found['one_picture']:.0f} ms beside steps of {1000 * found['step']:.0f} ms; {found['epochs']} epochs"
+        )
+    elif chosen.what == "buttons":
+        found = buttons()
+        for name in ("answered", "held", "step"):
+            values = sorted(one[name] for one in found)
+            print(
+                f"{name}: median {statistics.median(values):.0f} ms, largest {values[-1]:.0f} ms, {len(values)} clicks"
+            )
+    elif chosen.what == "memory_of_one":
+        for epoch, megabytes in memory(not chosen.plain):
+            print(f"{epoch:5d} {megabytes:8.1f}", flush=True)
+    else:
+        both = [sys.executable, __file__, "memory_of_one"]
+        running = [
+            subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=_environment())
+            for command in (both, [*both, "--plain"])
+        ]
+        print("epoch   lab MB   epoch  plain MB")
+        for pair in zip(*([*one.stdout][1:] for one in running), strict=True):
+            print("   ".join(line.rstrip() for line in pair))
+
+
+if __name__ == "__main__":
+    main()

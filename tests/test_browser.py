@@ -1,0 +1,304 @@
+"""The lab as people meet it: JupyterLab and the dashboard in a real browser, clicked with a real mouse.
+
+Needs Chromium (Debian's package `chromium`) and Playwright for Python, and says so where they are missing. What the
+browser showed lies in build/screenshots afterwards.
+"""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+
+import nbformat
+import pytest
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed: no test in a real browser")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium was not found: no test in a real browser")
+
+ROOT = Path(__file__).parents[1]
+SCREENSHOTS = ROOT / "build" / "screenshots"
+FLAGS = (
+    "--no-sandbox --disable-gpu --disable-background-networking --disable-component-update --disable-sync "
+    "--no-first-run --disable-dev-shm-usage"
+).split()
+QUIET = {"fetchNews": "false", "checkForUpdates": False}  # no toast over the corner of the page
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_api.sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def page(browser, request):
+    """A page that fails the test when its console shows an error, and leaves a screenshot."""
+    context = browser.new_context(viewport={"width": 1500, "height": 1500})
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    errors = []
+    page.on("pageerror", lambda error: errors.append(f"{error}\n{error.stack}"))
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    # Voila asks there for icons that the widgets bring themselves; tests ask nobody
+    page.route("https://cdn.jsdelivr.net/**", lambda route: route.fulfill(content_type="text/css", body=""))
+    yield page
+    if page.url != "about:blank":
+        picture(page, request.node.name)
+    context.close()
+    assert not errors, errors
+
+
+def picture(page, name):
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SCREENSHOTS / f"{name}.png")
+
+
+@contextmanager
+def served(command, folder, ready, **more):
+    """A server in `folder`, at (its address, its log); it and its kernels are gone afterwards."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    own = folder / "jupyter"
+    settings = own / "settings" / "@jupyterlab" / "apputils-extension"
+    settings.mkdir(parents=True, exist_ok=True)
+    (settings / "notification.jupyterlab-settings").write_text(json.dumps(QUIET))
+    environment = os.environ | {
+        "JUPYTER_CONFIG_DIR": str(own / "config"), "JUPYTER_RUNTIME_DIR": str(own / "runtime"),
+        "JUPYTERLAB_SETTINGS_DIR": str(own / "settings"), "JUPYTERLAB_WORKSPACES_DIR": str(own / "workspaces"),
+        "IPYTHONDIR": str(own / "ipython"), "DARTS_LAB_RUNS": str(folder / "runs"), "DARTS_LAB_SCALE": "tiny",
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests" / "quick_start")]),
+    }  # fmt: skip
+    log = folder / "server.log"
+    with open(log, "w") as output:
+        server = subprocess.Popen(
+            [sys.executable, "-m", *command, f"--port={port}"], cwd=folder, env=environment | more, stdout=output,
+            stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+    address = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(600):
+            try:
+                urllib.request.urlopen(f"{address}{ready}", timeout=5).close()
+                break
+            except OSError:
+                assert server.poll() is None, log.read_text()
+                time.sleep(0.1)
+        yield address, log
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)  # Jupyter ends its kernels
+        try:
+            server.wait(30)
+        except subprocess.TimeoutExpired:
+            os.killpg(server.pid, signal.SIGKILL)
+    assert "Traceback" not in log.read_text(), log.read_text()
+
+
+@pytest.fixture(scope="module")
+def jupyter(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("jupyter")
+    shutil.copytree(ROOT / "notebooks", folder / "notebooks", ignore=shutil.ignore_patterns("runs", "figures"))
+    shutil.copytree(ROOT / "results", folder / "results")
+    labs = [nbformat.v4.new_code_cell(source) for source in TWO_LABS]
+    notebook = nbformat.v4.new_notebook(cells=labs)
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(notebook, folder / "notebooks" / "two.ipynb")
+    command = "jupyterlab --no-browser --ip=127.0.0.1 --allow-root --expose-app-in-browser --IdentityProvider.token="
+    with served([*command.split(), f"--ServerApp.root_dir={folder}"], folder, "/api") as (address, _):
+        yield address, folder
+
+
+TWO_LABS = (
+    "import darts_lab as dl",
+    'first = dl.lab("S2", scale="tiny", epochs=300)\nfirst',
+    'second = dl.lab("S4", scale="tiny", epochs=300, seed=1)\nsecond',
+)
+
+
+def open_notebook(page, jupyter, name):
+    """Opens a notebook in JupyterLab and runs all its cells; gives when that began."""
+    address, _ = jupyter
+    page.goto(f"{address}/lab/tree/notebooks/{name}.ipynb?reset")
+    page.wait_for_selector(".jp-Notebook .jp-CodeCell")
+    until(lambda: idle(address, name))
+    began = time.monotonic()
+    page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
+    return began
+
+
+def idle(address, name):
+    """Whether a notebook has a kernel that waits for work, and somebody is connected to it."""
+    with urllib.request.urlopen(f"{address}/api/sessions") as answer:
+        sessions = [session for session in json.load(answer) if session["path"].endswith(f"{name}.ipynb")]
+    return any(one["kernel"]["execution_state"] == "idle" and one["kernel"]["connections"] for one in sessions)
+
+
+def until(condition, seconds=120):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it never happened"
+        time.sleep(0.1)
+
+
+class OnPage:
+    """One lab on a page, as one sees and clicks it."""
+
+    def __init__(self, page, number=0):
+        self.page, self.root = page, page.locator(".darts-lab").nth(number)
+
+    def click(self, name):
+        self.root.locator(f".darts-lab-{name.lower()}").first.click()
+
+    def choose(self, what, value):
+        self.root.locator(f".darts-lab-{what} select").first.select_option(value)
+
+    @property
+    def status(self):
+        return self.root.locator(".darts-lab-status").inner_text()
+
+    @property
+    def epoch(self):
+        found = re.search(r"epoch (\d+) of", self.status)
+        return int(found[1]) if found else 0
+
+    def says(self, words, seconds=120):
+        try:
+            until(lambda: words in self.status, seconds)
+        except AssertionError:
+            raise AssertionError(f"the lab never said {words!r}; it says {self.status!r}") from None
+
+    def image(self, panel):
+        """The picture in a panel: where the browser keeps it (another place for each), and how wide it is."""
+        image = self.root.locator(f"img.darts-lab-{panel}").first
+        return image.get_attribute("src"), image.evaluate("image => image.naturalWidth")
+
+
+def test_jupyterlab_runs_the_first_notebook_and_its_lab_lives(page, jupyter):
+    open_notebook(page, jupyter, "00_start_here")
+    last = page.locator(".jp-Notebook .jp-CodeCell").last.locator(".jp-InputPrompt").first
+    until(lambda: re.search(r"\[\d+\]", last.inner_text()) is not None)
+    until(lambda: idle(jupyter[0], "00_start_here"))
+    assert page.locator(".jp-OutputArea-output[data-mime-type='application/vnd.jupyter.error']").count() == 0
+    lab = OnPage(page)
+    lab.root.evaluate("lab => lab.scrollIntoView()")
+    lab.choose("scale", "laptop")  # tiny would be finished before anything can be clicked
+    lab.click("Start")
+    until(lambda: lab.epoch >= 1)
+    lab.says("dominant eigenvalue")
+    seen = set()
+    until(lambda: seen.add(lab.image("eigenvalue")) or len(seen) >= 3)  # it grows
+    assert all(width > 300 for _, width in seen)
+    lab.click("Pause")
+    lab.says("Paused")
+    page.wait_for_timeout(1500)  # the last pictures
+    held = lab.status, lab.image("eigenvalue"), lab.image("weights-normal")
+    page.wait_for_timeout(1500)
+    assert held == (lab.status, lab.image("eigenvalue"), lab.image("weights-normal"))
+    picture(page, "jupyterlab_paused")
+
+    lab.root.locator(".darts-lab-l2 .noUi-handle").press("End")  # the strongest L2, by the keyboard
+    lab.says("L2 0.0243 from the next epoch on")
+    lab.click("Keep")
+    epoch = lab.epoch
+    lab.click("Resume")
+    until(lambda: lab.epoch >= epoch + 2)
+    lab.click("Stop")
+    lab.says("Stopped")
+
+    lab.choose("scale", "tiny")
+    lab.click("Start")
+    lab.says("Finished")
+    lab.click("Retrain")
+    lab.says("retrained test error")
+    kept = lab.root.locator(".darts-lab-kept")
+    assert kept.locator(".darts-lab-retrain-kept").count() == 2 and "retrained test error" in kept.inner_text()
+
+
+def test_a_tab_that_is_closed_or_loaded_again_leaves_the_search_running_and_shows_it_again(page, jupyter):
+    open_notebook(page, jupyter, "two")
+    first, second = OnPage(page, 0), OnPage(page, 1)
+    first.click("Start")
+    second.click("Start")
+    until(lambda: first.epoch >= 2 and second.epoch >= 2)
+    first.click("Pause")
+    first.says("Paused")
+    held, going = first.epoch, second.epoch
+    until(lambda: second.epoch > going)
+    assert first.epoch == held, "two labs in one notebook are two"
+    page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
+    page.wait_for_timeout(1000)
+    going = second.epoch
+    page.goto("about:blank")
+    page.wait_for_timeout(2000)
+    page.goto(f"{jupyter[0]}/lab/tree/notebooks/two.ipynb")
+    page.wait_for_selector(".darts-lab-status")
+    until(lambda: second.epoch > going)
+    assert first.epoch == held
+    second.click("Stop")
+    second.says("Stopped")
+    first.click("Stop")
+    first.says("Stopped")
+
+
+def test_the_dashboard_searches_compares_and_replays(page, tmp_path):
+    shutil.copy(ROOT / "dashboard.ipynb", tmp_path)
+    command = ["voila", "--no-browser", "--Voila.ip=127.0.0.1", "dashboard.ipynb"]
+    with served(command, tmp_path, "/voila/static/voila.js") as (address, _):
+        page.goto(address)
+        lab = OnPage(page)
+        lab.choose("scale", "laptop")
+        lab.click("Start")
+        until(lambda: lab.epoch >= 4)
+        seen = set()
+        until(lambda: seen.add(lab.image("eigenvalue")) or len(seen) >= 2)
+        lab.click("Pause")
+        lab.says("Paused")
+        page.wait_for_timeout(3000)
+        epoch = lab.epoch
+        held = lab.status, lab.image("eigenvalue")
+        page.wait_for_timeout(1500)
+        assert held == (lab.status, lab.image("eigenvalue"))
+        picture(page, "dashboard_search")
+        lab.click("Stop")
+        lab.says("Stopped")
+
+        page.get_by_role("tab", name="Compare").click()
+        two = OnPage(page, 1)
+        two.click("Step")
+        two.says("Paused")
+        two.click("Resume")
+        two.says("Finished")
+        assert (
+            two.root.locator(".darts-lab-title").count() == 2 and two.root.locator("img.darts-lab-errors").count() == 2
+        )
+        page.wait_for_timeout(5000)
+        picture(page, "dashboard_compare")
+
+        page.get_by_role("tab", name="Replay").click()
+        replay = page.locator(".darts-lab-replay")
+        (run,) = (tmp_path / "runs").glob("S2-digits-DARTS-laptop*")
+        until(lambda: replay.locator("datalist option").count() == 3)  # all runs of this page are offered
+        replay.locator(".darts-lab-path input").fill(str(run))
+        replay.locator(".darts-lab-path input").press("Enter")
+        status = replay.locator(".darts-lab-status")
+        until(lambda: f"epoch {epoch - 1} of {epoch - 1}" in status.inner_text())
+        replay.locator(".darts-lab-epoch .noUi-handle").press("Home")
+        until(lambda: f"epoch 0 of {epoch - 1}" in status.inner_text())
+        page.wait_for_timeout(3000)
+        assert all(replay.locator(f"img.darts-lab-{panel}").is_visible() for panel in ("eigenvalue", "cell-normal"))
+        picture(page, "dashboard_replay")
+        replay.locator(".darts-lab-path input").fill("nowhere")
+        replay.locator(".darts-lab-path input").press("Enter")
+        until(lambda: "Not opened: path: 'nowhere' is no directory" in status.inner_text())
+        page.goto("about:blank")
