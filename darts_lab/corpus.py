@@ -136,12 +136,17 @@ def pydocs() -> Corpus:
     """The English of Python's documentation: the topics of `pydoc` and the docstrings of the standard library.
 
     Every topic and every module is one document, and lies in one split as a whole. Code, tables and grammars are left
-    out (`prose`). Nothing is imported: sources are read and parsed. The same Python version gives the same
+    out (`prose`), and so is a paragraph that has stood in a document before: topics overlap. Nothing is imported: sources are read and parsed. The same Python version gives the same
     words; another has another text, so results on it compare only within one version. Kept in memory and shared, so
     do not write into it.
     """
-    documents = {name: words for name, text in _documents() if (words := tokenise(prose(text)))}
-    order = sorted(documents, key=lambda name: hashlib.sha256(name.encode()).hexdigest())  # as good as random
+    found, documents, known = dict(_documents()), {}, set()
+    order = sorted(found, key=lambda name: hashlib.sha256(name.encode()).hexdigest())  # as good as random
+    for name in order:
+        paragraphs = [" ".join(tokenise(paragraph)) for paragraph in _PARAGRAPH.split(prose(found[name]))]
+        new = [paragraph for paragraph in dict.fromkeys(paragraphs) if paragraph not in known]
+        known.update(new)
+        documents[name] = " ".join(new).split()
     total, seen = sum(map(len, documents.values())), 0
     texts = {split: [] for split in SPLITS}
     ends = {"train": PYDOCS_SHARES["train"], "valid": 1 - PYDOCS_SHARES["test"], "test": 1.0}

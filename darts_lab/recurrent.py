@@ -8,8 +8,10 @@ whose gate and candidate come from one matrix of the node it enters,
     (c, h) = s_source W_node,    s_node = s_source + sigmoid(c) * (f(h) - s_source),
 
 in search summed over all edges and operations f by their mixing weights; the output is the mean of all nodes. `none`
-takes its share of the mixing weights and passes nothing on. In search a batch-norm without scale stands behind the first state and
-every node.
+takes its share of the mixing weights and passes nothing on. In search a batch-norm without scale stands behind the first
+state and every node. In evaluation it takes the statistics of the streams that are read side by side: with running ones, as
+in the official code, nothing holds the hidden state of a half-trained supernet back, and over hundreds of words it grows
+without bounds.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from darts_lab.genotype import Genotype
-from darts_lab.operations import BatchNorm
+from darts_lab.operations import EPSILON, BatchNorm
 from darts_lab.spaces import IDENTITY, NONE, RECURRENT, RELU, SIGMOID, TANH, SearchSpace
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -43,7 +45,8 @@ class Part(NamedTuple):
 
     sources: list[int]
     names: tuple[str, ...]
-    weights: Tensor | None  # (operations, edges, 1 or streams, 1); None: all weigh 1
+    weights: tuple[Tensor, ...] | None  # of each operation (edges, 1 or streams, 1); None: all weigh 1
+    share: Tensor | None  # their sum
 
 
 class Cell(nn.Module):
@@ -53,9 +56,9 @@ class Cell(nn.Module):
     whose mean is the output.
     """
 
-    def __init__(self, edges, concat, channels: int, normalised: bool, spread: float, generator, own=None):
+    def __init__(self, edges, concat, channels: int, normalised: bool, spread: float, generator, own=None, running=False):
         super().__init__()
-        self.edges, self.concat = edges, concat
+        self.edges, self.concat, self.running_statistics = edges, concat, running
         self.nodes = 1 + max(node for _, node, _ in edges)
         self.first = _uniform(2 * channels, 2 * channels, spread=spread, generator=generator)
         self.matrices = nn.ParameterList(
@@ -94,7 +97,7 @@ class Cell(nn.Module):
         `kept` (streams, edges). Without `mixing` everything weighs 1."""
         plan = self.everything if runs is None else self.plan(runs)
         if mixing is None:
-            return [[Part(sources, names, None) for sources, names, _ in group] for group in plan]
+            return [[Part(sources, names, None, None) for sources, names, _ in group] for group in plan]
         flat, candidates = mixing.flatten(), mixing.shape[1]
         found = []
         for group in plan:
@@ -104,7 +107,7 @@ class Cell(nn.Module):
                 if kept is not None:
                     edges = [place // candidates for place in places[: len(sources)]]
                     weights = weights * kept[:, edges].t()[:, :, None]
-                found[-1].append(Part(sources, names, weights))
+                found[-1].append(Part(sources, names, weights.unbind(), weights.sum(0)))
         return found
 
     def forward(self, x: Tensor, hidden: Tensor, parts: list[list[Part]], masks=(None, None)) -> tuple[Tensor, Tensor]:
@@ -130,7 +133,11 @@ class Cell(nn.Module):
         return torch.stack([states[state] for state in self.concat]).mean(0)
 
     def _add(self, state: Tensor, states: list[Tensor], masked: list[Tensor], mask: Tensor | None) -> None:
-        states.append(self.norms[len(states)](state) if self.norms else state)
+        if self.norms and (self.training or self.running_statistics):
+            state = self.norms[len(states)](state)
+        elif self.norms:
+            state = F.batch_norm(state, None, None, training=True, eps=EPSILON)
+        states.append(state)
         masked.append(states[-1] if mask is None else states[-1] * mask)
 
     def _passed_on(self, part: Part, matrix: Tensor, states: list[Tensor], masked: list[Tensor]) -> Tensor:
@@ -139,7 +146,7 @@ class Cell(nn.Module):
         gate, h = (seen.flatten(0, 1) @ matrix).to(s.dtype).view(*seen.shape[:2], -1).chunk(2, -1)
         if part.weights is None:
             return torch.lerp(s, self._activated(part.names[0], h), gate.sigmoid()).sum(0)
-        s, mixed = part.weights.sum(0) * s, None
+        s, mixed = part.share * s, None
         for name, weight in zip(part.names, part.weights, strict=True):
             one = self._activated(name, h)
             mixed = weight * one if mixed is None else torch.addcmul(mixed, weight, one)
@@ -195,14 +202,18 @@ def _times(x: Tensor, mask: Tensor | None) -> Tensor:
 
 
 class RecurrentSupernet(LanguageModel):
-    """All recurrent cells of `space` at once: output = supernet(inputs, mixing)."""
+    """All recurrent cells of `space` at once: output = supernet(inputs, mixing). `running_statistics`: of the batch-norms,
+    in evaluation."""
 
-    def __init__(self, space: SearchSpace, vocabulary: int, *, channels: int, dropout, spread: float, generator):
+    def __init__(
+        self, space: SearchSpace, vocabulary: int, *, channels: int, dropout, spread: float, generator,
+        running_statistics: bool = False,
+    ):  # fmt: skip
         super().__init__(vocabulary, channels, dropout, spread, generator)
         self.space = space
         edges = [(*edge, names) for edge, names in zip(space.edges, space.cell(RECURRENT), strict=True)]
         concat = range(1, space.nodes + 1)
-        self.cell = Cell(edges, concat, channels, True, spread, generator, space.operations)
+        self.cell = Cell(edges, concat, channels, True, spread, generator, space.operations, running_statistics)
 
     def forward(self, inputs, mixing: Tensor, *, drop_path=0.0, generator=None, running=None) -> Output:
         """As `supernet.Supernet`: `mixing` (1, edges, candidates) weighs the operations, those that weigh exactly zero are

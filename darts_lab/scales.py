@@ -152,6 +152,7 @@ class LanguageSearchSettings(_Reading, SearchSettings):
     alpha_learning_rate: float = 3e-3
     alpha_betas: tuple[float, float] = (0.9, 0.999)
     cutout: int = 0
+    running_statistics: bool = True  # of the batch-norms in evaluation; False: those of the streams, see `recurrent`
 
 
 @dataclass(frozen=True)
@@ -189,7 +190,7 @@ _LANGUAGE = {
             LanguageSearchSettings(
                 channels=8, nodes=3, train_samples=600, valid_samples=300, epochs=3, batch_size=8, order=1, bptt=6,
                 learning_rate=5.0, learning_rate_min=5.0, curvature_every=1, paths=6, path_batches=1, finalists=2,
-                valid_streams=8, test_streams=8, **_UNDROPPED,
+                valid_streams=8, test_streams=8, running_statistics=False, **_UNDROPPED,
             ),
             LanguageEvaluationSettings(
                 channels=8, train_samples=600, test_samples=300, epochs=2, batch_size=8, bptt=6, learning_rate=5.0,
@@ -199,11 +200,12 @@ _LANGUAGE = {
         Scale(
             "laptop",
             LanguageSearchSettings(
-                channels=64, nodes=4, epochs=12, batch_size=32, order=1, bptt=20, initial_spread=0.1,
-                valid_streams=64, test_streams=64, paths=64, path_batches=1, finalists=5, **_UNDROPPED,
+                channels=64, nodes=4, train_samples=64_000, valid_samples=20_480, epochs=12, batch_size=64, order=1, bptt=20,
+                weight_decay=5e-6, alpha_learning_rate=1e-2, initial_spread=0.1, valid_streams=64, test_streams=64, paths=64, path_batches=1, finalists=5, running_statistics=False,
+                **_UNDROPPED,
             ),
             LanguageEvaluationSettings(
-                channels=64, epochs=6, batch_size=32, bptt=20, initial_spread=0.1, nonmonotone=2,
+                channels=64, epochs=6, batch_size=64, bptt=20, weight_decay=5e-6, initial_spread=0.1, nonmonotone=2,
                 valid_streams=64, test_streams=64, **_UNDROPPED,
             ),
         ),
@@ -295,7 +297,7 @@ _ALLOWED = {
     ),
     "precision": ("'float32' or 'bfloat16'", lambda value: value in ("float32", "bfloat16")),
     **dict.fromkeys(
-        ("compile", "curvature_parity", "cutout_rises"), ("True or False", lambda value: isinstance(value, bool))
+        ("compile", "curvature_parity", "cutout_rises", "running_statistics"), ("True or False", lambda value: isinstance(value, bool))
     ),
     "order": ("1 or 2", lambda value: _whole(value) and value in (1, 2)),
     **dict.fromkeys(

@@ -79,9 +79,13 @@ class Language(Task):
         searching = isinstance(cells, SearchSpace)
         for name, fine, allowed in (
             ("batch_size", not searching or settings.batch_size > 1, "at least 2, for the batch-norms"),
+            (
+                "valid_streams", not searching or settings.running_statistics or settings.valid_streams > 1,
+                "at least 2, for the batch-norms, unless running_statistics is True",
+            ),
             ("layers", settings.layers == 1, "1: there is one cell"),
             ("momentum", searching or settings.momentum == 0, "0 where weights are averaged"),
-        ):
+        ):  # fmt: skip
             if not fine:
                 raise ValueError(f"{name}: {getattr(settings, name)!r} is not allowed; it must be {allowed}")
         needed = {"train": settings.batch_size, "valid": settings.batch_size if searching else settings.valid_streams}
@@ -98,7 +102,8 @@ class Language(Task):
 
     def supernet(self, space: SearchSpace, settings, generator: torch.Generator, node_norm=True) -> RecurrentSupernet:
         """Every node has its batch-norm in any case."""
-        return RecurrentSupernet(space, len(self.data.words), generator=generator, **self._sizes(settings))
+        sizes = self._sizes(settings) | {"running_statistics": settings.running_statistics}
+        return RecurrentSupernet(space, len(self.data.words), generator=generator, **sizes)
 
     def network(self, genotype: Genotype, settings, generator: torch.Generator, operations=None) -> RecurrentNetwork:
         sizes = self._sizes(settings)
