@@ -36,8 +36,8 @@ class AveragedSGD(torch.optim.ASGD):
         return self.param_groups[0]["t0"] < math.inf
 
     def begin(self) -> None:
-        """From here on the means are kept."""
-        self.param_groups[0]["t0"] = float(next(iter(self.state.values()))["step"])
+        """From the next step on the means are kept."""
+        self.param_groups[0]["t0"] = float(next(iter(self.state.values()))["step"]) - 1  # PyTorch weighs one step late
 
     def step(self, closure=None):
         for group in self.param_groups:
@@ -88,10 +88,8 @@ class Language(Task):
         ):  # fmt: skip
             if not fine:
                 raise ValueError(f"{name}: {getattr(settings, name)!r} is not allowed; it must be {allowed}")
-        needed = {"train": settings.batch_size, "valid": settings.batch_size if searching else settings.valid_streams}
-        needed = needed if searching else needed | {"test": settings.test_streams}
-        for split, streams in needed.items():
-            length = settings.bptt + 1 if searching or split == "train" else 2
+        streams, length = settings.batch_size, settings.bptt + 1
+        for split in ("train", "valid") if searching else ("train",):
             if len(getattr(self.data, split)[0]) < streams * length:
                 raise ValueError(
                     f"batch_size: {streams} streams of {length} words need {streams * length} words, the {split} split "
