@@ -13,6 +13,7 @@ from __future__ import annotations
 
 __version__ = "0.1.0"
 
+from darts_lab import corpus as corpus
 from darts_lab import curvature as curvature
 from darts_lab import data as data
 from darts_lab import figures as figures

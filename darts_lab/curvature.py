@@ -122,7 +122,7 @@ class Hessian(LinearOperator):
         inputs, targets = self.batches[batch]
         noise = torch.Generator(self.device).manual_seed(self.noise_seed + 2**34 + batch)  # the same at every call
         mixing = search.activate(variables) if self.variable == "alpha" else variables
-        inputs = inputs.to(self.tensor_type) if inputs.is_floating_point() else inputs
+        inputs = _as(inputs, self.tensor_type)
         outputs = search.supernet(inputs, mixing, drop_path=self.drop_path, generator=noise)
         return search.task.loss(outputs, targets) + 0.5 * self.decay * variables.pow(2).sum()
 
@@ -180,6 +180,13 @@ class Hessian(LinearOperator):
 
     def _adjoint(self) -> Hessian:
         return self
+
+
+def _as(inputs, tensor_type: torch.dtype):
+    """`inputs`, a tensor or a tuple of tensors, with floating-point numbers of this type."""
+    if isinstance(inputs, tuple):
+        return tuple(_as(part, tensor_type) for part in inputs)
+    return inputs.to(tensor_type) if inputs.is_floating_point() else inputs
 
 
 class Matrix(LinearOperator):

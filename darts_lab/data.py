@@ -2,7 +2,7 @@
 
 `digits` is embedded, composed on the spot from handwriting and photographs inside installed
 packages; CIFAR-10, CIFAR-100 and SVHN are read through torchvision; your own tensors enter through
-`from_tensors`. Every random choice comes from a generator that is passed in.
+`from_tensors`. Text is in `corpus`. Every random choice comes from a generator that is passed in.
 """
 
 import os
@@ -22,7 +22,53 @@ SPLITS = ("train", "valid", "test")
 
 
 @dataclass(frozen=True, eq=False)
-class Dataset:
+class Splits:
+    """Three splits, each a tuple of tensors whose first index is that of the samples, all on one device."""
+
+    name: str
+    train: tuple[Tensor, ...]
+    valid: tuple[Tensor, ...]  # for the alpha steps
+    test: tuple[Tensor, ...]
+
+    def to(self, device: torch.device | str) -> "Splits":
+        """The same data with every split on `device`, where batches are then drawn and augmented."""
+
+        def moved(tensor: Tensor) -> Tensor:
+            if torch.device(device).type == "cuda" and tensor.device.type == "cpu":
+                return tensor.pin_memory().to(device, non_blocking=True)
+            return tensor.to(device)
+
+        return replace(self, **{s: tuple(map(moved, getattr(self, s))) for s in SPLITS})
+
+    def subset(self, train: int | None = None, valid: int | None = None, test: int | None = None) -> "Splits":
+        """The first so many samples of each split (None: all); all else stays as it is.
+
+        Raises ValueError for a number below 1 or above the size of the split.
+        """
+        shorter = {}
+        for split, n in zip(SPLITS, (train, valid, test)):
+            parts = getattr(self, split)
+            if n is not None and not 1 <= n <= len(parts[-1]):
+                raise ValueError(f"{split}: {n} samples asked for; allowed: 1..{len(parts[-1])}")
+            shorter[split] = tuple(part[:n] for part in parts)
+        return replace(self, **shorter)
+
+    def resplit(self, portion: float) -> "Splits":
+        """The same samples of train and valid, one after the other, of which the first `portion` trains.
+
+        Raises ValueError where that leaves nothing for one of them.
+        """
+        pooled = [torch.cat(pair) for pair in zip(self.train, self.valid)]
+        if isinstance(portion, bool) or not isinstance(portion, int | float) or not 0 < portion < 1:
+            raise ValueError(f"train_portion: {portion!r} is not allowed; it must be a number in (0, 1)")
+        n = int(portion * len(pooled[-1]))
+        if not 1 <= n < len(pooled[-1]):
+            raise ValueError(f"train_portion: {portion!r} of {len(pooled[-1])} samples leaves none for train or valid")
+        return replace(self, train=tuple(part[:n] for part in pooled), valid=tuple(part[n:] for part in pooled))
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset(Splits):
     """Three splits, each a pair (images, labels), all on one device; `load` and `from_tensors`
     build and check it.
 
@@ -31,10 +77,6 @@ class Dataset:
     if float. `crop_padding` (pixels) and `flip` are the augmentation of `training_batch`.
     """
 
-    name: str
-    train: tuple[Tensor, Tensor]
-    valid: tuple[Tensor, Tensor]  # for the alpha steps
-    test: tuple[Tensor, Tensor]
     classes: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -57,45 +99,9 @@ class Dataset:
         mean, std = (torch.tensor(m, device=device).view(-1, 1, 1) for m in (self.mean, self.std))
         return mean, std
 
-    def to(self, device: torch.device | str) -> "Dataset":
-        """The same data set with every split on `device`, where batches are then drawn and augmented."""
 
-        def moved(tensor: Tensor) -> Tensor:
-            if torch.device(device).type == "cuda" and tensor.device.type == "cpu":
-                return tensor.pin_memory().to(device, non_blocking=True)
-            return tensor.to(device)
-
-        return replace(self, **{s: tuple(map(moved, getattr(self, s))) for s in SPLITS})
-
-    def subset(self, train: int | None = None, valid: int | None = None, test: int | None = None) -> "Dataset":
-        """The first so many samples of each split (None: all); mean and std stay as they are.
-
-        Raises ValueError for a number below 1 or above the size of the split.
-        """
-        shorter = {}
-        for split, n in zip(SPLITS, (train, valid, test)):
-            images, labels = getattr(self, split)
-            if n is not None and not 1 <= n <= len(labels):
-                raise ValueError(f"{split}: {n} samples asked for; allowed: 1..{len(labels)}")
-            shorter[split] = images[:n], labels[:n]
-        return replace(self, **shorter)
-
-    def resplit(self, portion: float) -> "Dataset":
-        """The same samples of train and valid, one after the other, of which the first `portion` trains.
-
-        Raises ValueError where that leaves nothing for one of them.
-        """
-        pooled = [torch.cat(pair) for pair in zip(self.train, self.valid)]
-        if isinstance(portion, bool) or not isinstance(portion, int | float) or not 0 < portion < 1:
-            raise ValueError(f"train_portion: {portion!r} is not allowed; it must be a number in (0, 1)")
-        n = int(portion * len(pooled[1]))
-        if not 1 <= n < len(pooled[1]):
-            raise ValueError(f"train_portion: {portion!r} of {len(pooled[1])} samples leaves none for train or valid")
-        return replace(self, train=tuple(part[:n] for part in pooled), valid=tuple(part[n:] for part in pooled))
-
-
-def pooled(dataset: Dataset) -> Dataset:
-    """The same data set, of which train and valid together train."""
+def pooled(dataset: Splits) -> Splits:
+    """The same data, of which train and valid together train."""
     return replace(dataset, train=tuple(torch.cat(pair) for pair in zip(dataset.train, dataset.valid, strict=True)))
 
 
@@ -182,20 +188,24 @@ def _mean_and_std(images: Tensor) -> tuple[list[float], list[float]]:
 # ---------------------------------------------------------------- by name
 
 
-def load(data: Any, *, folder: str | Path | None = None, download: bool = False) -> Dataset:
-    """The data set called `data` ("digits", "cifar10", "cifar100", "svhn"; case does not matter).
+def load(data: Any, *, folder: str | Path | None = None, download: bool = False) -> Splits:
+    """The data called `data` (one of NAMES; case does not matter).
 
-    A Dataset is returned as it is; a mapping with the arguments of `from_tensors`, or any object
+    Splits such as a Dataset or a Corpus are returned as they are; a mapping with the arguments of `from_tensors`, or any object
     with train, valid and test, goes through `from_tensors`. `folder` (default: the environment
     variable DARTS_LAB_DATA, else ~/.cache/darts_lab) and `download` concern the real sets only.
     Raises ValueError for an unknown name, FileNotFoundError when a real set is not in `folder`,
     RuntimeError when its files fail torchvision's checksums, TypeError for anything else.
     """
-    if isinstance(data, Dataset):
+    if isinstance(data, Splits):
         return data
     if isinstance(data, str):
         if data.lower() == "digits":
             return digits()
+        if data.lower() in ("pydocs", "ptb"):
+            from darts_lab import corpus  # which is built on this module
+
+            return corpus.pydocs() if data.lower() == "pydocs" else corpus.ptb(folder)
         if data.lower() in _REAL:
             return _real(data.lower(), folder, download)
         raise ValueError(
@@ -227,23 +237,24 @@ _REAL = {
     ),
 }
 
-NAMES = ("digits", *_REAL)  # what `load` knows
+NAMES = ("digits", *_REAL, "pydocs", "ptb")  # what `load` knows
 
 
 def available(folder: str | Path | None = None) -> dict[str, bool]:
     """Which real data sets have all their files in `folder`; checksums are left to `load`."""
-    where = _folder(folder)
+    where = folder_of(folder)
     return {n: all((where / f).is_file() for f in needed) for n, (needed, *_) in _REAL.items()}
 
 
-def _folder(folder: str | Path | None) -> Path:
+def folder_of(folder: str | Path | None) -> Path:
+    """Where real data lie: `folder`, else the environment variable DARTS_LAB_DATA, else ~/.cache/darts_lab."""
     return Path(folder or os.environ.get("DARTS_LAB_DATA") or "~/.cache/darts_lab").expanduser()
 
 
 def _real(name: str, folder: str | Path | None, download: bool) -> Dataset:
     """CIFAR or SVHN in the papers' protocol: the first half of the training set, in the order of
     the files, is train and the rest valid; SVHN without `extra`; crops and flips for all three."""
-    where = _folder(folder)
+    where = folder_of(folder)
     given = "" if folder is None else f"folder={str(folder)!r}, "
     call = f'dl.data.load("{name}", {given}download=True)'
     if not download and not available(where)[name]:

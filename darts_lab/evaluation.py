@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import torch
+from torch.func import functional_call
 
 from darts_lab import __version__, runs, scales, spaces, tasks
 from darts_lab import data as datasets
@@ -29,6 +30,7 @@ class TrainingRecord:
     learning_rate: float
     seconds: float
     peak_memory_bytes: int
+    valid_error: float | None = None  # of the weights that would be tested now, where the task watches it
 
     def to_json(self) -> tuple[dict, dict]:
         """(what happened, what it cost)."""
@@ -38,7 +40,8 @@ class TrainingRecord:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A genotype trained from scratch. `test_error` is that of the last epoch, a fraction in [0, 1]."""
+    """A genotype trained from scratch. `test_error` is the task's, in classification that of the last epoch, a fraction in
+    [0, 1]."""
 
     genotype: Genotype
     test_error: float
@@ -54,8 +57,8 @@ class Evaluation:
 class Training:
     """Training of one genotype from scratch; iterate over it, once for each epoch.
 
-    The network is trained on the whole training set (both halves of the search) and `result()` measures it on the
-    test split once, at the end. Arguments as for `Search`; `space` brings operations of your own and, at paper scale,
+    The network is trained on what the task calls the whole data (for images both halves of the search) and `result()`
+    measures it on the test split once, at the end. Arguments as for `Search`; `space` brings operations of your own and, at paper scale,
     chooses the published width and depth (`protocol` "default" or "L2", see `scales.paper_network`). Further keywords
     change single settings, such as `epochs=20`. `path` is a run directory; by default nothing is written.
     """
@@ -80,7 +83,7 @@ class Training:
             settings = kind.published(self.space.name, data.name, protocol, settings)
         self.settings = scales.override(scale.evaluation, **settings)
         data = kind.whole(data).subset(train=self.settings.train_samples, test=self.settings.test_samples)
-        self.task = kind(data.to(self.device))
+        self.task = kind(data.to(self.device), self.settings)
         self.task.check(self.genotype, self.settings)
         if not self.task.most("train", self.settings.batch_size):
             raise ValueError(
@@ -91,10 +94,8 @@ class Training:
         self.network = self.task.network(self.genotype, self.settings, initial, own).to(self.device)
         self.forward = torch.compile(self.network, dynamic=False) if self.settings.compile else self.network
         self.generator = torch.Generator(self.device).manual_seed(self.seed + 2**32)
-        self.optimizer = torch.optim.SGD(
-            self.network.parameters(), self.settings.learning_rate, momentum=self.settings.momentum,
-            weight_decay=self.settings.weight_decay, foreach=True,
-        )  # fmt: skip
+        self.optimizer = self.task.optimizer(self.network.parameters(), self.settings)
+        self.kept: dict | None = None  # the weights to test, by name, where the task chooses them; else the last ones
         self.history: list[TrainingRecord] = []
         self._steps: Iterator[TrainingRecord | None] | None = None
         self._path, self._scale = path, scale.name
@@ -136,12 +137,12 @@ class Training:
         s, task, generator, epoch = self.settings, self.task, self.generator, self.epoch
         started = time.perf_counter()
         learning_rate = cosine(s, epoch)
-        self.optimizer.param_groups[0]["lr"] = learning_rate
         self.network.train()
         losses, deviations = [], []
         for place in task.order(s.batch_size, generator):
             if losses:
                 yield None  # between two batches the caller may wait, or look
+            self.optimizer.param_groups[0]["lr"] = learning_rate * task.rate(place)
             inputs, targets = task.training_batch("train", place, generator, s.cutout)
             loss, deviation = self.descend(inputs, targets, drop_path=s.drop_path * epoch / s.epochs)
             losses.append(loss)
@@ -150,9 +151,10 @@ class Training:
         if not torch.isfinite(losses).all():
             batch = int((~torch.isfinite(losses)).nonzero()[0])
             raise FloatingPointError(f"train_loss: {float(losses[batch])} at epoch {epoch}, batch {batch}")
+        valid_error = task.after_epoch(self)
         record = TrainingRecord(
             epoch, float(losses.mean()), task.error(float(sum(deviations)), task.size("train")), learning_rate,
-            time.perf_counter() - started, peak_memory(self.device),
+            time.perf_counter() - started, peak_memory(self.device), valid_error,
         )  # fmt: skip
         self.history.append(record)
         if self.run is not None:
@@ -173,12 +175,20 @@ class Training:
         task.carry("train", outputs)
         return found.detach(), task.deviation(outputs, targets)
 
-    @torch.no_grad()
     def test(self) -> tuple[float, float]:
         """(loss, error of the task) on the test split now."""
+        return self.measure("test", self.kept)
+
+    @torch.no_grad()
+    def measure(self, split: str, weights: dict | None = None) -> tuple[float, float]:
+        """(loss, error of the task) on a split now, with other weights than the network's own if given (by name)."""
         noise = torch.Generator(self.device).manual_seed(self.seed + 2**33)  # to look changes nothing
         self.network.eval()
-        return self.task.measure(lambda inputs: self.network(inputs, generator=noise), "test")
+
+        def forward(inputs):
+            return functional_call(self.network, weights or {}, (inputs,), {"generator": noise})
+
+        return self.task.measure(forward, split)
 
     def result(self) -> Evaluation:
         """The test error after the last epoch. Raises ValueError before it, as a test in between invites choosing."""
@@ -212,6 +222,7 @@ class Training:
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "generator": self.generator.get_state(),
+            **({} if self.kept is None else {"kept": self.kept}),
         }
 
     @classmethod
@@ -239,6 +250,7 @@ class Training:
                 training.network.load_state_dict(state["network"])
                 training.optimizer.load_state_dict(state["optimizer"])
                 training.generator.set_state(state["generator"].cpu())
+                training.kept = state.get("kept")
             except (KeyError, RuntimeError, ValueError, TypeError) as error:
                 raise ValueError(f"checkpoint: does not fit the training in {str(run.path)!r}: {error}") from error
         epochs = 0 if state is None else state["epoch"]
@@ -282,8 +294,9 @@ def select(genotypes, data="digits", scale="laptop", seed=0, epochs: int | None 
     if not genotypes:
         raise ValueError("genotypes: are none; at least one is needed")
     data = datasets.load(data)
-    halves = replace(data, valid=tuple(split[:0] for split in data.valid), test=data.valid)
-    epochs = max(1, round(scales.get(scale).evaluation.epochs / 6)) if epochs is None else epochs
+    task = tasks.of(data)
+    halves = task.halves(data)
+    epochs = max(1, round(scales.get(scale, task.domain).evaluation.epochs / 6)) if epochs is None else epochs
     settings = {"train_samples": None, "test_samples": None} | more | {"epochs": epochs}
     found = [evaluate(genotype, halves, scale, seed, **settings) for genotype in genotypes]
     errors = tuple(result.test_error for result in found)

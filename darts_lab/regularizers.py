@@ -131,7 +131,7 @@ def survivors(alpha: Tensor, alive: Tensor, space: SearchSpace) -> Tensor:
     remain, begin = alive & (alpha > 0), 0
     parts = []
     for node in range(space.nodes):  # its edges stand one after the other
-        edges, begin = slice(begin, begin + node + 2), begin + node + 2
+        edges, begin = slice(begin, begin + node + space.inputs), begin + node + space.inputs
         best = alpha[:, edges].masked_fill(~alive[:, edges], -torch.inf).flatten(1).argmax(1, keepdim=True)
         last = torch.zeros_like(remain[:, edges].flatten(1)).scatter(1, best, True)
         of_node = remain[:, edges].flatten(1)

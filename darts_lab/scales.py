@@ -112,7 +112,108 @@ TINY = Scale(
 )  # fmt: skip
 
 SCALES = {scale.name: scale for scale in (TINY, LAPTOP, PAPER)}
-DOMAINS = {"classification": SCALES}  # what a task calls its `domain`
+
+
+# ---------------------------------------------------------------- language
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """How a language model is fed and regularized, in search and training alike. Defaults: `rnn/train_search.py` of
+    quark0/darts, Liu et al. 2019; `batch_size` is how many streams of text are read side by side, `channels` the width of
+    words and hidden states, and numbers of samples are numbers of words."""
+
+    bptt: int = 35  # words of a window: the hidden state is carried on, the gradient is not
+    short_windows: float = 0.05  # the probability that a window is only half as long; its learning rate follows
+    window_spread: float = 0.0  # the standard deviation of its length beside that, in words
+    dropout_output: float = 0.75  # of the cell's output; all masks stay the same over a window
+    dropout_hidden: float = 0.25  # of the states inside the cell
+    dropout_input: float = 0.75  # of the cell's input
+    dropout_embedding: float = 0.2  # of what a word is embedded to
+    dropout_word: float = 0.0  # of whole words of the vocabulary
+    slowness: float = 1e-3  # times the mean squared change of the output from word to word, added to the loss of w
+    initial_spread: float = 0.04  # weights begin uniformly between plus and minus this
+    valid_streams: int = 10  # side by side where the validation split is measured ...
+    test_streams: int = 1  # ... and the test split
+
+
+@dataclass(frozen=True)
+class LanguageSearchSettings(_Reading, SearchSettings):
+    """Sizes and hyper-parameters of a search for a recurrent cell. Defaults: as `_Reading`."""
+
+    channels: int = 300
+    layers: int = 1
+    batch_size: int = 256
+    learning_rate: float = 20.0
+    learning_rate_min: float = 20.0  # it stays
+    momentum: float = 0.0
+    weight_decay: float = 5e-7  # Zela et al. 2020: times 1, 3, 9 and 27 (LANGUAGE_L2_FACTORS)
+    clip: float = 0.25
+    alpha_learning_rate: float = 3e-3
+    alpha_betas: tuple[float, float] = (0.9, 0.999)
+    cutout: int = 0
+    running_statistics: bool = True  # of the batch-norms in evaluation; False: those of the streams, see `recurrent`
+
+
+@dataclass(frozen=True)
+class LanguageEvaluationSettings(_Reading, EvaluationSettings):
+    """Sizes and hyper-parameters of training one recurrent cell from scratch. Defaults: `rnn/train.py` of quark0/darts,
+    but for the number of epochs, which is that of Zela et al. 2020 (8,000 there)."""
+
+    channels: int = 850
+    layers: int = 1
+    epochs: int = 1600
+    batch_size: int = 64
+    learning_rate: float = 20.0
+    learning_rate_min: float = 20.0
+    momentum: float = 0.0
+    weight_decay: float = 8e-7
+    clip: float = 0.25
+    drop_path: float = 0.0
+    cutout: int = 0
+    auxiliary: float = 0.0
+    window_spread: float = 5.0
+    dropout_word: float = 0.1
+    nonmonotone: int = 5  # epochs without a new best before the weights are averaged
+
+
+LANGUAGE_L2_FACTORS = (5e-7, 15e-7, 45e-7, 135e-7)  # weight decays of w in search, Zela et al. 2020, Fig. 11
+
+_UNDROPPED = dict.fromkeys(
+    ("dropout_output", "dropout_hidden", "dropout_input", "dropout_embedding", "short_windows", "window_spread"), 0.0
+)
+_LANGUAGE = {
+    scale.name: scale
+    for scale in (
+        Scale(
+            "tiny",
+            LanguageSearchSettings(
+                channels=8, nodes=3, train_samples=600, valid_samples=300, epochs=3, batch_size=8, order=1, bptt=6,
+                learning_rate=5.0, learning_rate_min=5.0, curvature_every=1, paths=6, path_batches=1, finalists=2,
+                valid_streams=8, test_streams=8, running_statistics=False, **_UNDROPPED,
+            ),
+            LanguageEvaluationSettings(
+                channels=8, train_samples=600, test_samples=300, epochs=2, batch_size=8, bptt=6, learning_rate=5.0,
+                learning_rate_min=5.0, valid_streams=256, test_streams=8, nonmonotone=1, **_UNDROPPED,
+            ),
+        ),
+        Scale(
+            "laptop",
+            LanguageSearchSettings(
+                channels=64, nodes=4, train_samples=64_000, valid_samples=20_480, epochs=12, batch_size=64, order=1, bptt=20,
+                weight_decay=5e-6, alpha_learning_rate=1e-2, initial_spread=0.1, valid_streams=64, test_streams=64, paths=64, path_batches=1, finalists=5, running_statistics=False,
+                **_UNDROPPED,
+            ),
+            LanguageEvaluationSettings(
+                channels=64, epochs=6, batch_size=64, bptt=20, weight_decay=5e-6, initial_spread=0.1, nonmonotone=2,
+                valid_streams=64, test_streams=64, **_UNDROPPED,
+            ),
+        ),
+        Scale("paper", LanguageSearchSettings(), LanguageEvaluationSettings()),
+    )
+}  # fmt: skip
+
+DOMAINS = {"classification": SCALES, "language": _LANGUAGE}  # what a task calls its `domain`
 
 # Width and depth of the networks that Zela et al. train from scratch, by space and data. Source: `evaluation/config.yaml`
 # of their code, commit f83f0a8, in agreement with their appendix B.1; "L2" are their weight-decay experiments. The full
@@ -184,15 +285,20 @@ _FINITE = "a number of at least 0", lambda value: _number(value) and 0 <= value 
 _ALLOWED = {
     **dict.fromkeys(("channels", "layers", "epochs", "batch_size", "curvature_batches"), _COUNT),
     **dict.fromkeys(("paths", "path_batches", "finalists"), _COUNT),
-    **dict.fromkeys(("momentum", "drop_path"), _FRACTION),
-    **dict.fromkeys(("learning_rate", "clip", "unrolled_epsilon"), _POSITIVE),
+    **dict.fromkeys(("bptt", "valid_streams", "test_streams", "nonmonotone"), _COUNT),
+    **dict.fromkeys(("momentum", "drop_path", "short_windows"), _FRACTION),
+    **dict.fromkeys(
+        ("dropout_output", "dropout_hidden", "dropout_input", "dropout_embedding", "dropout_word"), _FRACTION
+    ),
+    **dict.fromkeys(("learning_rate", "clip", "unrolled_epsilon", "initial_spread"), _POSITIVE),
     **dict.fromkeys(
         ("nodes", "train_samples", "valid_samples", "test_samples"),
         (_COUNT[0] + ", or None for all", lambda value: value is None or _COUNT[1](value)),
     ),
     "precision": ("'float32' or 'bfloat16'", lambda value: value in ("float32", "bfloat16")),
     **dict.fromkeys(
-        ("compile", "curvature_parity", "cutout_rises"), ("True or False", lambda value: isinstance(value, bool))
+        ("compile", "curvature_parity", "cutout_rises", "running_statistics"),
+        ("True or False", lambda value: isinstance(value, bool)),
     ),
     "order": ("1 or 2", lambda value: _whole(value) and value in (1, 2)),
     **dict.fromkeys(

@@ -38,6 +38,7 @@ class Every:
     """An alpha step before every `batches`-th training batch; 1 is DARTS."""
 
     batches: int = 1
+    repeats = False  # whether a batch at which no step is due repeats the last one: `StaleFisherTrace`
 
     def __post_init__(self):
         _check_batches(self.batches)
@@ -52,6 +53,7 @@ class Random:
     """An alpha step before a training batch with probability 1 / (`batches` + 1): as often as `FisherTrace`, on average."""
 
     batches: int = 10
+    repeats = False
 
     def __post_init__(self):
         _check_batches(self.batches)
@@ -80,6 +82,7 @@ class FisherTrace:
     average: float = 0.2
     growth: float = 1.05
     start: float | None = None
+    repeats = False
 
     def __post_init__(self):
         _check_batches(self.batches)
@@ -101,6 +104,14 @@ class FisherTrace:
     def due(self, timing: Timing, seed: int) -> bool:
         """As `Every.due`; never before the first batch."""
         return timing.trace is not None and 0 < timing.trace < self.threshold(timing)
+
+
+class StaleFisherTrace(FisherTrace):
+    """What the recurrent search of Maile et al. does (`train_search_rnn.py` of their code): after the first batch of an
+    epoch at which an alpha step is due, one is taken before every later batch, and those that are not due use the last
+    validation batch again. For comparison with it alone: about ten times as many steps as `FisherTrace` takes."""
+
+    repeats = True
 
 
 Schedule = Every | Random | FisherTrace

@@ -68,7 +68,7 @@ class Search:
         data = data.subset(self.settings.train_samples, self.settings.valid_samples)
         if self.method.train_portion is not None:
             data = data.resplit(self.method.train_portion)
-        self.task = kind(data.to(self.device))
+        self.task = kind(data.to(self.device), self.settings)
         self.task.check(self.space, self.settings)
         self.measured = measured_epochs(self.settings.epochs, self.settings.curvature_every)
         self._check()
@@ -272,25 +272,28 @@ class Search:
 
     def _epoch(self) -> Iterator[EpochRecord | None]:
         s, task, generator, epoch = self.settings, self.task, self.generator, self.epoch
-        started, before, moments, valid = time.perf_counter(), self.timing, [], None
         self._changed, self.waiting = self.waiting, {}
         s = self.settings = replace(s, **self._changed)
-        learning_rate = cosine(s, epoch)
-        self.optimizer.param_groups[0] |= {"lr": learning_rate, "weight_decay": self.weight_decay}
+        started, steps, moments, valid = time.perf_counter(), 0, [], None
+        learning_rate, drawn = cosine(s, epoch), None
+        self.optimizer.param_groups[0]["weight_decay"] = self.weight_decay
         drop_path = self.drop_path
         cutout, losses, deviations = self.cutout, [], []
         fisher = self.method.schedule if isinstance(self.method.schedule, FisherTrace) else None
         for place in task.order(s.batch_size, generator):
             if losses:
                 yield None  # between two batches the caller may wait, look, or never come back
+            rate = self.optimizer.param_groups[0]["lr"] = learning_rate * task.rate(place)
             train = task.training_batch("train", place, generator, *cutout)
             if self.method.sample is None:
                 due = self.method.schedule.due(self.timing, self.seed)
                 if fisher is not None and self.timing.trace is not None:
                     moments.append([self.timing.trace, fisher.threshold(self.timing), due])
                 if due:
-                    valid = self._valid_batch(cutout)
-                    self.descend_alpha(train, valid, learning_rate, drop_path)
+                    drawn = task.draw(self.valid_batch_size, generator)
+                if due or (self.method.schedule.repeats and drawn is not None):
+                    valid, steps = task.training_batch("valid", drawn, generator, *cutout), steps + 1
+                    self.descend_alpha(train, valid, rate, drop_path)
                 loss, deviation = self.descend_weights(train, self.mixing.detach(), drop_path)
                 trace = {} if fisher is None else {"trace": float(self.squared_gradient), "average": fisher.average}
                 self.timing = self.timing.after(due, **trace)
@@ -320,7 +323,7 @@ class Search:
             valid_loss=valid_loss,
             valid_error=valid_error,
             learning_rate=learning_rate,
-            alpha_steps=self.timing.alpha_steps - before.alpha_steps,
+            alpha_steps=steps,
             alpha=self.alpha.detach().cpu().clone(),
             mixing=self.mixing.detach().cpu().clone(),
             genotype=self.genotype,
@@ -406,8 +409,9 @@ class Search:
 
     def descend_alpha(self, train, valid, learning_rate: float, drop_path: float = 0.0) -> None:
         """One step of alpha on the batch `valid`; `train` and `learning_rate` are for the unrolled step."""
-        self.alpha.grad = self.alpha_gradient(train, valid, learning_rate, drop_path)
+        self.alpha.grad, outputs = self._alpha_gradient(train, valid, learning_rate, drop_path)
         self.alpha_optimizer.step()
+        self.task.carry("valid", outputs)
         if self.method.admm is not None:
             self.multipliers = self.method.admm.after(
                 self.timing.alpha_steps + 1, self.alpha.detach(), self.activate, *self.multipliers, self.space
@@ -462,8 +466,13 @@ class Search:
     def alpha_gradient(self, train, valid, learning_rate: float, drop_path: float = 0.0) -> Tensor:
         """d L_valid / d alpha, shape of alpha, at the current weights (order 1) or after one unrolled step (order 2).
 
-        `train` and `valid` are (inputs, targets). The weights and the running statistics stay as they are.
+        `train` and `valid` are (inputs, targets). The weights and the running statistics stay as they are, and nothing is
+        carried on.
         """
+        return self._alpha_gradient(train, valid, learning_rate, drop_path)[0]
+
+    def _alpha_gradient(self, train, valid, learning_rate: float, drop_path: float = 0.0):
+        """(gradient, the outputs on the batch `valid`)."""
         self.supernet.train()
         with frozen_statistics(self.supernet):
             if self.settings.order == 2:
@@ -473,32 +482,34 @@ class Search:
             for weight in trained:  # so that nothing is kept for gradients that nobody asks for
                 weight.requires_grad_(False)
             try:
-                return torch.autograd.grad(self._valid_loss(valid, drop_path), [self.alpha])[0]
+                loss, outputs = self._valid_loss(valid, drop_path)
+                return torch.autograd.grad(loss, [self.alpha])[0], outputs
             finally:
                 for weight in trained:
                     weight.requires_grad_(True)
 
-    def _valid_loss(self, valid, drop_path: float, weights=None) -> Tensor:
+    def _valid_loss(self, valid, drop_path: float, weights=None):
         mixing = self.mixing
         outputs = self._outputs(valid[0], mixing, drop_path, weights)
-        self.task.carry("valid", outputs)
         loss = self.task.loss(outputs, valid[1])
         for term in self.method.terms:
             loss = loss + term(mixing, self.progress, self.space)
         if self.method.admm is not None:
             loss = loss + self.method.admm.term(mixing, *self.multipliers)
-        return loss
+        return loss, outputs
 
     @property
     def progress(self) -> float:
         """How much of the search is done, the training batch that is under way included: from 0 to 1."""
         return min(1.0, (self.timing.batches + 1) / (self.settings.epochs * self.steps_per_epoch))
 
-    def _unrolled_gradient(self, train, valid, learning_rate: float, drop_path: float) -> Tensor:
-        """d/d alpha of L_valid(w', alpha), with w' = w - lr (momentum * buffer + d L_train / d w + decay * w).
+    def _unrolled_gradient(self, train, valid, learning_rate: float, drop_path: float):
+        """(d/d alpha of L_valid(w', alpha), outputs at w'), with w' = w - lr (momentum * buffer + d L_train / d w + decay * w).
 
         The mixed second derivative times v = d L_valid / d w' is a central difference of step epsilon / ||v||
-        (Liu et al. 2019, eq. 7 and 8; quark0/darts for the momentum and the decay). Both ends see the same noise.
+        (Liu et al. 2019, eq. 7 and 8; quark0/darts for the momentum and the decay). Both ends see the same noise. Where the
+        task clips the unrolled step, w' has c g for g = d L_train / d w, with c = clip / ||g|| < 1, and v becomes
+        c (v - g (g . v) / ||g||^2), by the chain rule.
         """
         s, names = self.settings, list(self.weights)
         w = [weight.detach() for weight in self.weights.values()]
@@ -511,6 +522,9 @@ class Search:
 
         free = [weight.clone().requires_grad_() for weight in w]
         step = list(torch.autograd.grad(train_loss(free, self.mixing.detach()), free))
+        norm = torch.stack(torch._foreach_norm(step)).norm() if self.task.clips_unrolled else None
+        clipped = torch._foreach_div(step, norm) if norm is not None and norm > s.clip else None  # of length 1
+        step = step if clipped is None else torch._foreach_mul(clipped, s.clip)
         torch._foreach_add_(step, w, alpha=self.weight_decay)
         buffers = [self.optimizer.state.get(p, {}).get("momentum_buffer") for p in self.weights.values()]
         if all(buffer is not None for buffer in buffers):
@@ -519,16 +533,18 @@ class Search:
             weight.requires_grad_() for weight in torch._foreach_sub(w, torch._foreach_mul(step, learning_rate))
         ]
 
-        outer, *v = torch.autograd.grad(
-            self._valid_loss(valid, drop_path, at(unrolled)), [self.alpha, *unrolled], materialize_grads=True
-        )
+        loss, outputs = self._valid_loss(valid, drop_path, at(unrolled))
+        outer, *v = torch.autograd.grad(loss, [self.alpha, *unrolled], materialize_grads=True)
+        if clipped is not None:
+            along = sum((one * other).sum() for one, other in zip(clipped, v, strict=True))
+            v = torch._foreach_mul(torch._foreach_sub(v, torch._foreach_mul(clipped, along)), s.clip / norm)
         size = s.unrolled_epsilon / torch.stack(torch._foreach_norm(v)).norm()
         shift = torch._foreach_mul(v, size)
         state, ends = self.generator.get_state(), []
         for shifted in (torch._foreach_add(w, shift), torch._foreach_sub(w, shift)):
             self.generator.set_state(state)  # fresh noise at each end would drown their difference
             ends += torch.autograd.grad(train_loss(shifted, self.mixing), [self.alpha])
-        return outer - learning_rate * (ends[0] - ends[1]) / (2 * size)
+        return outer - learning_rate * (ends[0] - ends[1]) / (2 * size), outputs
 
     # On disk
 

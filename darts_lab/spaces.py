@@ -6,8 +6,8 @@ of two inputs and n nodes has 2 + 3 + ... + (n + 1) edges, listed node by node: 
 (source state, node). A network may have cells of several types, such as normal and reduction cells, each with an
 architecture of its own.
 
-Sources: DARTS, Liu et al. 2019, section 2.1; S1 to S4, Zela et al. 2020, appendix B (and `src/spaces.py` of their
-code); S5, Zela et al. 2020, section 4.
+Sources: DARTS and RNN, Liu et al. 2019, sections 2.1 and 3.1; S1 to S4, Zela et al. 2020, appendix B (and `src/spaces.py`
+of their code); S5, Zela et al. 2020, section 4; RNN-S, their experiments on Penn Treebank (Fig. 11 of the workshop paper).
 """
 
 from __future__ import annotations
@@ -205,7 +205,11 @@ S4 = same_on_every_edge("S4", NOISE, SEP3)
 S5 = same_on_every_edge("S5", MAX, SKIP, SEP3, nodes=1)
 DARTS = same_on_every_edge("DARTS", NONE, MAX, AVG, SKIP, SEP3, SEP5, DIL3, DIL5)
 
-SPACES = {space.name: space for space in (S1, S2, S3, S4, S5, DARTS)}
+RNN = same_on_every_edge("RNN", *RECURRENT_OPERATIONS, nodes=8, cell_types=(RECURRENT,))  # 36 edges
+# The small recurrent space of Zela et al.: as RNN, but every edge chooses between ReLU and identity alone.
+RNN_S = same_on_every_edge("RNN-S", RELU, IDENTITY, nodes=8, cell_types=(RECURRENT,))
+
+SPACES = {space.name: space for space in (S1, S2, S3, S4, S5, DARTS, RNN, RNN_S)}
 
 
 def get(space: str | SearchSpace) -> SearchSpace:

@@ -163,9 +163,9 @@ def sweep(
         rows[number] = row
         _write_table(path)
         left = (time.perf_counter() - began) / ended * (len(todo) - ended) / 60
-        show = tasks.of(configs[number]["data"]).show
+        task = tasks.of(configs[number]["data"])
         result = row["error"] or " and ".join(
-            f"{name.replace('_', ' ')} {show(row[name])}"
+            f"{name.replace('_', ' ').replace('error', task.metric)} {task.show(row[name])}"
             for name in ("one_shot_error", "test_error")
             if row[name] is not None
         )

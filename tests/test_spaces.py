@@ -32,6 +32,14 @@ def test_s1_offers_two_operations_on_each_of_28_edges_and_not_the_same_everywher
     assert spaces.S1.normal != spaces.S1.reduce
 
 
+def test_recurrent_cells_have_8_nodes_and_36_edges_one_kept_at_each_node():
+    # Liu et al. 2019, section 3.1.2, and quark0/darts, `rnn/genotypes.py`; Zela et al. 2020: ReLU and identity alone
+    assert spaces.RNN.shape == (1, 36, 5) and spaces.RNN_S.shape == (1, 36, 2) and spaces.get("rnn-s") is spaces.RNN_S
+    assert set(spaces.RNN.cell("recurrent")) == {("none", "tanh", "relu", "sigmoid", "identity")}
+    assert set(spaces.RNN_S.cell("recurrent")) == {("relu", "identity")}
+    assert (spaces.RNN.nodes, spaces.RNN.inputs) == (8, 1)
+
+
 def test_s5_has_exactly_81_genotypes():
     found = enumerate_genotypes(spaces.S5)
     assert len(found) == len(set(found)) == len(set(map(str, found))) == 81
@@ -53,9 +61,10 @@ def test_a_space_of_fewer_nodes_keeps_the_first_edges(name):
     space = spaces.get(name)
     for nodes in range(1, space.nodes + 1):
         smaller = space.with_nodes(nodes)
-        edges = len(spaces.edges_of(nodes))
-        assert (smaller.name, smaller.nodes, smaller.shape) == (name, nodes, (2, edges, space.candidates))
-        assert smaller.normal == space.normal[:edges] and smaller.reduce == space.reduce[:edges]
+        edges = len(spaces.edges_of(nodes, space.inputs))
+        assert (smaller.name, smaller.nodes) == (name, nodes)
+        assert smaller.shape == (len(space.cells), edges, space.candidates)
+        assert all(smaller.cell(kind) == space.cell(kind)[:edges] for kind in space.cell_types)
     for nodes in (0, -1, space.nodes + 1):
         with pytest.raises(ValueError, match=f"nodes: {nodes} is not possible.*allowed: 1 to {space.nodes}"):
             space.with_nodes(nodes)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from darts_lab import data as datasets
 from darts_lab import runs
+from darts_lab.corpus import Corpus
 from darts_lab.tasks.base import Task as Task
 from darts_lab.tasks.classification import Classification as Classification
+from darts_lab.tasks.language import Language as Language
 
-KINDS = {datasets.Dataset: Classification}  # the task of every kind of data ...
-NAMED = dict.fromkeys(datasets.NAMES, Classification)  # ... and of the data that have a name
+KINDS = {datasets.Dataset: Classification, Corpus: Language}  # the task of every kind of data ...
+NAMED = dict.fromkeys(datasets.NAMES, Classification) | dict.fromkeys(("pydocs", "ptb"), Language)  # ... and by name
 
 
 def of(data) -> type[Task]:

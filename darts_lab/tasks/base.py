@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -25,9 +26,10 @@ class Task:
     domain = "classification"  # whose presets `scales` holds
     cell_types: tuple[str, ...] = ("normal", "reduce")  # of the spaces that can be searched
     metric, factor, unit = "error", 100, "%"  # how an error is called and shown: `factor` times it, in `unit`
+    clips_unrolled = False  # whether the unrolled step of second order clips its gradient as the real step does
 
-    def __init__(self, data):
-        self.data = data
+    def __init__(self, data, settings=None):
+        self.data, self.settings = data, settings  # settings: of the search or the training, where the task needs them
 
     @classmethod
     def show(cls, error: float, digits: int = 1) -> str:
@@ -38,6 +40,11 @@ class Task:
     def whole(data):
         """The data of a training from scratch: both halves of the search train."""
         return datasets.pooled(data)
+
+    @staticmethod
+    def halves(data):
+        """The data of a short training that chooses between cells: the validation split of the search tests."""
+        return replace(data, valid=tuple(part[:0] for part in data.valid), test=data.valid)
 
     @staticmethod
     def published(space: str, data: str, protocol: str, settings: dict) -> dict:
@@ -78,8 +85,15 @@ class Task:
         return self.size(split) // batch_size
 
     def order(self, batch_size: int, generator: torch.Generator) -> Iterable:
-        """The places of the training batches of one epoch, in their order; `training_batch` makes a batch of each."""
+        """The places of the training batches of one epoch, in their order; `training_batch` makes a batch of each.
+
+        Asked for once, where an epoch begins: what `carry` has kept is forgotten.
+        """
         return datasets.shuffled_batches(self.size("train"), batch_size, generator)
+
+    def rate(self, place) -> float:
+        """What the learning rate of w is multiplied by for the training batch at `place`."""
+        return 1.0
 
     def draw(self, batch_size: int, generator: torch.Generator):
         """The place of the next validation batch of an alpha step."""
@@ -101,6 +115,19 @@ class Task:
     def carry(self, split: str, outputs) -> None:
         """Told of the outputs of every training batch, and of every validation batch of an alpha step: for tasks in which
         the next batch goes on where the last one ended."""
+
+    # Training from scratch
+
+    def optimizer(self, parameters, settings) -> torch.optim.Optimizer:
+        """What descends the loss in a training from scratch."""
+        return torch.optim.SGD(
+            parameters, settings.learning_rate, momentum=settings.momentum, weight_decay=settings.weight_decay,
+            foreach=True,
+        )  # fmt: skip
+
+    def after_epoch(self, training) -> float | None:
+        """Told of every epoch of a training from scratch, before its record: gives the validation error where the task
+        watches it, and may set `training.kept`, the weights that are tested."""
 
     # Loss and error
 

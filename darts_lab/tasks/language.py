@@ -1,0 +1,257 @@
+"""Language modelling: to predict every next word of a text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from darts_lab.genotype import Genotype
+from darts_lab.recurrent import Output, RecurrentNetwork, RecurrentSupernet
+from darts_lab.spaces import RECURRENT, SearchSpace
+from darts_lab.tasks.base import Task
+
+
+class Window(NamedTuple):
+    """A piece of every stream: a split is cut into `streams` streams of equal length, which are read side by side."""
+
+    begin: int
+    length: int
+    streams: int
+
+
+class AveragedSGD(torch.optim.ASGD):
+    """SGD without momentum that keeps the mean of its weights, once `begin` has been called: Polyak averaging."""
+
+    def __init__(self, parameters, learning_rate: float, weight_decay: float):
+        super().__init__(parameters, learning_rate, lambd=0.0, t0=math.inf, weight_decay=weight_decay, foreach=True)
+
+    @property
+    def averaging(self) -> bool:
+        return self.param_groups[0]["t0"] < math.inf
+
+    def begin(self) -> None:
+        """From the next step on the means are kept."""
+        self.param_groups[0]["t0"] = float(next(iter(self.state.values()))["step"]) - 1  # PyTorch weighs one step late
+
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for state in filter(None, (self.state.get(parameter) for parameter in group["params"])):
+                state["eta"].fill_(group["lr"])  # which PyTorch updates behind a step: one batch too late
+        return super().step(closure)
+
+
+class Language(Task):
+    """Language modelling on a `Corpus`: cross-entropy of the next word, and perplexity, its exponential, as the error.
+
+    A batch is one window of every stream: inputs are (words (streams, window), hidden state (streams, channels)), targets the
+    words one further on. In training the hidden state goes on from window to window, and so it does over the validation
+    windows of the alpha steps, which follow each other from a random one on; both begin at zero in every epoch. All other
+    batches (curvature, scoring) begin with a hidden state of zero. Samples are predicted words.
+    """
+
+    domain = "language"
+    cell_types = (RECURRENT,)
+    metric, factor, unit = "perplexity", 1, ""
+    clips_unrolled = True  # as the code of Liu et al. 2019 (`rnn/architect.py`): its learning rate of 20 asks for it
+
+    def __init__(self, data, settings):
+        super().__init__(data, settings)
+        self.hidden: dict[str, Tensor] = {}  # where the next window of a split goes on; missing: zero
+        self.next_window: int | None = None  # of the validation split
+
+    @staticmethod
+    def whole(data):
+        """Train alone: the validation split tells when to average, and which weights to keep."""
+        return data
+
+    @staticmethod
+    def halves(data):
+        return replace(data, test=data.valid)
+
+    def check(self, cells, settings) -> None:
+        super().check(cells, settings)
+        searching = isinstance(cells, SearchSpace)
+        for name, fine, allowed in (
+            ("batch_size", not searching or settings.batch_size > 1, "at least 2, for the batch-norms"),
+            (
+                "valid_streams", not searching or settings.running_statistics or settings.valid_streams > 1,
+                "at least 2, for the batch-norms, unless running_statistics is True",
+            ),
+            ("layers", settings.layers == 1, "1: there is one cell"),
+            ("momentum", searching or settings.momentum == 0, "0 where weights are averaged"),
+        ):  # fmt: skip
+            if not fine:
+                raise ValueError(f"{name}: {getattr(settings, name)!r} is not allowed; it must be {allowed}")
+        streams, length = settings.batch_size, settings.bptt + 1
+        for split in ("train", "valid") if searching else ("train",):
+            if len(getattr(self.data, split)[0]) < streams * length:
+                raise ValueError(
+                    f"batch_size: {streams} streams of {length} words need {streams * length} words, the {split} split "
+                    f"has {len(getattr(self.data, split)[0])}"
+                )
+
+    # Networks
+
+    def supernet(self, space: SearchSpace, settings, generator: torch.Generator, node_norm=True) -> RecurrentSupernet:
+        """Every node has its batch-norm in any case."""
+        sizes = self._sizes(settings) | {"running_statistics": settings.running_statistics}
+        return RecurrentSupernet(space, len(self.data.words), generator=generator, **sizes)
+
+    def network(self, genotype: Genotype, settings, generator: torch.Generator, operations=None) -> RecurrentNetwork:
+        sizes = self._sizes(settings)
+        return RecurrentNetwork(genotype, len(self.data.words), generator=generator, own=operations, **sizes)
+
+    def _sizes(self, settings) -> dict:
+        names = ("output", "hidden", "input", "embedding", "word")
+        dropout = [getattr(settings, f"dropout_{name}") for name in names]
+        return {"channels": settings.channels, "spread": settings.initial_spread, "dropout": dropout}
+
+    # Batches
+
+    def _length(self, split: str, streams: int) -> int:
+        """Words that each stream predicts: all but its first."""
+        return len(getattr(self.data, split)[0]) // streams - 1
+
+    def size(self, split: str) -> int:
+        return self.settings.batch_size * self._length(split, self.settings.batch_size)
+
+    def steps(self, batch_size: int) -> int:
+        """Windows of an epoch; where their length varies, somewhat more in the end."""
+        return math.ceil(self._length("train", batch_size) / self.settings.bptt)
+
+    def most(self, split: str, batch_size: int) -> int:
+        return max(self._length(split, batch_size), 0) // self.settings.bptt
+
+    def order(self, batch_size: int, generator: torch.Generator) -> list[Window]:
+        whole = self.most("valid", self.settings.batch_size)
+        self.hidden, self.next_window = {}, self._random(whole, generator) if whole else 0
+        windows, begin, length = [], 0, self._length("train", batch_size)
+        while begin < length:
+            windows.append(Window(begin, min(self._window(generator), length - begin), batch_size))
+            begin += windows[-1].length
+        return windows
+
+    def _random(self, below: int, generator: torch.Generator) -> int:
+        return int(torch.randint(below, (), generator=generator, device=generator.device))
+
+    def _window(self, generator: torch.Generator) -> int:
+        """The length of the next training window: half of `bptt` now and then, normally spread around that, from 5 to
+        `bptt` + 20 (quark0/darts, `rnn/train.py`; their search has no spread)."""
+        s, length = self.settings, self.settings.bptt
+        if s.short_windows and torch.rand((), generator=generator, device=generator.device) < s.short_windows:
+            length = s.bptt / 2
+        if s.window_spread:
+            length += s.window_spread * float(torch.randn((), generator=generator, device=generator.device))
+            length = min(max(length, 5), s.bptt + 20)
+        return max(int(length), 1)
+
+    def rate(self, place: Window) -> float:
+        return place.length / self.settings.bptt
+
+    def draw(self, batch_size: int, generator: torch.Generator) -> Window:
+        """The window behind the last one; after the last one of the split its first, with a hidden state of zero."""
+        whole = self.most("valid", batch_size)
+        if self.next_window is None:
+            self.next_window = self._random(whole, generator)
+        if self.next_window >= whole:
+            self.next_window = 0
+            self.hidden.pop("valid", None)
+        self.next_window += 1
+        return self._numbered(self.next_window - 1, batch_size)
+
+    def apart(self, batches: int, batch_size: int, generator: torch.Generator) -> list[Window]:
+        chosen = torch.randperm(self.most("valid", batch_size), generator=generator, device=generator.device)
+        return [self._numbered(number, batch_size) for number in chosen[:batches].tolist()]
+
+    def _numbered(self, number: int, streams: int) -> Window:
+        return Window(number * self.settings.bptt, self.settings.bptt, streams)
+
+    def training_batch(self, split: str, place: Window, generator, cutout=0, cutout_probability=1.0):
+        """The window at `place` and the hidden state that has been carried there."""
+        return self._batch(split, place, self.hidden.get(split))
+
+    def plain_batch(self, split: str, place: Window):
+        return self._batch(split, place, None)
+
+    def _batch(self, split: str, place: Window, hidden: Tensor | None):
+        text = getattr(self.data, split)[0]
+        streams = text[: len(text) // place.streams * place.streams].view(place.streams, -1)
+        if hidden is None:
+            hidden = torch.zeros(place.streams, self.settings.channels, device=text.device)
+        end = place.begin + place.length
+        return (streams[:, place.begin : end], hidden), streams[:, place.begin + 1 : end + 1]
+
+    def carry(self, split: str, outputs: Output) -> None:
+        self.hidden[split] = outputs.hidden.detach()
+
+    # Loss and error
+
+    def loss(self, outputs: Output, targets: Tensor) -> Tensor:
+        return F.nll_loss(outputs.log_probabilities.flatten(0, 1), targets.flatten())
+
+    def training_loss(self, outputs: Output, targets: Tensor) -> Tensor:
+        """The loss, and `slowness` times the mean square of how much the outputs change from word to word."""
+        loss, states = self.loss(outputs, targets), outputs.states
+        if self.settings.slowness == 0 or states.shape[1] < 2:
+            return loss
+        return loss + self.settings.slowness * (states[:, 1:] - states[:, :-1]).square().mean()
+
+    @torch.no_grad()
+    def deviation(self, outputs: Output, targets: Tensor) -> Tensor:
+        """The negative logarithm of the probability of every word, summed over all of them."""
+        return -outputs.log_probabilities.gather(2, targets[:, :, None]).sum()
+
+    def error(self, deviation: float, samples: int) -> float:
+        return math.exp(min(deviation / samples, 700.0))  # which is 1e304
+
+    def measure(self, forward: Callable, split: str, batch_size: int | None = None) -> tuple[float, float]:
+        """`batch_size` is the number of streams (default: that of the settings); the hidden state is carried through."""
+        s = self.settings
+        streams = (s.test_streams if split == "test" else s.valid_streams) if batch_size is None else batch_size
+        streams = min(streams, len(getattr(self.data, split)[0]) // 2)
+        deviation, length, hidden = 0.0, self._length(split, streams), None
+        for begin in range(0, length, s.bptt):
+            place = Window(begin, min(s.bptt, length - begin), streams)
+            inputs, targets = self._batch(split, place, hidden)
+            outputs = forward(inputs)
+            deviation, hidden = deviation + self.deviation(outputs, targets), outputs.hidden
+        return float(deviation) / (length * streams), self.error(float(deviation), length * streams)
+
+    def batches(self, split: str, batch_size: int | None = None) -> Iterator:
+        """The windows of a split in order, each with a hidden state of zero."""
+        streams = self.settings.batch_size if batch_size is None else batch_size
+        for begin in range(0, self._length(split, streams), self.settings.bptt):
+            length = min(self.settings.bptt, self._length(split, streams) - begin)
+            yield self._batch(split, Window(begin, length, streams), None)
+
+    # Training from scratch
+
+    def optimizer(self, parameters, settings) -> AveragedSGD:
+        return AveragedSGD(parameters, settings.learning_rate, settings.weight_decay)
+
+    def after_epoch(self, training) -> float:
+        """NT-ASGD (Merity et al. 2018): weights are averaged from the epoch on whose validation perplexity is worse than
+        the best but that of the last `nonmonotone` epochs; kept are those, averaged or not, that are best there."""
+        optimizer, averaging = training.optimizer, training.optimizer.averaging
+        now = {
+            name: (optimizer.state[weight]["ax"] if averaging else weight).detach()
+            for name, weight in training.network.named_parameters()
+        }
+        error, before = training.measure("valid", now)[1], [record.valid_error for record in training.history]
+        if error < min(before, default=math.inf):
+            training.kept = {name: weight.clone() for name, weight in now.items()}
+        patience = self.settings.nonmonotone
+        if not averaging and len(before) > patience and error > min(before[:-patience]):
+            optimizer.begin()
+        return error
+
+    # Which data
+
+    def describe(self) -> tuple:
+        return (self.data.words,)
