@@ -2,7 +2,7 @@
 
 `digits` is embedded, composed on the spot from handwriting and photographs inside installed
 packages; CIFAR-10, CIFAR-100 and SVHN are read through torchvision; your own tensors enter through
-`from_tensors`. Every random choice comes from a generator that is passed in.
+`from_tensors`. The data of other domains stand in `stereo` and `bathymetry`. Every random choice comes from a generator that is passed in.
 """
 
 import os
@@ -22,24 +22,60 @@ SPLITS = ("train", "valid", "test")
 
 
 @dataclass(frozen=True, eq=False)
-class Dataset:
-    """Three splits, each a pair (images, labels), all on one device; `load` and `from_tensors`
-    build and check it.
-
-    Images are (n, channels, height, width), uint8 or float32; labels (n,) int64 in 0..classes-1.
-    `mean` and `std` are per channel, of images scaled to [0, 1] if uint8, of the values themselves
-    if float. `crop_padding` (pixels) and `flip` are the augmentation of `training_batch`.
-    """
+class Splits:
+    """Three splits, each a pair (inputs, targets) of tensors with one sample a row, all on one device."""
 
     name: str
     train: tuple[Tensor, Tensor]
     valid: tuple[Tensor, Tensor]  # for the alpha steps
     test: tuple[Tensor, Tensor]
-    classes: int
+
+    def to(self, device: torch.device | str) -> "Splits":
+        """The same data with every split on `device`, where batches are then drawn and augmented."""
+
+        def moved(tensor: Tensor) -> Tensor:
+            if torch.device(device).type == "cuda" and tensor.device.type == "cpu":
+                return tensor.pin_memory().to(device, non_blocking=True)
+            return tensor.to(device)
+
+        return replace(self, **{s: tuple(map(moved, getattr(self, s))) for s in SPLITS})
+
+    def subset(self, train: int | None = None, valid: int | None = None, test: int | None = None) -> "Splits":
+        """The first so many samples of each split (None: all), all else as it is.
+
+        Raises ValueError for a number below 1 or above the size of the split.
+        """
+        shorter = {}
+        for split, n in zip(SPLITS, (train, valid, test)):
+            inputs, targets = getattr(self, split)
+            if n is not None and not 1 <= n <= len(targets):
+                raise ValueError(f"{split}: {n} samples asked for; allowed: 1..{len(targets)}")
+            shorter[split] = inputs[:n], targets[:n]
+        return replace(self, **shorter)
+
+    def resplit(self, portion: float) -> "Splits":
+        """The same samples of train and valid, one after the other, of which the first `portion` trains.
+
+        Raises ValueError where that leaves nothing for one of them.
+        """
+        pooled = [torch.cat(pair) for pair in zip(self.train, self.valid)]
+        if isinstance(portion, bool) or not isinstance(portion, int | float) or not 0 < portion < 1:
+            raise ValueError(f"train_portion: {portion!r} is not allowed; it must be a number in (0, 1)")
+        n = int(portion * len(pooled[1]))
+        if not 1 <= n < len(pooled[1]):
+            raise ValueError(f"train_portion: {portion!r} of {len(pooled[1])} samples leaves none for train or valid")
+        return replace(self, train=tuple(part[:n] for part in pooled), valid=tuple(part[n:] for part in pooled))
+
+
+@dataclass(frozen=True, eq=False)
+class Images(Splits):
+    """Splits whose inputs are images (n, channels, height, width), uint8 or float32.
+
+    `mean` and `std` are per channel, of images scaled to [0, 1] if uint8, of the values themselves if float.
+    """
+
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    crop_padding: int = 0
-    flip: bool = False
 
     @property
     def channels(self) -> int:
@@ -57,45 +93,21 @@ class Dataset:
         mean, std = (torch.tensor(m, device=device).view(-1, 1, 1) for m in (self.mean, self.std))
         return mean, std
 
-    def to(self, device: torch.device | str) -> "Dataset":
-        """The same data set with every split on `device`, where batches are then drawn and augmented."""
 
-        def moved(tensor: Tensor) -> Tensor:
-            if torch.device(device).type == "cuda" and tensor.device.type == "cpu":
-                return tensor.pin_memory().to(device, non_blocking=True)
-            return tensor.to(device)
+@dataclass(frozen=True, eq=False)
+class Dataset(Images):
+    """Images and their classes; `load` and `from_tensors` build and check it.
 
-        return replace(self, **{s: tuple(map(moved, getattr(self, s))) for s in SPLITS})
+    Labels are (n,) int64 in 0..classes-1. `crop_padding` (pixels) and `flip` are the augmentation of `training_batch`.
+    """
 
-    def subset(self, train: int | None = None, valid: int | None = None, test: int | None = None) -> "Dataset":
-        """The first so many samples of each split (None: all); mean and std stay as they are.
-
-        Raises ValueError for a number below 1 or above the size of the split.
-        """
-        shorter = {}
-        for split, n in zip(SPLITS, (train, valid, test)):
-            images, labels = getattr(self, split)
-            if n is not None and not 1 <= n <= len(labels):
-                raise ValueError(f"{split}: {n} samples asked for; allowed: 1..{len(labels)}")
-            shorter[split] = images[:n], labels[:n]
-        return replace(self, **shorter)
-
-    def resplit(self, portion: float) -> "Dataset":
-        """The same samples of train and valid, one after the other, of which the first `portion` trains.
-
-        Raises ValueError where that leaves nothing for one of them.
-        """
-        pooled = [torch.cat(pair) for pair in zip(self.train, self.valid)]
-        if isinstance(portion, bool) or not isinstance(portion, int | float) or not 0 < portion < 1:
-            raise ValueError(f"train_portion: {portion!r} is not allowed; it must be a number in (0, 1)")
-        n = int(portion * len(pooled[1]))
-        if not 1 <= n < len(pooled[1]):
-            raise ValueError(f"train_portion: {portion!r} of {len(pooled[1])} samples leaves none for train or valid")
-        return replace(self, train=tuple(part[:n] for part in pooled), valid=tuple(part[n:] for part in pooled))
+    classes: int
+    crop_padding: int = 0
+    flip: bool = False
 
 
-def pooled(dataset: Dataset) -> Dataset:
-    """The same data set, of which train and valid together train."""
+def pooled(dataset: Splits) -> Splits:
+    """The same data, of which train and valid together train."""
     return replace(dataset, train=tuple(torch.cat(pair) for pair in zip(dataset.train, dataset.valid, strict=True)))
 
 
@@ -137,7 +149,7 @@ def from_tensors(
             raise ValueError(f"{split}: labels must lie in 0..{classes - 1}, found {outside[0]}")
         splits[split] = images.to(reference.device), labels.to(reference.device)
     if mean is None or std is None:
-        found = _mean_and_std(reference)
+        found = mean_and_std(reference)
         mean, std = (f if given is None else given for f, given in zip(found, (mean, std)))
     mean, std = tuple(map(float, mean)), tuple(map(float, std))
     for argument, values in (("mean", mean), ("std", std)):
@@ -172,9 +184,9 @@ def _pair(split: str, pair: Any) -> tuple[Tensor, Tensor]:
     return images, labels.long()
 
 
-def _mean_and_std(images: Tensor) -> tuple[list[float], list[float]]:
+def mean_and_std(images: Tensor) -> tuple[list[float], list[float]]:
     """Per channel, over all pixels (population std), images scaled to [0, 1] if uint8."""
-    std, mean = torch.std_mean(_unit(images), dim=(0, 2, 3), correction=0)
+    std, mean = torch.std_mean(unit(images), dim=(0, 2, 3), correction=0)
     # Divided by its rounding error, a constant channel would become noise.
     return mean.tolist(), torch.where(std > 1e-6 * mean.abs(), std, 1.0).tolist()
 
@@ -182,20 +194,25 @@ def _mean_and_std(images: Tensor) -> tuple[list[float], list[float]]:
 # ---------------------------------------------------------------- by name
 
 
-def load(data: Any, *, folder: str | Path | None = None, download: bool = False) -> Dataset:
-    """The data set called `data` ("digits", "cifar10", "cifar100", "svhn"; case does not matter).
+def load(data: Any, *, folder: str | Path | None = None, download: bool = False) -> Splits:
+    """The data called `data`, one of `NAMES`; case does not matter.
 
-    A Dataset is returned as it is; a mapping with the arguments of `from_tensors`, or any object
+    A Dataset, or the like of another domain, is returned as it is; a mapping with the arguments of `from_tensors`, or any object
     with train, valid and test, goes through `from_tensors`. `folder` (default: the environment
     variable DARTS_LAB_DATA, else ~/.cache/darts_lab) and `download` concern the real sets only.
     Raises ValueError for an unknown name, FileNotFoundError when a real set is not in `folder`,
     RuntimeError when its files fail torchvision's checksums, TypeError for anything else.
     """
-    if isinstance(data, Dataset):
+    if isinstance(data, Splits):
         return data
     if isinstance(data, str):
-        if data.lower() == "digits":
-            return digits()
+        from darts_lab import bathymetry, stereo  # which build on what stands here
+
+        embedded = {"digits": digits, "stereo": stereo.stereo, "bathymetry": bathymetry.bathymetry}
+        if data.lower() in embedded:
+            return embedded[data.lower()]()
+        if data.lower() == "flyingthings3d":
+            return stereo.flying_things(_folder(folder) / "flyingthings3d")
         if data.lower() in _REAL:
             return _real(data.lower(), folder, download)
         raise ValueError(
@@ -227,7 +244,7 @@ _REAL = {
     ),
 }
 
-NAMES = ("digits", *_REAL)  # what `load` knows
+NAMES = ("digits", *_REAL, "stereo", "flyingthings3d", "bathymetry")  # what `load` knows
 
 
 def available(folder: str | Path | None = None) -> dict[str, bool]:
@@ -430,13 +447,14 @@ def _samples(dataset: Dataset, split: str, indices: Tensor) -> tuple[Tensor, Ten
     return images[indices], labels[indices]
 
 
-def normalise(images: Tensor, dataset: Dataset) -> Tensor:
+def normalise(images: Tensor, dataset: Images) -> Tensor:
     """(images - mean) / std per channel, float32; uint8 images are scaled to [0, 1] first."""
     mean, std = dataset.moments
-    return (_unit(images) - mean) / std
+    return (unit(images) - mean) / std
 
 
-def _unit(images: Tensor) -> Tensor:
+def unit(images: Tensor) -> Tensor:
+    """`images` as float32, uint8 scaled to [0, 1]."""
     return images.float() / 255 if images.dtype == torch.uint8 else images
 
 

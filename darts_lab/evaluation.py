@@ -80,7 +80,7 @@ class Training:
             settings = kind.published(self.space.name, data.name, protocol, settings)
         self.settings = scales.override(scale.evaluation, **settings)
         data = kind.whole(data).subset(train=self.settings.train_samples, test=self.settings.test_samples)
-        self.task = kind(data.to(self.device))
+        self.task = kind(data.to(self.device), self.settings)
         self.task.check(self.genotype, self.settings)
         if not self.task.most("train", self.settings.batch_size):
             raise ValueError(
@@ -91,10 +91,7 @@ class Training:
         self.network = self.task.network(self.genotype, self.settings, initial, own).to(self.device)
         self.forward = torch.compile(self.network, dynamic=False) if self.settings.compile else self.network
         self.generator = torch.Generator(self.device).manual_seed(self.seed + 2**32)
-        self.optimizer = torch.optim.SGD(
-            self.network.parameters(), self.settings.learning_rate, momentum=self.settings.momentum,
-            weight_decay=self.settings.weight_decay, foreach=True,
-        )  # fmt: skip
+        self.optimizer = self.task.optimizer(self.network.parameters())
         self.history: list[TrainingRecord] = []
         self._inside_epoch = False
         self._path, self._scale = path, scale.name
@@ -267,12 +264,41 @@ def select(genotypes, data="digits", scale="laptop", seed=0, epochs: int | None 
         raise ValueError("genotypes: are none; at least one is needed")
     data = datasets.load(data)
     halves = replace(data, valid=tuple(split[:0] for split in data.valid), test=data.valid)
-    epochs = max(1, round(scales.get(scale).evaluation.epochs / 6)) if epochs is None else epochs
+    known = scales.get(scale, tasks.of(data).domain).evaluation.epochs
+    epochs = max(1, round(known / 6)) if epochs is None else epochs
     settings = {"train_samples": None, "test_samples": None} | more | {"epochs": epochs}
     found = [evaluate(genotype, halves, scale, seed, **settings) for genotype in genotypes]
     errors = tuple(result.test_error for result in found)
     index = errors.index(min(errors))
     return Selection(found[index].genotype, index, errors, epochs, sum(result.seconds for result in found))
+
+
+@torch.no_grad()
+def predictions(trained: Search | Training, samples: int | None = None, split: str = "test", data=None):
+    """What a search's supernet, or the network of a training, answers on the first `samples` of a split (None: all):
+    (inputs, predicted, truth), arrays as in the data, for figures.
+
+    Depths in metres, disparities in pixels, logits of classes. `data` asks about other data of the same kind. Raises
+    ValueError for a number of samples that the split does not hold.
+    """
+    task = trained.task if data is None else type(trained.task)(data.to(trained.device), trained.settings)
+    size = task.size(split) if samples is None else samples
+    if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= task.size(split):
+        raise ValueError(f"samples: {samples!r} is not allowed; the {split} split holds 1 to {task.size(split)}")
+    noise = torch.Generator(trained.device).manual_seed(trained.seed + 2**33)  # to look changes nothing
+    if isinstance(trained, Search):
+        network, mixing = trained.supernet, trained.mixing.detach()
+    else:
+        network, mixing = trained.network, None
+    mode, found = network.training, []
+    network.eval()
+    for place in torch.arange(size, device=trained.device).split(256):
+        inputs, targets = task.plain_batch(split, place)
+        arguments = (inputs,) if mixing is None else (inputs, mixing)
+        found.append((task.answer(network(*arguments, generator=noise), targets), targets))
+    network.train(mode)
+    answers, targets = (torch.cat(parts).cpu().numpy() for parts in zip(*found))
+    return getattr(task.data, split)[0][:size].cpu().numpy(), answers, targets
 
 
 def discretization_drop(search: Search) -> float:

@@ -67,7 +67,7 @@ class Search:
         data = data.subset(self.settings.train_samples, self.settings.valid_samples)
         if self.method.train_portion is not None:
             data = data.resplit(self.method.train_portion)
-        self.task = kind(data.to(self.device))
+        self.task = kind(data.to(self.device), self.settings)
         self.task.check(self.space, self.settings)
         self.measured = measured_epochs(self.settings.epochs, self.settings.curvature_every)
         self._check()

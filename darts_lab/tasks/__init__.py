@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from darts_lab import bathymetry, runs, stereo
 from darts_lab import data as datasets
-from darts_lab import runs
 from darts_lab.tasks.base import Task as Task
 from darts_lab.tasks.classification import Classification as Classification
+from darts_lab.tasks.disparity import Disparity as Disparity
+from darts_lab.tasks.regression import Regression as Regression
 
-KINDS = {datasets.Dataset: Classification}  # the task of every kind of data ...
+# the task of every kind of data ...
+KINDS = {datasets.Dataset: Classification, stereo.Stereo: Disparity, bathymetry.Soundings: Regression}
 NAMED = dict.fromkeys(datasets.NAMES, Classification)  # ... and of the data that have a name
+NAMED |= {"stereo": Disparity, "flyingthings3d": Disparity, "bathymetry": Regression}
 
 
 def of(data) -> type[Task]:
