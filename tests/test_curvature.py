@@ -11,7 +11,7 @@ from darts_lab import curvature, operations
 from darts_lab.curvature import Hessian, dominant_eigenvalue, extreme_eigenvalues, landscape, spectrum, trace
 from darts_lab.monitors import LITERAL, Adaptation, EarlyStopping, Rule
 
-SPACES = list(dl.spaces.SPACES)
+SPACES = [name for name, space in dl.spaces.SPACES.items() if space.cell_types == dl.spaces.CELL_TYPES]
 
 
 def in_float64(search):
