@@ -11,7 +11,20 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from darts_lab import __version__, curvature, environment, figures, methods, monitors, runs, scales, spaces, sweeps
+from darts_lab import (
+    __version__,
+    curvature,
+    environment,
+    figures,
+    methods,
+    monitors,
+    runs,
+    scales,
+    spaces,
+    sweeps,
+    tasks,
+)  # fmt: skip
+from darts_lab import data as datasets
 from darts_lab.evaluation import Training
 from darts_lab.figures import telling_operation
 from darts_lab.search import Search
@@ -96,7 +109,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--space", default=None, help="at paper scale: chooses the published width and depth")
     evaluate.set_defaults(run=_evaluate)
     for command, settings in ((search, scales.SearchSettings), (evaluate, scales.EvaluationSettings)):
-        command.add_argument("--data", default="digits", help="digits, cifar10, cifar100 or svhn (default digits)")
+        command.add_argument("--data", default="digits", help=f"{', '.join(datasets.NAMES)} (default digits)")
         command.add_argument("--scale", default="laptop", help="tiny, laptop or paper (default laptop)")
         command.add_argument("--seed", type=int, default=0, help="whole number (default 0)")
         command.add_argument("--device", default=None, help="cuda, mps or cpu (default: the first that is there)")
@@ -110,7 +123,7 @@ def _parser() -> argparse.ArgumentParser:
     sweep.add_argument("--space", nargs="+", default=["S2"], help="one or more spaces (default S2)")
     sweep.add_argument("--method", nargs="+", default=["DARTS"], help="one or more methods (default DARTS)")
     sweep.add_argument("--seeds", type=int, default=3, help="how many, from 0 on (default 3)")
-    sweep.add_argument("--data", default="digits", help="digits, cifar10, cifar100 or svhn (default digits)")
+    sweep.add_argument("--data", default="digits", help=f"{', '.join(datasets.NAMES)} (default digits)")
     sweep.add_argument("--scale", default="laptop", help="tiny, laptop or paper (default laptop)")
     sweep.add_argument("--workers", type=int, help="processes side by side (default: one job after the other)")
     sweep.add_argument("--path", default="runs/sweep", metavar="DIRECTORY", help="where all is kept (runs/sweep)")
@@ -226,7 +239,9 @@ def _sweep(options) -> None:
         "seconds",
     ]
     means = table.groupby(["space", "method"], sort=False)[shown].mean(numeric_only=False)
-    print(f"\nmeans over {options.seeds} seeds; errors are fractions\n{means.round(3).to_string()}")
+    task = tasks.of(options.data)
+    told = f"{task.metric} as a fraction" if task.unit == "%" else f"{task.metric} in {task.unit}"
+    print(f"\nmeans over {options.seeds} seeds; {told}\n{means.round(3).to_string()}")
     print(f"\n{Path(options.path) / 'table.csv'}")
 
 
