@@ -87,7 +87,12 @@ def section(title: str, rows: pd.DataFrame, by: str, base) -> list[str]:
         name = value if isinstance(value, str) else f"{value:g}"
         lines.append([name, str(len(group)), *means(group, COLUMNS), against])
     shown_base = base if isinstance(base, str) else f"{base:g}"
-    return ["", f"## {title}", "", *markdown([by.replace("_", " "), "seeds", *HEADS, f"{shown_base} minus this"], lines)]
+    return [
+        "",
+        f"## {title}",
+        "",
+        *markdown([by.replace("_", " "), "seeds", *HEADS, f"{shown_base} minus this"], lines),
+    ]
 
 
 def reached(table: pd.DataFrame) -> list[str]:

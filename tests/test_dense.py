@@ -134,9 +134,13 @@ def test_pairs_that_cannot_be_halved_often_enough_are_refused(size, layers, says
 
 
 def test_cells_of_another_family_are_refused_in_words(small_search):
-    with pytest.raises(ValueError, match="space: 'S2' has cells normal, reduce; data 'pairs' needs normal, reduce, upsam"):
+    with pytest.raises(
+        ValueError, match="space: 'S2' has cells normal, reduce; data 'pairs' needs normal, reduce, upsam"
+    ):
         small_search("stereo", space="S2")
-    with pytest.raises(ValueError, match="space: 'S6' has cells normal, reduce, upsample; data 'patches' needs normal, r"):
+    with pytest.raises(
+        ValueError, match="space: 'S6' has cells normal, reduce, upsample; data 'patches' needs normal, r"
+    ):
         small_search("bathymetry", space="S6")
 
 
@@ -156,7 +160,9 @@ def test_the_depth_error_is_a_root_mean_square_in_metres(small_data):
     task = tasks.Regression(small_data["bathymetry"])
     depths = torch.tensor([1.0, 10.0, 20.0])
     outputs = torch.tensor([[0.1], [1.2], [1.6]])  # 1, 12 and 16 m
-    assert task.deviation(outputs, depths) == pytest.approx(20) and task.error(20.0, 3) == pytest.approx((20 / 3) ** 0.5)
+    assert task.deviation(outputs, depths) == pytest.approx(20) and task.error(20.0, 3) == pytest.approx(
+        (20 / 3) ** 0.5
+    )
     assert task.loss(outputs, depths) == pytest.approx(0.2 / 3), "of targets times 0.1"
     assert task.show(3.14) == "3.1 m"
 
@@ -177,7 +183,9 @@ def test_every_named_method_runs_two_epochs_on_every_task(method, kind, small_se
     changes, monitor = {"nodes": 1}, methods.get(method).monitor
     if monitor is not None:  # the papers' rule asks for more epochs than two; adaptation does nothing in the last
         changes |= {"epochs": 3}
-        method = dl.Method(method, monitor=dataclasses.replace(monitor, rule=dl.monitors.Rule(window=1, delta=1, start=0)))
+        method = dl.Method(
+            method, monitor=dataclasses.replace(monitor, rule=dl.monitors.Rule(window=1, delta=1, start=0))
+        )
     search = small_search(kind, method, **changes)
     for record in search:
         assert np.isfinite([record.train_error, record.valid_error, record.train_loss]).all()

@@ -54,7 +54,11 @@ def test_a_space_of_fewer_nodes_keeps_the_first_edges(name):
     for nodes in range(1, space.nodes + 1):
         smaller = space.with_nodes(nodes)
         edges = len(spaces.edges_of(nodes))
-        assert (smaller.name, smaller.nodes, smaller.shape) == (name, nodes, (len(space.cells), edges, space.candidates))
+        assert (smaller.name, smaller.nodes, smaller.shape) == (
+            name,
+            nodes,
+            (len(space.cells), edges, space.candidates),
+        )
         assert smaller.normal == space.normal[:edges] and smaller.reduce == space.reduce[:edges]
     for nodes in (0, -1, space.nodes + 1):
         with pytest.raises(ValueError, match=f"nodes: {nodes} is not possible.*allowed: 1 to {space.nodes}"):

@@ -157,7 +157,10 @@ def test_a_portable_float_map_is_read_in_either_order_of_bytes_and_from_the_top(
     [
         (b"", "is no portable float map"),
         (b"PF\n2 2\n-1\n" + bytes(48), "is no portable float map of one channel"),
-        (b"Pf\n50000 50000\n-1\n" + bytes(64), "its header says 50000 x 50000 pixels, 10,000,000,000 bytes, but 64 follow"),
+        (
+            b"Pf\n50000 50000\n-1\n" + bytes(64),
+            "its header says 50000 x 50000 pixels, 10,000,000,000 bytes, but 64 follow",
+        ),
         (b"Pf\n4 4\n-1\n" + bytes(60), "its header says 4 x 4 pixels, 64 bytes, but 60 follow"),
         (b"Pf\n0 4\n-1\n", "its header says 0 x 4"),
         (b"Pf\n-4 4\n-1\n" + bytes(64), "does not give width, height and scale"),
@@ -225,7 +228,9 @@ def test_flying_things_are_read_at_half_resolution_in_both_layouts(tmp_path, lay
 
 def test_flying_things_have_a_name_where_the_folder_of_data_holds_them(tmp_path, monkeypatch):
     monkeypatch.setenv("DARTS_LAB_DATA", str(tmp_path))
-    with pytest.raises(FileNotFoundError, match="flyingthings3d: no image pairs with disparities .train. were found in"):
+    with pytest.raises(
+        FileNotFoundError, match="flyingthings3d: no image pairs with disparities .train. were found in"
+    ):
         dl.data.load("FlyingThings3D")
     things(tmp_path / "flyingthings3d", "subset", n=2)
     with pytest.raises(ValueError, match="pair 0: .35, 70. is less than 64 pixels high or wide"):
@@ -235,7 +240,9 @@ def test_flying_things_have_a_name_where_the_folder_of_data_holds_them(tmp_path,
 def test_pairs_that_do_not_fit_together_are_refused(tmp_path):
     things(tmp_path, "whole")
     write_pfm(tmp_path / "disparity" / "TRAIN" / "A" / "0000" / "left" / "0001.pfm", np.ones((70, 100), np.float32))
-    with pytest.raises(ValueError, match=r"pair 1: left image .35, 70, 3., right image .* and disparity .35, 50. differ"):
+    with pytest.raises(
+        ValueError, match=r"pair 1: left image .35, 70, 3., right image .* and disparity .35, 50. differ"
+    ):
         stereo.flying_things(tmp_path, multiple=16)
 
 
@@ -259,7 +266,11 @@ def test_sintel_is_read_and_what_leaves_the_right_image_is_unknown(tmp_path):
     [
         (torch.zeros(2, 3, 8, 8, dtype=torch.uint8), torch.ones(2, 8, 8), r"train: images must be uint8 \(n, 6,"),
         (torch.zeros(2, 6, 8, 8), torch.ones(2, 8, 8), "train: images must be uint8"),
-        (torch.zeros(2, 6, 8, 8, dtype=torch.uint8), torch.ones(2, 8, 4), r"train: disparities must be float \(2, 8, 8\)"),
+        (
+            torch.zeros(2, 6, 8, 8, dtype=torch.uint8),
+            torch.ones(2, 8, 4),
+            r"train: disparities must be float \(2, 8, 8\)",
+        ),
         (torch.zeros(2, 6, 8, 8, dtype=torch.uint8), torch.full((2, 8, 8), torch.nan), "train: no disparity is known"),
     ],
 )
