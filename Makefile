@@ -8,7 +8,7 @@ QUICK = PYTHONPATH="$(CURDIR)/tests/quick_start"
 # inside a container everyone is root, and Jupyter wants to be told
 AS_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: lab dashboard demo test notebooks figures robustness longer selection over_epochs prime language s5 clean
+.PHONY: lab dashboard demo test notebooks figures robustness longer selection over_epochs prime language dense s5 clean
 
 lab: .venv/ready
 	$(RUN) -m jupyter lab --ip=127.0.0.1 $(AS_ROOT) notebooks/00_start_here.ipynb
@@ -48,9 +48,9 @@ robustness: .venv/ready
 	$(RUN) results/robustness.py
 
 # results/selection.csv: which of a method's cells a short training would keep. results/over_epochs.csv: cells of every
-# fifth epoch, trained. results/prime*: the parts of DARTS-PRIME. results/language*: recurrent cells. All go on where they
-# were stopped.
-selection over_epochs prime language: .venv/ready
+# fifth epoch, trained. results/prime*: the parts of DARTS-PRIME. results/language*: recurrent cells. results/dense*:
+# disparity and depth. All go on where they were stopped.
+selection over_epochs prime language dense: .venv/ready
 	$(RUN) results/$@.py
 
 # The committed tables results/s5*: all 81 cells of S5 trained, and searches among them; goes on where it was stopped.

@@ -33,6 +33,7 @@ from darts_lab.evaluation import Training as Training
 from darts_lab.evaluation import discretization_drop as discretization_drop
 from darts_lab.evaluation import evaluate as evaluate
 from darts_lab.evaluation import ground_truth as ground_truth
+from darts_lab.evaluation import predictions as predictions
 from darts_lab.evaluation import select as select
 from darts_lab.genotype import Genotype as Genotype
 from darts_lab.genotype import discretize as discretize

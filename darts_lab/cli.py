@@ -14,7 +14,6 @@ from matplotlib.figure import Figure
 from darts_lab import (
     __version__,
     curvature,
-    data,
     environment,
     figures,
     methods,
@@ -25,6 +24,7 @@ from darts_lab import (
     sweeps,
     tasks,
 )
+from darts_lab import data as datasets
 from darts_lab.evaluation import Training
 from darts_lab.figures import telling_operation
 from darts_lab.search import Search
@@ -109,7 +109,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--space", default=None, help="at paper scale: chooses the published width and depth")
     evaluate.set_defaults(run=_evaluate)
     for command, settings in ((search, scales.SearchSettings), (evaluate, scales.EvaluationSettings)):
-        command.add_argument("--data", default="digits", help=f"{', '.join(data.NAMES)} (default digits)")
+        command.add_argument("--data", default="digits", help=f"{', '.join(datasets.NAMES)} (default digits)")
         command.add_argument("--scale", default="laptop", help="tiny, laptop or paper (default laptop)")
         command.add_argument("--seed", type=int, default=0, help="whole number (default 0)")
         command.add_argument("--device", default=None, help="cuda, mps or cpu (default: the first that is there)")
@@ -123,7 +123,7 @@ def _parser() -> argparse.ArgumentParser:
     sweep.add_argument("--space", nargs="+", default=["S2"], help="one or more spaces (default S2)")
     sweep.add_argument("--method", nargs="+", default=["DARTS"], help="one or more methods (default DARTS)")
     sweep.add_argument("--seeds", type=int, default=3, help="how many, from 0 on (default 3)")
-    sweep.add_argument("--data", default="digits", help=f"{', '.join(data.NAMES)} (default digits)")
+    sweep.add_argument("--data", default="digits", help=f"{', '.join(datasets.NAMES)} (default digits)")
     sweep.add_argument("--scale", default="laptop", help="tiny, laptop or paper (default laptop)")
     sweep.add_argument("--workers", type=int, help="processes side by side (default: one job after the other)")
     sweep.add_argument("--path", default="runs/sweep", metavar="DIRECTORY", help="where all is kept (runs/sweep)")

@@ -2,7 +2,8 @@
 
 `digits` is embedded, composed on the spot from handwriting and photographs inside installed
 packages; CIFAR-10, CIFAR-100 and SVHN are read through torchvision; your own tensors enter through
-`from_tensors`. Text is in `corpus`. Every random choice comes from a generator that is passed in.
+`from_tensors`. The data of other domains stand in `corpus`, `stereo` and `bathymetry`. Every random choice
+comes from a generator that is passed in.
 """
 
 import os
@@ -68,20 +69,14 @@ class Splits:
 
 
 @dataclass(frozen=True, eq=False)
-class Dataset(Splits):
-    """Three splits, each a pair (images, labels), all on one device; `load` and `from_tensors`
-    build and check it.
+class Images(Splits):
+    """Splits whose inputs are images (n, channels, height, width), uint8 or float32.
 
-    Images are (n, channels, height, width), uint8 or float32; labels (n,) int64 in 0..classes-1.
-    `mean` and `std` are per channel, of images scaled to [0, 1] if uint8, of the values themselves
-    if float. `crop_padding` (pixels) and `flip` are the augmentation of `training_batch`.
+    `mean` and `std` are per channel, of images scaled to [0, 1] if uint8, of the values themselves if float.
     """
 
-    classes: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    crop_padding: int = 0
-    flip: bool = False
 
     @property
     def channels(self) -> int:
@@ -98,6 +93,18 @@ class Dataset(Splits):
         device = self.train[0].device
         mean, std = (torch.tensor(m, device=device).view(-1, 1, 1) for m in (self.mean, self.std))
         return mean, std
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset(Images):
+    """Images and their classes; `load` and `from_tensors` build and check it.
+
+    Labels are (n,) int64 in 0..classes-1. `crop_padding` (pixels) and `flip` are the augmentation of `training_batch`.
+    """
+
+    classes: int
+    crop_padding: int = 0
+    flip: bool = False
 
 
 def pooled(dataset: Splits) -> Splits:
@@ -143,7 +150,7 @@ def from_tensors(
             raise ValueError(f"{split}: labels must lie in 0..{classes - 1}, found {outside[0]}")
         splits[split] = images.to(reference.device), labels.to(reference.device)
     if mean is None or std is None:
-        found = _mean_and_std(reference)
+        found = mean_and_std(reference)
         mean, std = (f if given is None else given for f, given in zip(found, (mean, std)))
     mean, std = tuple(map(float, mean)), tuple(map(float, std))
     for argument, values in (("mean", mean), ("std", std)):
@@ -178,9 +185,9 @@ def _pair(split: str, pair: Any) -> tuple[Tensor, Tensor]:
     return images, labels.long()
 
 
-def _mean_and_std(images: Tensor) -> tuple[list[float], list[float]]:
+def mean_and_std(images: Tensor) -> tuple[list[float], list[float]]:
     """Per channel, over all pixels (population std), images scaled to [0, 1] if uint8."""
-    std, mean = torch.std_mean(_unit(images), dim=(0, 2, 3), correction=0)
+    std, mean = torch.std_mean(unit(images), dim=(0, 2, 3), correction=0)
     # Divided by its rounding error, a constant channel would become noise.
     return mean.tolist(), torch.where(std > 1e-6 * mean.abs(), std, 1.0).tolist()
 
@@ -189,7 +196,7 @@ def _mean_and_std(images: Tensor) -> tuple[list[float], list[float]]:
 
 
 def load(data: Any, *, folder: str | Path | None = None, download: bool = False) -> Splits:
-    """The data called `data` (one of NAMES; case does not matter).
+    """The data called `data`, one of `NAMES`; case does not matter.
 
     Splits such as a Dataset or a Corpus are returned as they are; a mapping with the arguments of `from_tensors`, or any object
     with train, valid and test, goes through `from_tensors`. `folder` (default: the environment
@@ -200,12 +207,17 @@ def load(data: Any, *, folder: str | Path | None = None, download: bool = False)
     if isinstance(data, Splits):
         return data
     if isinstance(data, str):
-        if data.lower() == "digits":
-            return digits()
-        if data.lower() in ("pydocs", "ptb"):
-            from darts_lab import corpus  # which is built on this module
+        from darts_lab import bathymetry, corpus, stereo  # which build on what stands here
 
-            return corpus.pydocs() if data.lower() == "pydocs" else corpus.ptb(folder)
+        embedded = {
+            "digits": digits, "pydocs": corpus.pydocs, "stereo": stereo.stereo, "bathymetry": bathymetry.bathymetry,
+        }  # fmt: skip
+        if data.lower() in embedded:
+            return embedded[data.lower()]()
+        if data.lower() == "ptb":
+            return corpus.ptb(folder)
+        if data.lower() == "flyingthings3d":
+            return stereo.flying_things(folder_of(folder) / "flyingthings3d")
         if data.lower() in _REAL:
             return _real(data.lower(), folder, download)
         raise ValueError(
@@ -237,7 +249,8 @@ _REAL = {
     ),
 }
 
-NAMES = ("digits", *_REAL, "pydocs", "ptb")  # what `load` knows
+# what `load` knows
+NAMES = ("digits", *_REAL, "pydocs", "ptb", "stereo", "flyingthings3d", "bathymetry")
 
 
 def available(folder: str | Path | None = None) -> dict[str, bool]:
@@ -441,13 +454,14 @@ def _samples(dataset: Dataset, split: str, indices: Tensor) -> tuple[Tensor, Ten
     return images[indices], labels[indices]
 
 
-def normalise(images: Tensor, dataset: Dataset) -> Tensor:
+def normalise(images: Tensor, dataset: Images) -> Tensor:
     """(images - mean) / std per channel, float32; uint8 images are scaled to [0, 1] first."""
     mean, std = dataset.moments
-    return (_unit(images) - mean) / std
+    return (unit(images) - mean) / std
 
 
-def _unit(images: Tensor) -> Tensor:
+def unit(images: Tensor) -> Tensor:
+    """`images` as float32, uint8 scaled to [0, 1]."""
     return images.float() / 255 if images.dtype == torch.uint8 else images
 
 

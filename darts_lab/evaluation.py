@@ -94,7 +94,7 @@ class Training:
         self.network = self.task.network(self.genotype, self.settings, initial, own).to(self.device)
         self.forward = torch.compile(self.network, dynamic=False) if self.settings.compile else self.network
         self.generator = torch.Generator(self.device).manual_seed(self.seed + 2**32)
-        self.optimizer = self.task.optimizer(self.network.parameters(), self.settings)
+        self.optimizer = self.task.optimizer(self.network.parameters())
         self.kept: dict | None = None  # the weights to test, by name, where the task chooses them; else the last ones
         self.history: list[TrainingRecord] = []
         self._steps: Iterator[TrainingRecord | None] | None = None
@@ -302,6 +302,34 @@ def select(genotypes, data="digits", scale="laptop", seed=0, epochs: int | None 
     errors = tuple(result.test_error for result in found)
     index = errors.index(min(errors))
     return Selection(found[index].genotype, index, errors, epochs, sum(result.seconds for result in found))
+
+
+@torch.no_grad()
+def predictions(trained: Search | Training, samples: int | None = None, split: str = "test", data=None):
+    """What a search's supernet, or the network of a training, answers on the first `samples` of a split (None: all):
+    (inputs, predicted, truth), arrays as in the data, for figures.
+
+    Depths in metres, disparities in pixels, logits of classes. `data` asks about other data of the same kind. Raises
+    ValueError for a number of samples that the split does not hold.
+    """
+    task = trained.task if data is None else type(trained.task)(data.to(trained.device), trained.settings)
+    size = task.size(split) if samples is None else samples
+    if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= task.size(split):
+        raise ValueError(f"samples: {samples!r} is not allowed; the {split} split holds 1 to {task.size(split)}")
+    noise = torch.Generator(trained.device).manual_seed(trained.seed + 2**33)  # to look changes nothing
+    if isinstance(trained, Search):
+        network, mixing = trained.supernet, trained.mixing.detach()
+    else:
+        network, mixing = trained.network, None
+    mode, found = network.training, []
+    network.eval()
+    for place in torch.arange(size, device=trained.device).split(256):
+        inputs, targets = task.plain_batch(split, place)
+        arguments = (inputs,) if mixing is None else (inputs, mixing)
+        found.append((task.answer(network(*arguments, generator=noise), targets), targets))
+    network.train(mode)
+    answers, targets = (torch.cat(parts).cpu().numpy() for parts in zip(*found))
+    return getattr(task.data, split)[0][:size].cpu().numpy(), answers, targets
 
 
 def discretization_drop(search: Search) -> float:

@@ -545,8 +545,12 @@ class Dashboard:
         return self.figure
 
 
-def by_kind(table: pd.DataFrame, value: str = "test_error", kind: str = "method", ax: Axes | None = None) -> Axes:
-    """`value`, a fraction shown in per cent, of every run as a dot, by kind of run: means with their 95 % intervals.
+def by_kind(
+    table: pd.DataFrame, value: str = "test_error", kind: str = "method", ax: Axes | None = None, factor: float = 100,
+    unit: str = "%",
+) -> Axes:  # fmt: skip
+    """`value`, a fraction shown in per cent (or `factor` times it in `unit`), of every run as a dot, by kind of run: means
+    with their 95 % intervals.
 
     Every row of `table` is one run, such as those of a sweep; kinds stand in the order in which they come.
     """
@@ -555,7 +559,7 @@ def by_kind(table: pd.DataFrame, value: str = "test_error", kind: str = "method"
     rows = table.dropna(subset=value)
     kinds = list(dict.fromkeys(rows[kind]))
     for row, name in enumerate(kinds):
-        values = 100 * rows.loc[rows[kind] == name, value].to_numpy(float)
+        values = factor * rows.loc[rows[kind] == name, value].to_numpy(float)
         colour, mean = PALETTE[row % 8], statistics.mean(values)
         ax.plot(values, row + np.linspace(-0.12, 0.12, len(values)), "o", color=colour, alpha=0.6, markersize=4)
         if np.isfinite(mean.low):
@@ -563,7 +567,7 @@ def by_kind(table: pd.DataFrame, value: str = "test_error", kind: str = "method"
         ax.plot([mean.value] * 2, [row - 0.3, row + 0.3], color="#222222", linewidth=2)
     ax.set_yticks(range(len(kinds)), kinds, fontsize=8)
     ax.invert_yaxis()
-    ax.set_xlabel(f"{value.replace('_', ' ')} (%); mean and 95 % interval")
+    ax.set_xlabel(f"{value.replace('_', ' ')} ({unit}); mean and 95 % interval")
     return ax
 
 
@@ -625,6 +629,36 @@ def scatter(x, y, kinds=None, correlation: statistics.Estimate | None = None, ax
     if correlation is not None:
         interval = f"[{correlation.low:.2f}, {correlation.high:.2f}]"
         ax.set_title(f"correlation {correlation.value:.2f} {interval}, {correlation.n} points")
+    return ax
+
+
+def picture(image, ax: Axes | None = None) -> Axes:
+    """An image as in the data, channels first: of uint8 its first three channels, red first (of a pair the left image);
+    of four bands, blue first, what the eye would see, brightened until the brightest hundredth is white."""
+    ax = _axes(ax, (4, 2))
+    ax.clear()
+    image = np.asarray(image)
+    if image.dtype == np.uint8:
+        shown = image[:3]
+    else:
+        shown = np.clip(image[2::-1] / np.quantile(image[:3], 0.99), 0, 1)
+    ax.imshow(np.moveaxis(shown, 0, -1))
+    ax.set_axis_off()
+    return ax
+
+
+def pixel_map(values, what: str, limits: tuple[float, float] | None = None, ax: Axes | None = None) -> Axes:
+    """A value for every pixel, such as disparities or depths, with its scale; grey where it is unknown (NaN).
+
+    Maps that are to be compared need the same `limits`; without, they are those of the values.
+    """
+    ax = _axes(ax, (4, 2))
+    ax.clear()
+    low, high = limits or (np.nanmin(values), np.nanmax(values))
+    shown = ax.imshow(np.asarray(values), vmin=low, vmax=high, cmap="viridis", interpolation="nearest")
+    ax.set_facecolor("#bbbbbb")
+    ax.set(xticks=[], yticks=[])
+    ax.figure.colorbar(shown, ax=ax, label=what, shrink=0.8)
     return ax
 
 

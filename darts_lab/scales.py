@@ -213,7 +213,113 @@ _LANGUAGE = {
     )
 }  # fmt: skip
 
-DOMAINS = {"classification": SCALES, "language": _LANGUAGE}  # what a task calls its `domain`
+# ---------------------------------------------------------------- disparity
+
+
+@dataclass(frozen=True)
+class DisparitySearch(SearchSettings):
+    """Settings of a search for a disparity network."""
+
+    augmentation: float = 1.0  # multiplies the variance of every parameter of the augmentation, see `stereo.augment`
+    displacements: int = 40  # pixels of the quarter-sized images that the correlation looks to the left
+
+
+@dataclass(frozen=True)
+class DisparityEvaluation(EvaluationSettings):
+    """Settings of training a disparity network from scratch, by Adam: `momentum` does nothing."""
+
+    augmentation: float = 1.0
+    displacements: int = 40
+
+
+# Zela et al., appendix D: 300,000 iterations at half resolution, SGD on w and Adam on alpha, first order, no warm start;
+# 300,000 at full resolution by Adam, 1e-4 to 0 along a cosine. Their code is not published; rates of the search as the
+# authors tell them (github.com/lmb-freiburg/autodispnet, issue 1). Channels, cells and batches are not told: ours, in the
+# layout of AutoDispNet, and so is everything that stands in no other comment here. Epochs are what makes 300,000
+# iterations of the 10,909 pairs of a half of FlyingThings3D, and of both halves.
+DISPARITY_PAPER = Scale(
+    "paper",
+    DisparitySearch(channels=16, layers=9, epochs=220, batch_size=8, order=1, cutout=0, curvature_every=10),
+    DisparityEvaluation(
+        channels=16, layers=9, epochs=110, batch_size=8, learning_rate=1e-4, weight_decay=0.0, drop_path=0.0, cutout=0,
+        auxiliary=0.0,
+    ),
+)  # fmt: skip
+DISPARITY_LAPTOP = Scale(
+    "laptop",
+    DisparitySearch(
+        channels=8, layers=6, nodes=2, train_samples=512, valid_samples=512, epochs=40, batch_size=32, order=1,
+        learning_rate=0.1, alpha_learning_rate=1e-2, cutout=0, displacements=8, paths=64, path_batches=1, finalists=5,
+    ),
+    DisparityEvaluation(
+        channels=8, layers=6, epochs=10, batch_size=32, learning_rate=3e-3, weight_decay=0.0, drop_path=0.0, cutout=0,
+        auxiliary=0.0, displacements=8,
+    ),
+)  # fmt: skip
+DISPARITY_TINY = Scale(
+    "tiny",
+    DisparitySearch(
+        channels=4, layers=3, nodes=2, train_samples=16, valid_samples=16, epochs=3, batch_size=8, order=1,
+        learning_rate=0.1, alpha_learning_rate=1e-2, cutout=0, displacements=8, curvature_every=1, paths=6,
+        path_batches=1, finalists=2,
+    ),
+    DisparityEvaluation(
+        channels=4, layers=3, train_samples=32, test_samples=16, epochs=2, batch_size=8, learning_rate=3e-3,
+        weight_decay=0.0, drop_path=0.0, cutout=0, auxiliary=0.0, displacements=8,
+    ),
+)  # fmt: skip
+
+# ---------------------------------------------------------------- bathymetry
+
+
+@dataclass(frozen=True)
+class BathymetrySearch(SearchSettings):
+    """Settings of a search for a depth network."""
+
+
+@dataclass(frozen=True)
+class BathymetryEvaluation(EvaluationSettings):
+    """Settings of training a depth network from scratch."""
+
+
+# The code of Maile et al. 2021 (`train_bath.py`, `bath_eval.py`): a plain DARTS search of 50 epochs, 16 channels and 8
+# cells; then 36 channels, 8 cells, 100 epochs, batches of 64, 0.025 along a cosine, no drop path. What these scripts
+# leave to DARTS is as in DARTS.
+BATHYMETRY_PAPER = Scale(
+    "paper",
+    BathymetrySearch(channels=16, layers=8, epochs=50, batch_size=64, order=1, cutout=0),
+    BathymetryEvaluation(
+        channels=36, layers=8, epochs=100, batch_size=64, learning_rate=0.025, drop_path=0.0, cutout=0, auxiliary=0.0
+    ),
+)
+BATHYMETRY_LAPTOP = Scale(
+    "laptop",
+    BathymetrySearch(
+        channels=8, layers=4, nodes=2, train_samples=1024, valid_samples=1024, epochs=40, order=1, learning_rate=0.1,
+        alpha_learning_rate=1e-2, cutout=0, paths=64, path_batches=1, finalists=5,
+    ),
+    BathymetryEvaluation(
+        channels=4, layers=8, epochs=20, batch_size=96, learning_rate=0.1, drop_path=0.0, cutout=0, auxiliary=0.0
+    ),
+)  # fmt: skip
+BATHYMETRY_TINY = Scale(
+    "tiny",
+    BathymetrySearch(
+        channels=4, layers=3, nodes=2, train_samples=64, valid_samples=64, epochs=3, batch_size=32, order=1,
+        learning_rate=0.1, alpha_learning_rate=1e-2, cutout=0, curvature_every=1, paths=6, path_batches=1, finalists=2,
+    ),
+    BathymetryEvaluation(
+        channels=4, layers=3, train_samples=128, test_samples=128, epochs=2, batch_size=32, learning_rate=0.1,
+        drop_path=0.0, cutout=0, auxiliary=0.0,
+    ),
+)  # fmt: skip
+
+DOMAINS = {  # what a task calls its `domain`
+    "classification": SCALES,
+    "language": _LANGUAGE,
+    "disparity": {scale.name: scale for scale in (DISPARITY_TINY, DISPARITY_LAPTOP, DISPARITY_PAPER)},
+    "bathymetry": {scale.name: scale for scale in (BATHYMETRY_TINY, BATHYMETRY_LAPTOP, BATHYMETRY_PAPER)},
+}
 
 # Width and depth of the networks that Zela et al. train from scratch, by space and data. Source: `evaluation/config.yaml`
 # of their code, commit f83f0a8, in agreement with their appendix B.1; "L2" are their weight-decay experiments. The full
@@ -302,7 +408,8 @@ _ALLOWED = {
     ),
     "order": ("1 or 2", lambda value: _whole(value) and value in (1, 2)),
     **dict.fromkeys(
-        ("cutout", "curvature_every"), ("a whole number of at least 0", lambda value: _whole(value) and value >= 0)
+        ("cutout", "curvature_every", "displacements"),
+        ("a whole number of at least 0", lambda value: _whole(value) and value >= 0),
     ),
     "alpha_betas": (
         "two numbers in [0, 1)",

@@ -7,7 +7,8 @@ of two inputs and n nodes has 2 + 3 + ... + (n + 1) edges, listed node by node: 
 architecture of its own.
 
 Sources: DARTS and RNN, Liu et al. 2019, sections 2.1 and 3.1; S1 to S4, Zela et al. 2020, appendix B (and `src/spaces.py`
-of their code); S5, Zela et al. 2020, section 4; RNN-S, their experiments on Penn Treebank (Fig. 11 of the workshop paper).
+of their code); S5, Zela et al. 2020, section 4; S6, the same, appendix D; RNN-S, their experiments on Penn Treebank (Fig. 11
+of the workshop paper).
 """
 
 from __future__ import annotations
@@ -204,12 +205,14 @@ S3 = same_on_every_edge("S3", NONE, SKIP, SEP3)
 S4 = same_on_every_edge("S4", NOISE, SEP3)
 S5 = same_on_every_edge("S5", MAX, SKIP, SEP3, nodes=1)
 DARTS = same_on_every_edge("DARTS", NONE, MAX, AVG, SKIP, SEP3, SEP5, DIL3, DIL5)
+# Zela et al., appendix D: the reduced space of AutoDispNet (Saikia et al. 2019) for disparity
+S6 = same_on_every_edge("S6", SEP3, MAX, SKIP, cell_types=(*CELL_TYPES, UPSAMPLE))
 
 RNN = same_on_every_edge("RNN", *RECURRENT_OPERATIONS, nodes=8, cell_types=(RECURRENT,))  # 36 edges
 # The small recurrent space of Zela et al.: as RNN, but every edge chooses between ReLU and identity alone.
 RNN_S = same_on_every_edge("RNN-S", RELU, IDENTITY, nodes=8, cell_types=(RECURRENT,))
 
-SPACES = {space.name: space for space in (S1, S2, S3, S4, S5, DARTS, RNN, RNN_S)}
+SPACES = {space.name: space for space in (S1, S2, S3, S4, S5, S6, DARTS, RNN, RNN_S)}
 
 
 def get(space: str | SearchSpace) -> SearchSpace:

@@ -330,6 +330,44 @@ class Backbone(nn.Module):
         return features
 
 
+def edges_of_space(space: SearchSpace) -> tuple[dict[str, list[Edge]], dict[str, tuple[int, ...]]]:
+    """(edges, concat) by cell type, as `Cell` takes them, of all architectures of a space at once."""
+    edges = {
+        cell_type: [(*edge, names) for edge, names in zip(space.edges, space.cell(cell_type), strict=True)]
+        for cell_type in space.cell_types
+    }
+    return edges, dict.fromkeys(edges, tuple(range(2, space.nodes + 2)))
+
+
+def edges_of_genotype(genotype: Genotype) -> dict[str, list[Edge]]:
+    """Edges by cell type, as `Cell` takes them, of one genotype."""
+    return {
+        cell_type: [(source, node, (operation,)) for source, node, operation in genotype.edges(cell_type)]
+        for cell_type in genotype.cell_types
+    }
+
+
+def weightings_of(space: SearchSpace, backbone, mixing: Tensor, x: Tensor, running=None) -> dict[str, Weighting]:
+    """What the cells of a search network's `backbone` take, by cell type, from `mixing` (cell types, edges, candidates).
+
+    `running` says which operations are run, as `Supernet.forward` tells. Raises ValueError for another shape.
+    """
+    if tuple(mixing.shape) != space.shape:
+        raise ValueError(f"mixing: shape {tuple(mixing.shape)} does not fit space {space.name!r}: {space.shape}")
+    nonzero = running
+    if running is None and not mixing.requires_grad and mixing.device.type == "cpu":
+        nonzero = (mixing != 0).tolist()
+    if nonzero is not None and all(w for cell in nonzero for edge in cell for w in edge):
+        nonzero = None
+    mixing = mixing.to(x.device, x.dtype, non_blocking=True)
+    weightings = {}
+    for number, cell_type in enumerate(space.cell_types):
+        if cell_type in backbone.cell_types:
+            cell = backbone.cells[backbone.cell_types.index(cell_type)]
+            weightings[cell_type] = cell.weighting(mixing[number], nonzero and nonzero[number])
+    return weightings
+
+
 class Linear(nn.Module):
     """A linear layer whose weights come from an explicit generator."""
 
@@ -363,14 +401,10 @@ class Supernet(nn.Module):
         generator: torch.Generator | None = None,
     ):
         super().__init__()
-        _positive(channels=channels, layers=layers, classes=classes, in_channels=in_channels)
+        positive(channels=channels, layers=layers, classes=classes, in_channels=in_channels)
         self.space = space
         generator = generator or torch.Generator().manual_seed(0)
-        edges = {
-            cell_type: [(*edge, names) for edge, names in zip(space.edges, space.cell(cell_type), strict=True)]
-            for cell_type in CELL_TYPES
-        }
-        concat = dict.fromkeys(CELL_TYPES, tuple(range(2, space.nodes + 2)))
+        edges, concat = edges_of_space(space)
         self.backbone = Backbone(
             edges, concat, channels, layers, in_channels, stem_multiplier, True, generator, space.operations, node_norm
         )
@@ -385,21 +419,7 @@ class Supernet(nn.Module):
         `drop_path` is the probability with which a mixed edge is left out of a sample (training mode only);
         `generator` drives drop path and the noise operation, on the device of x.
         """
-        if tuple(mixing.shape) != self.space.shape:
-            raise ValueError(
-                f"mixing: shape {tuple(mixing.shape)} does not fit space {self.space.name!r}: {self.space.shape}"
-            )
-        nonzero = running
-        if running is None and not mixing.requires_grad and mixing.device.type == "cpu":
-            nonzero = (mixing != 0).tolist()
-        if nonzero is not None and all(w for cell in nonzero for edge in cell for w in edge):
-            nonzero = None
-        mixing = mixing.to(x.device, x.dtype, non_blocking=True)
-        weightings = {}
-        for number, cell_type in enumerate(CELL_TYPES):
-            if cell_type in self.backbone.cell_types:
-                cell = self.backbone.cells[self.backbone.cell_types.index(cell_type)]
-                weightings[cell_type] = cell.weighting(mixing[number], nonzero and nonzero[number])
+        weightings = weightings_of(self.space, self.backbone, mixing, x, running)
         features = self.backbone(x, weightings, drop_path, generator)
         return self.classifier(features[-1].mean((2, 3)))
 
@@ -425,15 +445,18 @@ class Network(nn.Module):
         generator: torch.Generator | None = None,
     ):
         super().__init__()
-        _positive(channels=channels, layers=layers, classes=classes, in_channels=in_channels)
+        positive(channels=channels, layers=layers, classes=classes, in_channels=in_channels)
         generator = generator or torch.Generator().manual_seed(0)
-        edges = {
-            cell_type: [(source, node, (operation,)) for source, node, operation in genotype.edges(cell_type)]
-            for cell_type in CELL_TYPES
-        }
-        concat = genotype.concat
         self.backbone = Backbone(
-            edges, concat, channels, layers, in_channels, stem_multiplier, False, generator, operations
+            edges_of_genotype(genotype),
+            genotype.concat,
+            channels,
+            layers,
+            in_channels,
+            stem_multiplier,
+            False,
+            generator,
+            operations,
         )
         self.classifier = Linear(self.backbone.channels, classes, generator)
         self.auxiliary_after = 2 * layers // 3
@@ -508,7 +531,8 @@ def check_images(size: tuple[int, int], layers: int, auxiliary: bool = False) ->
         raise ValueError(f"auxiliary: the tower needs images of 32 x 32, not {shown}; auxiliary=0 leaves it out")
 
 
-def _positive(**sizes: int) -> None:
+def positive(**sizes: int) -> None:
+    """Raises ValueError for a size that is no whole number of at least 1."""
     for name, size in sizes.items():
         if isinstance(size, bool) or not isinstance(size, int) or size < 1:
             raise ValueError(f"{name}: {size!r} is not allowed; it must be a whole number of at least 1")

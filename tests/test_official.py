@@ -10,6 +10,8 @@ from torch import nn
 from darts_lab import official, spaces
 from darts_lab.supernet import Supernet
 
+IMAGES = [name for name, space in spaces.SPACES.items() if space.cell_types == spaces.CELL_TYPES]
+
 
 def seeded(seed=0):
     return torch.Generator().manual_seed(seed)
@@ -32,22 +34,19 @@ def equal(first, second):
     return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
-FOR_IMAGES = [name for name, space in spaces.SPACES.items() if space.cell_types == spaces.CELL_TYPES]
-
-
 def textbook_of(space):
     edges = {cell_type: space.cell(cell_type) for cell_type in spaces.CELL_TYPES}
     return textbook.SupernetTextbook(edges, channels=4, layers=5, nodes=space.nodes)
 
 
-@pytest.mark.parametrize("name", FOR_IMAGES)
+@pytest.mark.parametrize("name", IMAGES)
 def test_ours_written_in_their_form_and_read_back_is_ours(name):
     first, second = trained(supernet_of(spaces.get(name))), supernet_of(spaces.get(name), seed=1)
     official.load_state_dict(second, official.state_dict(first))
     assert equal(first.state_dict(), second.state_dict())
 
 
-@pytest.mark.parametrize("name", FOR_IMAGES)
+@pytest.mark.parametrize("name", IMAGES)
 def test_theirs_read_and_written_back_is_theirs(name):
     space = spaces.get(name)
     theirs = textbook_of(space)

@@ -17,6 +17,8 @@ from darts_lab.supernet import Network, Supernet, frozen_statistics, parameter_c
 CHANNELS, LAYERS, CLASSES, BATCH = 4, 5, 10, 6  # normal, reduce, normal, reduce, normal
 S2_SMALL, S3_SMALL = spaces.S2.with_nodes(2), spaces.S3.with_nodes(2)
 
+IMAGES = [name for name, space in spaces.SPACES.items() if space.cell_types == spaces.CELL_TYPES]
+
 
 def seeded(seed=0):
     return torch.Generator().manual_seed(seed)
@@ -138,7 +140,7 @@ class SameDraws:
     [(torch.float32, 1e-5, 1e-4), (torch.float64, 1e-12, 1e-10)],
     ids=["float32", "float64"],
 )
-@pytest.mark.parametrize("name", [name for name, of in spaces.SPACES.items() if of.cell_types == spaces.CELL_TYPES])
+@pytest.mark.parametrize("name", IMAGES)
 def test_logits_gradients_and_running_statistics_are_the_textbooks(
     name, dtype, logits, gradients, monkeypatch, under_their_names
 ):

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from darts_lab import bathymetry, runs, stereo
 from darts_lab import data as datasets
-from darts_lab import runs
 from darts_lab.corpus import Corpus
 from darts_lab.tasks.base import Task as Task
 from darts_lab.tasks.classification import Classification as Classification
+from darts_lab.tasks.disparity import Disparity as Disparity
 from darts_lab.tasks.language import Language as Language
+from darts_lab.tasks.regression import Regression as Regression
 
-KINDS = {datasets.Dataset: Classification, Corpus: Language}  # the task of every kind of data ...
-NAMED = dict.fromkeys(datasets.NAMES, Classification) | dict.fromkeys(("pydocs", "ptb"), Language)  # ... and by name
+KINDS = {  # the task of every kind of data ...
+    datasets.Dataset: Classification, Corpus: Language, stereo.Stereo: Disparity, bathymetry.Soundings: Regression,
+}  # fmt: skip
+NAMED = dict.fromkeys(datasets.NAMES, Classification)  # ... and of the data that have a name
+NAMED |= dict.fromkeys(("pydocs", "ptb"), Language) | dict.fromkeys(("stereo", "flyingthings3d"), Disparity)
+NAMED |= {"bathymetry": Regression}
 
 
 def of(data) -> type[Task]:

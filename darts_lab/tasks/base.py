@@ -17,7 +17,7 @@ from darts_lab.spaces import SearchSpace
 
 
 class Task:
-    """A task on `data`, three splits of samples that lie on one device.
+    """A task on `data`, three splits of samples that lie on one device, with the `settings` of a search or training.
 
     A subclass says what `supernet`, `network`, `loss` and `deviation` are; the rest suits whatever consists of
     independent samples. Batches are pairs (inputs, targets); what inputs, targets and outputs are is the task's affair.
@@ -60,6 +60,11 @@ class Task:
     def network(self, genotype: Genotype, settings, generator: torch.Generator, operations=None) -> nn.Module:
         """The network of one genotype, its weights drawn from `generator` (on the CPU): outputs = network(inputs)."""
         raise NotImplementedError
+
+    def optimizer(self, weights: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        """What descends in a training from scratch; its rate is set anew in every epoch."""
+        s = self.settings
+        return torch.optim.SGD(weights, s.learning_rate, momentum=s.momentum, weight_decay=s.weight_decay, foreach=True)
 
     def check(self, cells: SearchSpace | Genotype, settings) -> None:
         """Raises ValueError where the data, the cells of a space or genotype and the settings do not fit together."""
@@ -118,13 +123,6 @@ class Task:
 
     # Training from scratch
 
-    def optimizer(self, parameters, settings) -> torch.optim.Optimizer:
-        """What descends the loss in a training from scratch."""
-        return torch.optim.SGD(
-            parameters, settings.learning_rate, momentum=settings.momentum, weight_decay=settings.weight_decay,
-            foreach=True,
-        )  # fmt: skip
-
     def after_epoch(self, training) -> float | None:
         """Told of every epoch of a training from scratch, before its record: gives the validation error where the task
         watches it, and may set `training.kept`, the weights that are tested."""
@@ -142,6 +140,10 @@ class Task:
     def deviation(self, outputs, targets: Tensor) -> Tensor:
         """What a batch adds to the error, summed over its samples, on the device: mistakes, squared deviations, ..."""
         raise NotImplementedError
+
+    def answer(self, outputs, targets: Tensor) -> Tensor:
+        """Outputs in the form and unit of targets, where there is one."""
+        return outputs
 
     def error(self, deviation: float, samples: int) -> float:
         """The error, less is better, from deviations summed over so many samples."""

@@ -232,8 +232,8 @@ class Language(Task):
 
     # Training from scratch
 
-    def optimizer(self, parameters, settings) -> AveragedSGD:
-        return AveragedSGD(parameters, settings.learning_rate, settings.weight_decay)
+    def optimizer(self, weights) -> AveragedSGD:
+        return AveragedSGD(weights, self.settings.learning_rate, self.settings.weight_decay)
 
     def after_epoch(self, training) -> float:
         """NT-ASGD (Merity et al. 2018): weights are averaged from the epoch on whose validation perplexity is worse than

@@ -1,0 +1,68 @@
+"""A number for every image: the depth of the sea."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from darts_lab import data as datasets
+from darts_lab.genotype import Genotype
+from darts_lab.spaces import SearchSpace
+from darts_lab.supernet import Network, Supernet, check_images
+from darts_lab.tasks.base import Task
+
+UNIT = 10.0  # metres: targets are depths times 0.1, as in the code of Maile et al. 2021 (`depth_normalization`)
+
+
+class Regression(Task):
+    """The depth at the centre of a patch of a `bathymetry.Soundings`; the error is the root of its mean square in metres.
+
+    The networks are those for images, with one output in place of classes. The loss is the mean square in units of ten
+    metres. (The search network of Maile et al. ends in three linear layers without anything between them; what they can
+    say, one linear layer can.)
+    """
+
+    domain = "bathymetry"
+    metric, factor, unit = "RMSE", 1, "m"
+
+    def check(self, cells, settings) -> None:
+        super().check(cells, settings)
+        check_images(self.data.image_size, settings.layers)
+
+    def supernet(self, space: SearchSpace, settings, generator: torch.Generator, **more) -> Supernet:
+        return Supernet(space, generator=generator, **self._sizes(settings), **more)
+
+    def network(self, genotype: Genotype, settings, generator: torch.Generator, operations=None) -> Network:
+        return Network(genotype, operations=operations, generator=generator, **self._sizes(settings))
+
+    def training_batch(
+        self, split: str, place: Tensor, generator, cutout: int = 0, cutout_probability: float = 1.0
+    ) -> tuple[Tensor, Tensor]:
+        """Not augmented, as in the code of Maile et al."""
+        return self.plain_batch(split, place)
+
+    def plain_batch(self, split: str, place: Tensor) -> tuple[Tensor, Tensor]:
+        return datasets.plain_batch(self.data, split, place)
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return (self.answer(outputs, targets) - targets).div(UNIT).square().mean()
+
+    def deviation(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """The squared deviations of a batch, summed, in square metres."""
+        return (self.answer(outputs.detach(), targets) - targets).square().sum()
+
+    def answer(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return UNIT * (outputs.float() if outputs.dtype == torch.bfloat16 else outputs)[:, 0]
+
+    def error(self, deviation: float, samples: int) -> float:
+        return math.sqrt(deviation / samples)
+
+    def describe(self) -> tuple:
+        return self.data.mean, self.data.std
+
+    def _sizes(self, settings) -> dict[str, int]:
+        return {
+            "channels": settings.channels, "layers": settings.layers, "classes": 1, "in_channels": self.data.channels
+        }  # fmt: skip
