@@ -31,10 +31,10 @@ from darts_lab.genotype import Genotype
 from darts_lab.monitors import RULE, Rule, measurements
 from darts_lab.spaces import (
     AVG,
-    CELL_TYPES,
     DIL3,
     DIL5,
     IDENTITY,
+    KNOWN_CELL_TYPES,
     MAX,
     NOISE,
     NONE,
@@ -47,6 +47,7 @@ from darts_lab.spaces import (
     SearchSpace,
     inputs_of,
 )  # fmt: skip
+from darts_lab.tasks import Classification, Task
 
 # petroff8 (Petroff 2021, arXiv 2107.02270)
 PALETTE = ("#1845fb", "#ff5e02", "#c91f16", "#c849a9", "#adad7d", "#86c8dd", "#578dff", "#656364")
@@ -230,20 +231,22 @@ def _arrow(ax: Axes, start, end, operation: str | None, width: float, alpha: flo
     )
 
 
-def errors(history, ax: Axes | None = None) -> Axes:
-    """Training error and one-shot validation error, in per cent, over the epochs of a search."""
+def errors(history, ax: Axes | None = None, task: type[Task] = Classification) -> Axes:
+    """Training error and one-shot validation error, as `task` measures them, over the epochs of a search."""
     ax = _axes(ax)
     ax.clear()
-    epochs, train, valid = _series(
-        history, [100 * record.train_error for record in history], [100 * record.valid_error for record in history]
+    train, valid = (
+        [task.factor * getattr(record, name) for record in history] for name in ("train_error", "valid_error")
     )
+    epochs, train, valid = _series(history, train, valid)
     marker = "." if len(history) < 3 else None
     ax.plot(epochs, train, "--", color="#656364", marker=marker, label="training")
     ax.plot(epochs, valid, "-", color=PALETTE[0], marker=marker, label="one-shot validation")
     _changes(history, ax)
-    _over_epochs(ax, "error (%)", (0, 100))
+    unit = f" ({task.unit})" if task.unit else ""
+    _over_epochs(ax, task.metric + unit, (0, 100 if task.unit == "%" else None))
     ax.legend()
-    ax.set_title("errors of the supernet")
+    ax.set_title(f"{task.metric} of the supernet")
     return ax
 
 
@@ -469,16 +472,16 @@ def telling_operation(space: SearchSpace) -> str:
 
 
 def telling_operations(space: SearchSpace) -> list[str]:
-    """Those operations of a space that do nothing, whose spread means collapse: skip, none and noise."""
-    offered = {name for edge in space.normal for name in edge}
-    return [name for name in (SKIP, NOISE, NONE) if name in offered] or [SKIP]
+    """Those operations of a space that do nothing, whose spread means collapse: skip, noise, identity and none."""
+    offered = {name for edges in space.cells.values() for edge in edges for name in edge}
+    return [name for name in (SKIP, NOISE, IDENTITY, NONE) if name in offered] or [min(offered)]
 
 
 @dataclass(frozen=True)
 class View:
     """What there is to see of a search: its epochs so far (`history`), mixing weights (None: not known) and genotype at
     one moment, and with which `rule` its eigenvalues are read. `steps` is the number of batches in an epoch, where
-    known; `finished` as for `Rule.stop`; `at` is an epoch to be marked in the curves."""
+    known; `finished` as for `Rule.stop`; `at` is an epoch to be marked in the curves; `task` says what an error is."""
 
     space: SearchSpace
     history: Sequence
@@ -488,6 +491,7 @@ class View:
     steps: int | None = None
     finished: bool = False
     at: int | None = None
+    task: type[Task] = Classification
 
 
 def _graph(view: View, cell_type: str, ax: Axes) -> Axes:
@@ -498,18 +502,18 @@ def _graph(view: View, cell_type: str, ax: Axes) -> Axes:
 _CURVES: dict[str, Callable[[View, Axes], Axes]] = {
     "eigenvalue": lambda view, ax: eigenvalues(view.history, view.rule, ax, view.finished),
     "counts": lambda view, ax: counts(view.history, telling_operations(view.space), ax, view.space),
-    "errors": lambda view, ax: errors(view.history, ax),
+    "errors": lambda view, ax: errors(view.history, ax, view.task),
     "losses": lambda view, ax: losses(view.history, ax),
     "cost": lambda view, ax: cost(view.history, view.steps, ax),
     "fisher": lambda view, ax: fisher_trace(view.history, ax),
 }
 CURVES = tuple(_CURVES)
-PANELS = tuple(f"{what} {kind}" for what in ("weights", "cell") for kind in CELL_TYPES) + CURVES
+PANELS = tuple(f"{what} {kind}" for what in ("weights", "cell") for kind in KNOWN_CELL_TYPES) + CURVES
 
 
 def panel(name: str, view: View, ax: Axes | None = None) -> Axes:
-    """One of the lab's `PANELS`: the mixing weights or the graph of one cell ("weights normal", "cell reduce", ...), or
-    one of the `CURVES` over epochs."""
+    """One of the lab's `PANELS`: the mixing weights or the graph of one cell ("weights normal", "cell reduce", ...) that the
+    space has, or one of the `CURVES` over epochs."""
     ax = _axes(ax)
     what, _, kind = name.partition(" ")
     if what == "weights":
@@ -523,7 +527,7 @@ def panel(name: str, view: View, ax: Axes | None = None) -> Axes:
 
 
 class Dashboard:
-    """The picture of a search at one moment: heat maps, both cells, errors, counts and curvature on one Figure.
+    """The picture of a search at one moment: heat maps, all cells, errors, counts and curvature on one Figure.
 
     It is drawn on a Figure that pyplot does not know, so it may be used in any thread.
     """
@@ -531,10 +535,10 @@ class Dashboard:
     def __init__(self, space: SearchSpace, size=(11, 6.2), dpi: int = 80, rule: Rule = RULE):
         self.space, self.rule = space, rule
         self.figure = Figure(figsize=size, dpi=dpi, layout="constrained")
-        names = [name for name in PANELS if name in ("errors", "counts", "eigenvalue") or name not in CURVES]
-        mosaic = "aaabbb;cccddd;eeffgg"
-        axes = self.figure.subplot_mosaic(mosaic, height_ratios=[1.1, 1.6, 1.5])
-        self.axes = dict(zip(names, axes.values(), strict=True))
+        rows = [[f"{what} {kind}" for kind in space.cell_types] for what in ("weights", "cell")]
+        rows.append(["eigenvalue", "counts", "errors"])
+        mosaic = [[name for name in row for _ in range(6 // len(row))] for row in rows]
+        self.axes = self.figure.subplot_mosaic(mosaic, height_ratios=[1.1, 1.6, 1.5])
 
     def draw(self, history, weights, genotype: Genotype) -> Figure:
         """The figure for the given history (a list of EpochRecord) and the state right now."""

@@ -7,7 +7,7 @@ from dataclasses import fields, is_dataclass, replace
 import ipywidgets as widgets
 
 from darts_lab import data as datasets
-from darts_lab import methods, scales, spaces
+from darts_lab import methods, scales, spaces, tasks
 from darts_lab.methods import DROP_PATHS, L2_FACTORS, METHODS, Method
 from darts_lab.scales import SCALES
 from darts_lab.schedules import FisherTrace
@@ -101,14 +101,26 @@ class Choices(widgets.VBox):
         self.all = (self.space, self.data, self.scale, self.seed)
         self._first = [control.value for control in self.all]
         super().__init__([widgets.HBox(self.all, layout={"flex_flow": "row wrap"}), self.help])
+        self.data.observe(lambda _: self._fit(), "value")
         for control in self.all:
             control.observe(lambda _: self._explain(), "value")
         self._explain()
 
+    @property
+    def task(self) -> type[tasks.Task]:
+        """The task of the chosen data."""
+        return tasks.of(datasets.load(self.data.chosen) if self.data.chosen not in tasks.NAMED else self.data.chosen)
+
+    def _fit(self) -> None:
+        """Another space, where the one that is chosen has not the cells that the data need."""
+        if spaces.get(self.space.chosen).cell_types != self.task.cell_types:
+            fits = (name for name in self.space.options if spaces.get(name).cell_types == self.task.cell_types)
+            self.space.value = next(fits, self.space.value)
+
     def _explain(self) -> None:
         space = spaces.get(self.space.chosen)
-        offered = dict.fromkeys(name for kind in spaces.CELL_TYPES for edge in space.cell(kind) for name in edge)
-        same = len({edge for kind in spaces.CELL_TYPES for edge in space.cell(kind)}) == 1
+        edges = [edge for edges in space.cells.values() for edge in edges]
+        offered, same = dict.fromkeys(name for edge in edges for name in edge), len(set(edges)) == 1
         every = "every edge offers" if same else f"every edge offers {space.candidates} of"
         scale = _SCALES.get(self.scale.value, "of your own")
         words = f"<b>{space.name}</b>: {every} {', '.join(offered)}. <b>{self.scale.value}</b>: {scale}."
@@ -126,9 +138,9 @@ class MethodChoice(widgets.VBox):
     user moves one of these; all other parameters count when a search begins.
     """
 
-    def __init__(self, method, scale: Menu, settings: dict, settings_changed):
+    def __init__(self, method, choices: Choices, settings: dict, settings_changed):
         self.menu = Menu("method", method, METHODS, "How the mixing weights are found.")
-        self._first, self._scale, self._fixed = self.menu.value, scale, dict(settings)
+        self._first, self._choices, self._fixed = self.menu.value, choices, dict(settings)
         self.help = widgets.HTML()
         usual = self._usual()
         self.weight_decay = slider(
@@ -152,12 +164,14 @@ class MethodChoice(widgets.VBox):
         self._box = widgets.HBox(layout={"flex_flow": "row wrap"})
         super().__init__([widgets.HBox([self.menu, self.help]), self._box])
         self.menu.observe(lambda _: self._begin(), "value")
-        scale.observe(lambda _: self._begin(), "value")
+        for control in (choices.scale, choices.data):
+            control.observe(lambda _: self._begin(), "value")
         self._begin()
 
     def _usual(self) -> scales.SearchSettings:
         """The settings of a search as method, scale and user have them."""
-        method, scale = methods.get(self.menu.chosen), scales.get(self._scale.chosen)
+        method = methods.get(self.menu.chosen)
+        scale = scales.get(self._choices.scale.chosen, self._choices.task.domain)
         return scales.override(scale.search, **(dict(method.settings) | self._fixed))
 
     def _begin(self) -> None:

@@ -425,7 +425,8 @@ class Lab(widgets.VBox):
             if self.state in ("working", "paused"):
                 parts.append(f"{_clock(left)} left on {there[0].search.device.type}")
             if self.evaluation is not None:
-                parts.append(f"retrained test error {100 * self.evaluation.test_error:.1f} %")
+                task = there[0].search.task
+                parts.append(f"retrained test {task.metric} {task.show(self.evaluation.test_error)}")
             self.progress.value = sum(track.done for track in there) / len(there)
             self._say("<br>".join(parts) if len(there) > 1 else "; ".join(parts))
 
@@ -487,7 +488,7 @@ class Track:
     def __init__(self, method, lab: Lab, columns: int):
         self.lab = weakref.proxy(lab)
         self.method = MethodChoice(
-            method, lab.choices.scale, lab._fixed, lambda name, value: self.lab.change(self, name, value)
+            method, lab.choices, lab._fixed, lambda name, value: self.lab.change(self, name, value)
         )
         self.panels = Panels(columns)
         self.title = widgets.HTML()
@@ -615,8 +616,9 @@ class Track:
         rule = RULE if search.method.monitor is None else search.method.monitor.rule
         weights = search.mixing.detach().cpu().numpy()
         view = View(
-            search.space, search.history, weights, search.genotype, rule, search.steps_per_epoch, search.finished
-        )
+            search.space, search.history, weights, search.genotype, rule, search.steps_per_epoch, search.finished,
+            task=type(search.task),
+        )  # fmt: skip
         took = self.panels.draw(view, most)
         self.drawn = time.perf_counter()
         return took
@@ -628,7 +630,7 @@ class Track:
             parts[0] = f"{html.escape(search.method.name)}: {parts[0]}"
         if search.history:
             last = search.history[-1]
-            parts.append(f"one-shot error {100 * last.valid_error:.1f} %")
+            parts.append(f"one-shot {search.task.metric} {search.task.show(last.valid_error)}")
             parts.append(counted(last.genotype, search.space))
             measured = [record for record in search.history[-50:] if record.dominant_eigenvalue is not None]
             if measured:
@@ -655,7 +657,7 @@ class Kept:
         last = search.history[-1]
         stop = last.epoch if last.stop_epoch is None else last.stop_epoch
         record = next(record for record in reversed(search.history) if record.epoch == stop)
-        self.record, self.genotype, self.space = record, record.genotype, search.space
+        self.record, self.genotype, self.space, self.task = record, record.genotype, search.space, type(search.task)
         self.name = f"{search.space.name} {search.method.name} seed {search.seed}, epoch {record.epoch}"
         self.key = track.number, record.epoch, search.history.index(record)
         self.seed, self._data, self._scale = search.seed, lab.choices.data.chosen, lab.choices.scale.chosen
@@ -668,7 +670,7 @@ class Kept:
     def row(self) -> _Row:
         """Its line in the list of kept cells."""
         record = self.record
-        told = f"{self.name}: {counted(self.genotype, self.space)}; one-shot error {100 * record.valid_error:.1f} %"
+        told = f"{self.name}: {counted(self.genotype, self.space)}; one-shot {self.task.metric} {self.task.show(record.valid_error)}"
         if record.dominant_eigenvalue is not None:
             told += f"; dominant eigenvalue {record.dominant_eigenvalue:.2f}"
         name = widgets.HTML(f"<span title='{html.escape(str(self.genotype))}'>{html.escape(told)}</span>")
@@ -692,13 +694,13 @@ class Kept:
             if time.perf_counter() - self._said > PAUSE:
                 self._said = time.perf_counter()
                 last = training.history[-1:]
-                error = f", training error {100 * last[0].train_error:.1f} %" if last else ""
+                error = f", training {self.task.metric} {self.task.show(last[0].train_error)}" if last else ""
                 self.say(f"retraining from scratch: epoch {training.epoch} of {epochs}{error}")
             return False
         self.evaluation = training.result()
         self.training = None  # its network is not needed any more
         self.say(
-            f"<b>retrained test error {100 * self.evaluation.test_error:.1f} %</b> "
+            f"<b>retrained test {self.task.metric} {self.task.show(self.evaluation.test_error)}</b> "
             f"({self.evaluation.parameters:,} weights, {self.evaluation.seconds:.0f} s)"
         )
         return True

@@ -89,6 +89,8 @@ class Panels(widgets.GridBox):
 def _shown(name: str, view: View):
     """What a panel shows of `view`: it is drawn again when that has changed. None: it is not shown at all."""
     if name not in CURVES:
+        if name.split()[1] not in view.space.cell_types:
+            return None
         return None if view.mixing is None and name.startswith("weights") else (view.genotype, _bytes(view.mixing))
     if name == "fisher" and not any(record.moments for record in view.history[-1:]):
         return None

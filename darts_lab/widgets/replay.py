@@ -10,7 +10,7 @@ from pathlib import Path
 import ipywidgets as widgets
 import numpy as np
 
-from darts_lab import runs, spaces
+from darts_lab import runs, spaces, tasks
 from darts_lab.figures import View
 from darts_lab.monitors import LITERAL, RULE, UNITS, Adaptation, Rule, measurements
 from darts_lab.runs import Recorded
@@ -130,6 +130,7 @@ class Replay(widgets.VBox):
         self.epoch.value = last
         self._quiet = False
         self._space = _space_of(self.search)
+        self._task = tasks.NAMED.get(self.search.data.lower(), tasks.Classification)  # else: data of the user's own
         self.panels.forget()
         self._show()
 
@@ -158,8 +159,9 @@ class Replay(widgets.VBox):
         weights = None if record.mixing is None else np.asarray(record.mixing)
         finished = search.history[-1].stop_epoch is None
         view = View(
-            self._space, search.history, weights, record.genotype, self.rule, finished=finished, at=record.epoch
-        )
+            self._space, search.history, weights, record.genotype, self.rule, finished=finished, at=record.epoch,
+            task=self._task,
+        )  # fmt: skip
         self._say(record, finished)
         with self._lock:
             self._view = view
@@ -186,7 +188,7 @@ class Replay(widgets.VBox):
         self.stop = self.rule.replay(epochs, values, finished) if values else None
 
         def told(record):
-            return f"{counted(record.genotype, self._space)}; one-shot error {100 * record.valid_error:.1f} %"
+            return f"{counted(record.genotype, self._space)}; one-shot {self._task.metric} {self._task.show(record.valid_error)}"
 
         lines = [
             f"<b>epoch {record.epoch}</b> of {last.epoch}: {told(record)}; L2 {record.weight_decay:g}"
@@ -238,5 +240,5 @@ def _space_of(search: Recorded) -> SearchSpace:
         asked = runs.Run(search.path).config["space"]
     except (FileNotFoundError, TypeError):  # the logs of others, or a history that lies nowhere
         return spaces.get(search.space).with_nodes(search.history[0].genotype.nodes)
-    own = {name for cell in (asked["normal"], asked["reduce"]) for edge in cell for name in edge} - {*KNOWN_OPERATIONS}
+    own = {name for cell in asked["cells"].values() for edge in cell for name in edge} - {*KNOWN_OPERATIONS}
     return SearchSpace(**asked, operations=dict.fromkeys(own))

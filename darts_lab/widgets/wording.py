@@ -1,14 +1,13 @@
 """What both the lab and the replay say in the same words."""
 
 from darts_lab.figures import telling_operations
-from darts_lab.spaces import CELL_TYPES
 
 
 def counted(genotype, space) -> str:
-    """How often the operations that do nothing stand in both cells: "skip_connect 3 + 1"."""
+    """How often the operations that do nothing stand in each cell: "skip_connect 3 + 1"."""
     found = []
     for operation in telling_operations(space):
-        numbers = [genotype.count(operation, kind) for kind in CELL_TYPES]
+        numbers = [genotype.count(operation, kind) for kind in space.cell_types]
         if any(numbers) or not found:
             found.append(f"{operation} {' + '.join(map(str, numbers))}")
     return ", ".join(found)
