@@ -532,8 +532,10 @@ class Dashboard:
     It is drawn on a Figure that pyplot does not know, so it may be used in any thread.
     """
 
-    def __init__(self, space: SearchSpace, size=(11, 6.2), dpi: int = 80, rule: Rule = RULE):
-        self.space, self.rule = space, rule
+    def __init__(
+        self, space: SearchSpace, size=(11, 6.2), dpi: int = 80, rule: Rule = RULE, task: type[Task] = Classification
+    ):
+        self.space, self.rule, self.task = space, rule, task
         self.figure = Figure(figsize=size, dpi=dpi, layout="constrained")
         rows = [[f"{what} {kind}" for kind in space.cell_types] for what in ("weights", "cell")]
         rows.append(["eigenvalue", "counts", "errors"])
@@ -542,7 +544,7 @@ class Dashboard:
 
     def draw(self, history, weights, genotype: Genotype) -> Figure:
         """The figure for the given history (a list of EpochRecord) and the state right now."""
-        view = View(self.space, history, weights, genotype, self.rule)
+        view = View(self.space, history, weights, genotype, self.rule, task=self.task)
         for name, ax in self.axes.items():
             if history or name not in CURVES:
                 panel(name, view, ax)
