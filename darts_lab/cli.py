@@ -11,7 +11,20 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from darts_lab import __version__, curvature, data, environment, figures, methods, monitors, runs, scales, spaces, sweeps, tasks
+from darts_lab import (
+    __version__,
+    curvature,
+    data,
+    environment,
+    figures,
+    methods,
+    monitors,
+    runs,
+    scales,
+    spaces,
+    sweeps,
+    tasks,
+)
 from darts_lab.evaluation import Training
 from darts_lab.figures import telling_operation
 from darts_lab.search import Search

@@ -56,7 +56,9 @@ class Cell(nn.Module):
     whose mean is the output.
     """
 
-    def __init__(self, edges, concat, channels: int, normalised: bool, spread: float, generator, own=None, running=False):
+    def __init__(
+        self, edges, concat, channels: int, normalised: bool, spread: float, generator, own=None, running=False
+    ):
         super().__init__()
         self.edges, self.concat, self.running_statistics = edges, concat, running
         self.nodes = 1 + max(node for _, node, _ in edges)
@@ -236,7 +238,9 @@ class RecurrentSupernet(LanguageModel):
 class RecurrentNetwork(LanguageModel):
     """The language model of one genotype, as trained from scratch: output = network(inputs). No batch-norms."""
 
-    def __init__(self, genotype: Genotype, vocabulary: int, *, channels: int, dropout, spread: float, generator, own=None):
+    def __init__(
+        self, genotype: Genotype, vocabulary: int, *, channels: int, dropout, spread: float, generator, own=None
+    ):
         super().__init__(vocabulary, channels, dropout, spread, generator)
         edges = [(source, node, (name,)) for source, node, name in genotype.edges(RECURRENT)]
         self.cell = Cell(edges, genotype.concat[RECURRENT], channels, False, spread, generator, own)

@@ -200,7 +200,7 @@ _LANGUAGE = {
         Scale(
             "laptop",
             LanguageSearchSettings(
-                channels=64, nodes=4, train_samples=64_000, valid_samples=20_480, epochs=12, batch_size=64, order=1, bptt=20,
+                channels=64, nodes=4, train_samples=32_000, valid_samples=12_800, epochs=24, batch_size=64, order=1, bptt=20,
                 weight_decay=5e-6, alpha_learning_rate=1e-2, initial_spread=0.1, valid_streams=64, test_streams=64, paths=64, path_batches=1, finalists=5, running_statistics=False,
                 **_UNDROPPED,
             ),
@@ -297,7 +297,8 @@ _ALLOWED = {
     ),
     "precision": ("'float32' or 'bfloat16'", lambda value: value in ("float32", "bfloat16")),
     **dict.fromkeys(
-        ("compile", "curvature_parity", "cutout_rises", "running_statistics"), ("True or False", lambda value: isinstance(value, bool))
+        ("compile", "curvature_parity", "cutout_rises", "running_statistics"),
+        ("True or False", lambda value: isinstance(value, bool)),
     ),
     "order": ("1 or 2", lambda value: _whole(value) and value in (1, 2)),
     **dict.fromkeys(

@@ -126,7 +126,9 @@ def test_penn_treebank_is_read_from_a_directory_a_sentence_a_line(tmp_path, monk
 
 def test_penn_treebank_that_is_not_there_says_which_files_are_missing(tmp_path):
     (tmp_path / "ptb.train.txt").write_text("a b")
-    with pytest.raises(FileNotFoundError, match="data: 'ptb' was not found in .*put ptb.train.txt, ptb.valid.txt and|put ptb"):
+    with pytest.raises(
+        FileNotFoundError, match="data: 'ptb' was not found in .*put ptb.train.txt, ptb.valid.txt and|put ptb"
+    ):
         dl.data.load("ptb", folder=tmp_path)
     for split in dl.data.SPLITS:
         (tmp_path / f"ptb.{split}.txt").write_bytes(b"\xff\xfe\x00")

@@ -51,7 +51,9 @@ def generator(seed=0):
 
 
 def same_bits(one, other):
-    return all(torch.equal(a, b) for a, b in zip(one.supernet.state_dict().values(), other.supernet.state_dict().values()))
+    return all(
+        torch.equal(a, b) for a, b in zip(one.supernet.state_dict().values(), other.supernet.state_dict().values())
+    )
 
 
 # --- batches and hidden states ----------------------------------------------------------------
@@ -309,7 +311,9 @@ def test_stale_steps_are_those_of_the_official_loop_and_not_the_default(make_sea
     taken, due, drawn, counted = steps(schedules.FisherTrace(4))
     assert taken == [sum(epoch) for epoch in due] and sum(taken) == drawn == counted > 2
     taken, due, drawn, counted = steps(schedules.StaleFisherTrace(4))
-    assert taken == [len(epoch) - epoch.index(True) if any(epoch) else 0 for epoch in due], "every batch from the first on"
+    assert taken == [len(epoch) - epoch.index(True) if any(epoch) else 0 for epoch in due], (
+        "every batch from the first on"
+    )
     assert drawn == counted == sum(map(sum, due)) < sum(taken) / 2
     assert repr(schedules.StaleFisherTrace()) != repr(schedules.FisherTrace())
 
@@ -357,7 +361,9 @@ def training(sayings, **changes):
 
 def test_training_keeps_the_splits_apart(sayings):
     run = training(sayings)
-    assert torch.equal(run.task.data.train[0], sayings.train[0]) and torch.equal(run.task.data.valid[0], sayings.valid[0])
+    assert torch.equal(run.task.data.train[0], sayings.train[0]) and torch.equal(
+        run.task.data.valid[0], sayings.valid[0]
+    )
     run.task.data = replace(run.task.data, test=None)
     list(run)
     run.task.data = sayings

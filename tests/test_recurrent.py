@@ -129,7 +129,9 @@ def test_the_cell_of_liu_et_al_has_the_published_number_of_parameters():
 def test_what_weighs_nothing_is_not_run(monkeypatch):
     calls = []
     for name, function in recurrent.ACTIVATIONS.items():
-        monkeypatch.setitem(recurrent.ACTIVATIONS, name, lambda h, n=name, f=function: calls.append((n, len(h))) or f(h))
+        monkeypatch.setitem(
+            recurrent.ACTIVATIONS, name, lambda h, n=name, f=function: calls.append((n, len(h))) or f(h)
+        )
     space, inputs = spaces.RNN, window(length=1)
     supernet = make_supernet().eval()
     one_hot = dl.random_genotype(space, seeded()).mixing(space).double()
