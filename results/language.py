@@ -7,8 +7,8 @@ operation. Three seeds each (random cells: eight), every cell trained from scrat
 holds already are not made again.
 
 The factors are those of Zela et al. 2020 (Fig. 11) times ten. What a decay does to a weight over a whole search is exp(-steps *
-learning rate * factor), and a search at laptop scale has about a tenth of the steps of theirs (600 instead of 5,200), at the same
-learning rate of 20: with the factors as they stand even the strongest would take away but a sixth.
+learning rate * factor), and a search at laptop scale has about a ninth of the steps of theirs (600 instead of 5,150), at the same
+learning rate of 20: with the factors as they stand even the strongest would take away but 15 %.
 """
 
 from __future__ import annotations
