@@ -13,6 +13,7 @@ from __future__ import annotations
 
 __version__ = "0.1.0"
 
+from darts_lab import bathymetry as bathymetry
 from darts_lab import corpus as corpus
 from darts_lab import curvature as curvature
 from darts_lab import data as data
@@ -26,6 +27,7 @@ from darts_lab import runs as runs
 from darts_lab import schedules as schedules
 from darts_lab import spaces as spaces
 from darts_lab import statistics as statistics
+from darts_lab import stereo as stereo
 from darts_lab import sweeps as sweeps
 from darts_lab.environment import check as check
 from darts_lab.evaluation import Evaluation as Evaluation

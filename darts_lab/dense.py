@@ -55,8 +55,9 @@ class Stem(nn.Module):
     Two 3 x 3 convolutions of stride 2, the same for both images, each followed by a batch-norm; the agreement is the mean
     over channels of the product (the correlation layer of Dosovitskiy et al. 2015 and DispNet-C, in one dimension). Ours
     is that each pixel's features are brought to the same length first. Without that bright and busy places agree with
-    everything: in a small plain network of such a stem and four convolutions, trained for a minute on `stereo`, it made
-    4.0 pixels of 5.0 on the test split (one run each).
+    everything. How much the stem matters, in a small plain network of it and four convolutions after 160 steps on `stereo`,
+    one run each, test split: 6.5 px with the right image's features in place of the agreement, 5.0 px with products that
+    are not normalised (and 240 steps), 4.0 px so.
     """
 
     def __init__(self, width: int, displacements: int, generator: torch.Generator):

@@ -87,7 +87,7 @@ def check() -> None:
     names = ("darts-lab", "torch", "torchvision", "numpy", "scikit-image", "ipywidgets", "jupyterlab")
     print(f"Python {platform.python_version()} on {platform.system()}; " + ", ".join(map(_version, names)))
     print(f"Device: {device.type} ({name}), because {why}; {torch.get_num_threads()} threads, {os.cpu_count()} cores.")
-    print("Data: digits is embedded and needs no download; so is pydocs.")
+    print("Data: digits is embedded and needs no download; so are pydocs, stereo and bathymetry.")
     found = datasets.available()
     for real, there in found.items():
         if there:

@@ -160,24 +160,28 @@ def augment(images: Tensor, disparities: Tensor, strength: float, generator: Gen
 # ---------------------------------------------------------------- from directories
 
 
-def flying_things(path: str | Path, samples: int | None = None, multiple: int = 64) -> Stereo:
-    """FlyingThings3D (Mayer et al. 2016) below `path`, at half resolution, as Zela et al. 2020 search on it (appendix D).
+def flying_things(path: str | Path, samples: int | None = None, multiple: int = 64, shrinkage: int = 2) -> Stereo:
+    """FlyingThings3D (Mayer et al. 2016) below `path`: with `shrinkage` 2 at half resolution, as Zela et al. 2020 search on
+    it, with 1 at full resolution, as they train what they found (appendix D).
 
     Both layouts that are published are known: the whole set (frames_cleanpass/TRAIN/A/0000/left/0006.png and
     disparity/TRAIN/A/0000/left/0006.pfm) and the subset of 21,818 and 4,248 pairs (train/image_clean/left/0000000.png and
     train/disparity/left/0000000.pfm). Its training half is train and valid here, one after the other, half of it each;
     its test half is test. `samples` takes the first so many pairs of each half only. Images are cut at the right and
-    below to multiples of `multiple` pixels. All of it lies in memory: 2 MB a pair, 45 GB for the subset.
+    below to multiples of `multiple` pixels. All of it lies in memory: about 1.1 MB a pair at half resolution, 30 GB
+    for the subset.
 
     Raises FileNotFoundError where nothing of the kind is there, ValueError, naming the file, where one is damaged.
     """
-    path = Path(path)
-    half = {}
+    if shrinkage not in (1, 2):
+        raise ValueError(f"shrinkage: {shrinkage!r} is not allowed; it must be 1 or 2")
+    path, half = Path(path), {}
     for part in ("train", "test"):
         files = _flying_files(path, part)[:samples]
         if not files or (part == "train" and len(files) < 2):
             raise FileNotFoundError(f"flyingthings3d: no image pairs with disparities ({part}) were found in {path}")
-        half[part] = _stacked(map(_flying_pair, files), multiple)
+        pairs = (_flying_pair(*paths, shrinkage) for paths in files)
+        half[part] = _stacked(pairs, multiple)
     images, disparities = half["train"]
     n = len(images) // 2
     return from_arrays("flyingthings3d", (images[:n], disparities[:n]), (images[n:], disparities[n:]), half["test"])
@@ -194,10 +198,10 @@ def _flying_files(path: Path, part: str) -> list[tuple[Path, Path, Path]]:
     return [files for files in pairs if all(file.is_file() for file in files)]
 
 
-def _flying_pair(files: tuple[Path, Path, Path]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    left, right, truth = files
-    # the left image's disparity has a minus in one of the published forms; it is positive by nature
-    return halved(read_image(left)), halved(read_image(right)), halved_disparity(np.abs(read_pfm(truth)))
+def _flying_pair(left: Path, right: Path, truth: Path, shrinkage: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    # the left image's disparity may come with a minus, a matter of which way is counted; it is positive by nature
+    found = read_image(left), read_image(right), np.abs(read_pfm(truth))
+    return found if shrinkage == 1 else (*map(halved, found[:2]), halved_disparity(found[2]))
 
 
 def sintel(path: str | Path, part: str = "clean", samples: int | None = None, multiple: int = 64):

@@ -257,3 +257,26 @@ def test_landscapes_of_one_and_two_dimensions(search):
     np.testing.assert_allclose(ax.lines[-1].get_ydata(), line.losses)
     assert len(ax.lines) == 3, "both batches and their mean"
     assert figures.landscape(plane, Figure().subplots()).figure.axes[1].get_ylabel() == "validation loss"
+
+
+def test_a_picture_is_the_left_image_of_a_pair_or_what_the_eye_sees_of_four_bands():
+    pair = np.zeros((6, 4, 5), np.uint8)
+    pair[0], pair[3] = 200, 100
+    shown = dl.figures.picture(pair, Figure().subplots()).images[0].get_array()
+    assert shown.shape == (4, 5, 3) and (shown[..., 0] == 200).all() and not shown[..., 1:].any()
+    bands = np.stack([np.full((4, 5), value) for value in (0.01, 0.02, 0.04, 9.0)])  # blue, green, red, infrared
+    shown = dl.figures.picture(bands, Figure().subplots()).images[0].get_array()
+    assert np.allclose(shown[0, 0], [1, 0.5, 0.25])
+
+
+def test_a_map_shows_its_values_within_the_limits_and_leaves_out_the_unknown():
+    values = np.array([[1.0, np.nan], [3.0, 4.0]])
+    image = dl.figures.pixel_map(values, "depth (m)", (0, 5), Figure().subplots()).images[0]
+    assert image.get_clim() == (0, 5) and np.ma.getmaskarray(image.get_array()).sum() == 1
+    assert dl.figures.pixel_map(values, "depth (m)", ax=Figure().subplots()).images[0].get_clim() == (1, 4)
+
+
+def test_errors_in_another_unit_are_shown_in_it():
+    table = pd.DataFrame({"method": ["a", "a"], "test_error": [2.0, 3.0]})
+    ax = dl.figures.by_kind(table, ax=Figure().subplots(), factor=1, unit="px")
+    assert ax.lines[0].get_xdata().tolist() == [2, 3] and "(px)" in ax.get_xlabel()

@@ -39,8 +39,9 @@ def genotypes(draw):
 
 @st.composite
 def mixings(draw):
-    """A named space and mixing weights for it, with ties as often as not."""
-    space = draw(st.sampled_from(list(spaces.SPACES.values())))
+    """A named space for images and mixing weights for it, with ties as often as not."""
+    images = [space for space in spaces.SPACES.values() if space.cell_types == spaces.CELL_TYPES]
+    space = draw(st.sampled_from(images))
     space = space.with_nodes(draw(st.integers(1, space.nodes)))
     generator = torch.Generator().manual_seed(draw(st.integers(0, 2**32)))
     mixing = torch.randn(space.shape, generator=generator)

@@ -46,3 +46,21 @@ def test_epochs_end_as_their_runs_did(made_by):
     assert set(last.index) == set(runs.index[runs["settings"].notna() & runs["one_shot_error"].notna()])
     running = runs.loc[last.index, "stop_epoch"].isna()
     assert (last["one_shot_error"] - runs.loc[last.index, "one_shot_error"])[running].abs().max() < 1e-5
+
+
+def test_the_jobs_of_the_dense_tables_are_allowed_and_their_summary_says_what_they_hold(made_by):
+    script = made_by("dense")
+    jobs = script.jobs()
+    configs = [sweeps.complete(job) for job in jobs]
+    assert len({sweeps.runs.config_hash(config) for config in configs}) == len(jobs) == 3 * (3 + 3 + 1 + 3 + 5)
+    rows = []
+    for number, config in enumerate(configs):  # numbers that nobody measured, to see that all of them are found again
+        row = sweeps._row(config, 1) | {"one_shot_error": 5.0, "test_error": 3 + 0.01 * number, "parameters": 20_000}
+        row |= {"genotype": config.get("genotype") or script.random_cell(config["data"], number), "seconds": 100.0}
+        rows.append(row | {name: 0.5 for name in ("dominant_eigenvalue_mean", "dominant_eigenvalue_last")})
+    text = script.summary(pd.DataFrame(rows).assign(skips_normal=1, skips_reduce=2))
+    for strength in script.STRENGTHS:
+        assert f"\n| {strength:g} | 3 |" in text
+    for name in ("DARTS-PRIME", "random cell", "R-DARTS(L2)", *(f"{factor:g}" for factor in script.FACTORS)):
+        assert f"\n| {name} | 3 |" in text
+    assert "| stereo | DARTS | 3." in text and "| bathymetry | random cell | 3." in text and "nan" not in text

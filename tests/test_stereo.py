@@ -224,6 +224,8 @@ def test_flying_things_are_read_at_half_resolution_in_both_layouts(tmp_path, lay
     assert found.image_size == (32, 64), "35 x 70 pixels, cut to multiples of 16"
     assert found.train[1][:, 0, 0].tolist() == [1, 1.5] and found.valid[1][:, 0, 0].tolist() == [2, 2.5]
     assert len(stereo.flying_things(tmp_path, samples=2, multiple=16).train[0]) == 1
+    full = stereo.flying_things(tmp_path, multiple=16, shrinkage=1)
+    assert full.image_size == (64, 128) and full.train[1][:, 0, 0].tolist() == [2, 3]
 
 
 def test_flying_things_have_a_name_where_the_folder_of_data_holds_them(tmp_path, monkeypatch):
