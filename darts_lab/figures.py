@@ -20,6 +20,7 @@ import pandas as pd
 from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
+from matplotlib.contour import ContourSet
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch, Rectangle
@@ -716,10 +717,12 @@ def plotted(figure: Figure) -> pd.DataFrame:
     """What is drawn in a figure, read back from its artists, one row a point.
 
     `panel` is the title of its Axes (or their number), `artist` what it is: a line, points, bar, interval (of error bars),
-    band, image (`value` at column x and row y) or arrow (`value` is its width), `label` its legend.
+    band, contour (`value` is its lower level), image (`value` at column x and row y) or arrow (`value` is its width), `label` its legend.
     """
     rows = []
     for number, ax in enumerate(figure.axes):
+        if ax.get_label() == "<colorbar>":
+            continue
         name = ax.get_title() or ax.get_ylabel() or str(number)
 
         def add(artist, label, x, y, value=None, name=name):
@@ -736,7 +739,10 @@ def plotted(figure: Figure) -> pd.DataFrame:
                 add("image", image.get_label(), x.ravel(), y.ravel(), values.ravel())
         for collection in ax.collections:
             label, offsets = collection.get_label(), np.ma.filled(collection.get_offsets(), np.nan)
-            if len(offsets) and offsets.any():
+            if isinstance(collection, ContourSet):
+                for level, path in zip(collection.levels, collection.get_paths(), strict=False):
+                    add("contour", label, *path.vertices.T, [level] * len(path.vertices))
+            elif len(offsets) and offsets.any():
                 add("points", label, *offsets.T, collection.get_array())
             else:
                 kind = "interval" if isinstance(collection, LineCollection) else "band"

@@ -134,10 +134,13 @@ def test_the_csv_holds_lines_points_images_bars_error_bars_and_arrows(search):
     figures.mixing(search.mixing.detach(), search.space, "normal", axes[3])
     figures.cell(search.genotype, "reduce", search.mixing.detach().numpy(), search.space, axes[4])
     axes[5].fill_between([1, 2], [0, 0], [9.0, 10.0])
+    levels = axes[5].contourf(np.arange(6.0).reshape(2, 3), 3).levels
+    figure.colorbar(axes[3].images[0], ax=axes[3])  # holds no data of its own
     table = figures.plotted(figure)
     of = dict(list(table.groupby("artist")))
     assert list(of["bar"]["y"]) == [3, 4] and list(of["points"]["value"]) == [0.1, 0.2]
     assert set(of["interval"]["y"]) == {4.5, 5.5, 5.75, 6.25} and {9.0, 10.0} <= set(of["band"]["y"])
+    assert set(of["contour"]["value"]) == set(levels[:-1])
     np.testing.assert_allclose(of["image"]["value"].astype(float), search.mixing.detach()[0].T.ravel())
     kept = [f"{source}→{node + 2} {name}" for source, node, name in search.genotype.edges("reduce")]
     assert set(kept) <= set(of["arrow"]["label"])
