@@ -73,6 +73,5 @@ def test_the_benchmark_of_the_lab_measures_pictures_and_memory(tmp_path, monkeyp
     lab = benchmark("lab")
     found = lab.pictures(seconds=1, scale="tiny")
     assert 0 < found["share"] < 1 and found["pictures_a_second"] > 0 and found["step"] > 0
-    for with_lab in (True, False):
-        epochs, megabytes = zip(*lab.memory(with_lab, epochs=20), strict=True)
-        assert len(epochs) == 10 and epochs[-1] == 20 and min(megabytes) > 50
+    epochs, megabytes = zip(*lab.memory(True, epochs=10), strict=True)
+    assert len(epochs) == 10 and epochs[-1] == 10 and min(megabytes) > 50
