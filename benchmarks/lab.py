@@ -71,7 +71,8 @@ def pictures(seconds: float = 60, scale: str = "laptop") -> dict:
         time.sleep(0.01)
     spent.clear()
     frames, began = lab.frames, time.perf_counter()
-    time.sleep(seconds)
+    while time.perf_counter() - began < seconds or len(spent) < 3:
+        time.sleep(0.01)
     elapsed = time.perf_counter() - began
     found = {
         "share": sum(spent) / elapsed, "pictures_a_second": (lab.frames - frames) / elapsed,
