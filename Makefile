@@ -47,10 +47,10 @@ figures: .venv/ready
 robustness: .venv/ready
 	$(RUN) results/robustness.py
 
-# results/selection.csv: which of a method's cells a short training would keep. results/over_epochs.csv: cells of every
-# fifth epoch, trained. results/prime*: the parts of DARTS-PRIME. results/language*: recurrent cells. results/dense*:
-# disparity and depth. All go on where they were stopped.
-selection over_epochs prime language dense: .venv/ready
+# results/longer*: S2 searched twice as long. results/selection.csv: which of a method's cells a short training would keep.
+# results/over_epochs.csv: cells of every fifth epoch, trained. results/prime*: the parts of DARTS-PRIME.
+# results/language*: recurrent cells. results/dense*: disparity and depth. All go on where they were stopped.
+longer selection over_epochs prime language dense: .venv/ready
 	$(RUN) results/$@.py
 
 # The committed tables results/s5*: all 81 cells of S5 trained, and searches among them; goes on where it was stopped.
