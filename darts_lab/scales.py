@@ -252,8 +252,8 @@ DISPARITY_PAPER = Scale(
         auxiliary=0.0,
     ),
 )  # fmt: skip
-# Chosen so that a search takes about as long as one on `digits`, and a training from scratch gets well below half of the
-# best constant's 9.1 px: a network of convolutions was at 3.7 px after two epochs of ten (one run).
+# Chosen so that a search takes one to two of one on `digits`, and a training from scratch gets well below half of the best
+# constant's 9.1 px (a searched cell: 2.9 px, one run).
 DISPARITY_LAPTOP = Scale(
     "laptop",
     DisparitySearch(
