@@ -235,7 +235,8 @@ class Training:
         config = run.config
         try:
             data = datasets.load(data_of(run, data))
-            scale = replace(scales.get("laptop", tasks.of(data).domain), name=config["scale"])  # all else is overridden
+            scale = scales.get("laptop", tasks.of(data).domain)
+            scale = replace(scale, name=config["scale"], evaluation=replace(scale.evaluation, **config["settings"]))
             training = cls(
                 config["genotype"], data, scale, config["seed"], device or config["device"],
                 path, space, **config["settings"],

@@ -634,7 +634,8 @@ class Search:
         try:
             data = datasets.load(data_of(run, data))
             space = space or spaces.SearchSpace(**config["space"])
-            scale = replace(scales.get("laptop", tasks.of(data).domain), name=config["scale"])  # all else is overridden
+            scale = scales.get("laptop", tasks.of(data).domain)
+            scale = replace(scale, name=config["scale"], search=replace(scale.search, **config["settings"]))
             search = cls(
                 space, data, method or config["method"], scale, config["seed"],
                 device or config["device"], path, **config["settings"],

@@ -144,7 +144,7 @@ def idle(address, name):
     return any(one["kernel"]["execution_state"] == "idle" and one["kernel"]["connections"] for one in sessions)
 
 
-def until(condition, seconds=120):
+def until(condition, seconds=600):  # on a machine that is busy with other things too
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it never happened"

@@ -200,7 +200,10 @@ def test_none_is_counted_where_it_weighs_most(ax):
     assert list(ax.lines[2].get_ydata()) == [sum(int(edge.argmax()) == 0 for edge in weights)]
 
 
-@pytest.mark.parametrize("name", figures.PANELS)
+OF_IMAGES = [name for name in figures.PANELS if name in figures.CURVES or name.split()[1] in spaces.CELL_TYPES]
+
+
+@pytest.mark.parametrize("name", OF_IMAGES)
 def test_every_panel_draws_a_search_at_any_moment_and_a_log_of_others(name, search, ax):
     weights = search.mixing.detach().numpy()
     for history in ([], search.history[:1], search.history):
@@ -208,6 +211,15 @@ def test_every_panel_draws_a_search_at_any_moment_and_a_log_of_others(name, sear
         ax.figure.canvas.draw()
     figures.panel(name, figures.View(search.space, search.history, None, search.genotype), ax)
     ax.figure.canvas.draw()
+
+
+@pytest.mark.parametrize("name", ["S6", "RNN"])
+def test_the_dashboard_draws_whatever_cells_a_space_has(name):
+    space = spaces.get(name)
+    weights = torch.softmax(torch.randn(space.shape, generator=torch.Generator().manual_seed(0)), -1)
+    dashboard = figures.Dashboard(space)
+    dashboard.draw([], weights.numpy(), dl.discretize(weights, space)).canvas.draw()
+    assert [name.split()[1] for name in dashboard.axes if name.startswith("cell")] == list(space.cell_types)
 
 
 def test_the_demo_prints_one_table_and_draws_one_figure(tmp_path, capsys):

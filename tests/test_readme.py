@@ -13,7 +13,7 @@ README = (ROOT / "README.md").read_text()
 OWN = re.findall(r"```python\n(.*?)```", README.split("## Bring your own")[1].split("## Many runs")[0], re.S)
 
 
-@pytest.mark.parametrize("example", OWN, ids=["data", "operation", "method"])
+@pytest.mark.parametrize("example", OWN, ids=["images", "text", "operation", "method"])
 def test_bringing_your_own_takes_at_most_fifteen_lines_and_runs(example, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     assert len([line for line in example.splitlines() if line.strip()]) <= 15
