@@ -172,7 +172,7 @@ class OnPage:
         found = re.search(r"epoch (\d+) of", self.status)
         return int(found[1]) if found else 0
 
-    def says(self, words, seconds=120):
+    def says(self, words, seconds=600):
         try:
             until(lambda: words in self.status, seconds)
         except AssertionError:
@@ -201,10 +201,13 @@ def test_jupyterlab_runs_the_first_notebook_and_its_lab_lives(page, jupyter):
     assert all(width > 300 for _, width in seen)
     lab.click("Pause")
     lab.says("Paused")
-    page.wait_for_timeout(1500)  # the last pictures
-    held = lab.status, lab.image("eigenvalue"), lab.image("weights-normal")
-    page.wait_for_timeout(1500)
-    assert held == (lab.status, lab.image("eigenvalue"), lab.image("weights-normal"))
+
+    def held():  # once the last pictures have come
+        before = lab.status, lab.image("eigenvalue"), lab.image("weights-normal")
+        page.wait_for_timeout(1500)
+        return before == (lab.status, lab.image("eigenvalue"), lab.image("weights-normal"))
+
+    until(held)
     picture(page, "jupyterlab_paused")
 
     lab.root.locator(".darts-lab-l2 .noUi-handle").press("End")  # the strongest L2, by the keyboard
