@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from writing import epochs_of, every_second, markdown, means, shown, swept
+from writing import markdown, means, shown, swept, written
 
 import darts_lab as dl
 from darts_lab import bathymetry, methods, scales, statistics, stereo
@@ -27,7 +27,7 @@ STRENGTHS = (0.0, 0.1, 0.5, 1.0, 1.5, 2.0)  # Table 3
 RANDOM = "random cell"
 SPACES = {"stereo": "S6", "bathymetry": "S2"}
 PATH = Path(__file__).with_suffix(".csv")
-EPOCHS, RUNS = PATH.with_name("dense_epochs.csv"), PATH.parents[1] / "runs" / "dense"
+RUNS = PATH.parents[1] / "runs" / "dense"
 COLUMNS = {
     "one_shot_error": (1, 2), "test_error": (1, 2), "dominant_eigenvalue_mean": (1, 3),
     "dominant_eigenvalue_last": (1, 3), "skips_normal": (1, 1), "skips_reduce": (1, 1), "skips_upsample": (1, 1),
@@ -143,12 +143,7 @@ def summary(table: pd.DataFrame) -> str:
 
 
 def main() -> None:
-    table = swept(jobs(), RUNS, PATH)
-    table.to_csv(PATH, index=False)
-    every_second(epochs_of(RUNS, EPOCHS)).to_csv(EPOCHS, index=False, float_format="%.6g")
-    text = summary(table)
-    PATH.with_suffix(".md").write_text(text)
-    print(text)
+    written(PATH, RUNS, swept(jobs(), RUNS, PATH), lambda table, epochs: summary(table))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from writing import epochs_of, every_second, markdown, means, shown, swept
+from writing import markdown, means, shown, swept, written
 
 import darts_lab as dl
 from darts_lab import scales, spaces, statistics
@@ -28,7 +28,7 @@ SPACES, DATA = ("RNN", "RNN-S"), "pydocs"
 FACTORS = tuple(float(f"{10 * factor:.3g}") for factor in scales.LANGUAGE_L2_FACTORS)  # the first is laptop's own
 RANDOM = "random cell"
 PATH = Path(__file__).with_suffix(".csv")
-EPOCHS, RUNS = PATH.with_name("language_epochs.csv"), PATH.parents[1] / "runs" / "language"
+RUNS = PATH.parents[1] / "runs" / "language"
 COLUMNS = {
     "one_shot_error": (1, 1), "test_error": (1, 1), "discretization_drop": (1, 0), "dominant_eigenvalue_mean": (1, 3),
     "dominant_eigenvalue_last": (1, 3), "identity": (1, 1), "commonest": (1, 1), "seconds": (1, 0),
@@ -125,14 +125,7 @@ def summary(table: pd.DataFrame, epochs: pd.DataFrame) -> str:
 
 
 def main() -> None:
-    table = swept(jobs(), RUNS, PATH)
-    epochs = every_second(epochs_of(RUNS, EPOCHS))
-    epochs = epochs[epochs["config_hash"].isin(table["config_hash"])]
-    table.to_csv(PATH, index=False)
-    epochs.to_csv(EPOCHS, index=False, float_format="%.6g")
-    text = summary(table, epochs)
-    PATH.with_suffix(".md").write_text(text)
-    print(text)
+    written(PATH, RUNS, swept(jobs(), RUNS, PATH), summary)
 
 
 if __name__ == "__main__":

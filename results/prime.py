@@ -13,7 +13,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
-from writing import apart, epochs_of, every_second, markdown, means, swept
+from writing import apart, markdown, means, swept, written
 
 import darts_lab as dl
 
@@ -23,7 +23,7 @@ METHODS = (
     "CRB", "CRB+PRIME",
 )  # fmt: skip
 PATH = Path(__file__).with_suffix(".csv")
-EPOCHS, RUNS = PATH.with_name("prime_epochs.csv"), PATH.parents[1] / "runs" / "prime"
+RUNS = PATH.parents[1] / "runs" / "prime"
 COLUMNS = {
     "one_shot_error": (100, 1), "test_error": (100, 1), "discretization_drop": (100, 1),
     "dominant_eigenvalue_mean": (1, 2), "skips_normal": (1, 1), "noise_normal": (1, 1), "seconds": (1, 0),
@@ -67,12 +67,8 @@ def summary(table: pd.DataFrame, others: pd.DataFrame) -> str:
 
 
 def main() -> None:
-    table = swept(jobs(), RUNS, PATH)
-    table.to_csv(PATH, index=False)
-    every_second(epochs_of(RUNS, EPOCHS)).to_csv(EPOCHS, index=False, float_format="%.6g")
-    text = summary(table, pd.read_csv(PATH.with_name("robustness.csv")))
-    PATH.with_suffix(".md").write_text(text)
-    print(text)
+    others = pd.read_csv(PATH.with_name("robustness.csv"))
+    written(PATH, RUNS, swept(jobs(), RUNS, PATH), lambda table, epochs: summary(table, others))
 
 
 if __name__ == "__main__":

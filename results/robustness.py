@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from writing import apart, epochs_of, every_second, markdown, means, shown, swept
+from writing import apart, epochs_path, markdown, means, shown, swept, written
 
 import darts_lab as dl
 from darts_lab import methods, scales, statistics
@@ -32,7 +32,7 @@ FACTORS = (*methods.L2_FACTORS[1:-1], 3 * methods.L2_FACTORS[-1])  # between DAR
 DROP_PATHS = methods.DROP_PATHS[1:-1]  # between DARTS and R-DARTS(DP)
 RANDOM, CONVOLUTIONS, SKIPS = "random cell", "all convolutions", "skips in the normal cell"
 PATH = Path(__file__).with_suffix(".csv")
-EPOCHS = PATH.with_name("robustness_epochs.csv")
+EPOCHS = epochs_path(PATH)
 RUNS = PATH.parents[1] / "runs" / "robustness"
 
 
@@ -201,17 +201,8 @@ def main() -> None:
 
 
 def write(table: pd.DataFrame) -> None:
-    """The three files, from the rows that are done and the searches below RUNS."""
-    epochs = every_second(epochs_of(RUNS, EPOCHS))
-    epochs = epochs[epochs["config_hash"].isin(table["config_hash"])]
-    order = ["space", "method", "weight_decay", "drop_path", "seed"]
-    table = table.sort_values(["space", "seed"], kind="stable", ignore_index=True)
-    table.to_csv(PATH, index=False)
-    epochs = epochs.sort_values([*order, "config_hash"], kind="stable")
-    epochs.to_csv(EPOCHS, index=False, float_format="%.6g")
-    text = summary(table, epochs)
-    PATH.with_suffix(".md").write_text(text)
-    print(text)
+    """The three files, from the rows that are done."""
+    written(PATH, RUNS, table.sort_values(["space", "seed"], kind="stable", ignore_index=True), summary)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -35,6 +36,26 @@ def every_second(epochs: pd.DataFrame) -> pd.DataFrame:
     last = epochs.groupby("config_hash")["epoch"].transform("max")
     epochs = epochs[(epochs["epoch"] % 2 == 0) | (epochs["epoch"] == last)]
     return epochs.drop(columns=["genotype", "eigenvalue_error", "stop_epoch", "seconds"], errors="ignore")
+
+
+def written(path: Path, runs: Path, table: pd.DataFrame, summary: Callable) -> None:
+    """Writes `table` as the file `path`, every second epoch of its searches (below `runs`, or written before) beside it as
+    _epochs.csv, and `summary(table, epochs)` as .md, which it prints too."""
+    beside = epochs_path(path)
+    epochs = every_second(epochs_of(runs, beside))
+    epochs = epochs[epochs["config_hash"].isin(table["config_hash"])]
+    order = ["space", "method", "weight_decay", "drop_path", "seed", "config_hash"]
+    epochs = epochs.sort_values(order, kind="stable")
+    table.to_csv(path, index=False)
+    epochs.to_csv(beside, index=False, float_format="%.6g")
+    text = summary(table, epochs)
+    path.with_suffix(".md").write_text(text)
+    print(text)
+
+
+def epochs_path(path: Path) -> Path:
+    """Where the epochs of the searches in the table `path` are kept."""
+    return path.with_name(f"{path.stem}_epochs.csv")
 
 
 def shown(estimate: statistics.Estimate, digits: int = 1) -> str:

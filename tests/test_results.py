@@ -9,7 +9,7 @@ import pytest
 from darts_lab import sweeps
 
 RESULTS = Path(__file__).parents[1] / "results"
-TABLES = ("robustness.csv",)
+TABLES = ("robustness.csv", "longer.csv")
 ISSUE = (
     "space data method seed scale one_shot_error test_error discretization_drop dominant_eigenvalue_mean "
     "dominant_eigenvalue_last skips_normal skips_reduce seconds config_hash version"
@@ -38,10 +38,16 @@ def test_the_summary_of_the_methods_is_that_of_its_tables(made_by):
     assert text == script.PATH.with_suffix(".md").read_text()
 
 
-def test_epochs_end_as_their_runs_did(made_by):
-    script = made_by("robustness")
-    runs = pd.read_csv(script.PATH).set_index("config_hash")
-    epochs = pd.read_csv(script.EPOCHS)
+def test_the_summary_of_longer_searches_is_that_of_both_tables(made_by):
+    script = made_by("longer")
+    text = script.summary(pd.read_csv(script.PATH), pd.read_csv(script.PATH.with_name("robustness.csv")))
+    assert text == script.PATH.with_suffix(".md").read_text()
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_epochs_end_as_their_runs_did(name):
+    runs = pd.read_csv(RESULTS / name).set_index("config_hash")
+    epochs = pd.read_csv((RESULTS / name).with_suffix("").as_posix() + "_epochs.csv")
     last = epochs.groupby("config_hash").last()
     assert set(last.index) == set(runs.index[runs["settings"].notna() & runs["one_shot_error"].notna()])
     running = runs.loc[last.index, "stop_epoch"].isna()
