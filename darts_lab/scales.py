@@ -208,8 +208,8 @@ _LANGUAGE = {
             "laptop",
             LanguageSearchSettings(
                 channels=64, nodes=4, train_samples=32_000, valid_samples=12_800, epochs=24, batch_size=64, order=1, bptt=20,
-                weight_decay=5e-6, alpha_learning_rate=1e-2, initial_spread=0.1, valid_streams=64, test_streams=64, paths=64, path_batches=1, finalists=5, running_statistics=False,
-                **_UNDROPPED,
+                weight_decay=5e-6, alpha_learning_rate=1e-2, initial_spread=0.1, valid_streams=64, test_streams=64,
+                paths=64, path_batches=1, finalists=5, running_statistics=False, **_UNDROPPED,
             ),
             LanguageEvaluationSettings(
                 channels=64, epochs=6, batch_size=64, bptt=20, weight_decay=5e-6, initial_spread=0.1, nonmonotone=2,
@@ -282,48 +282,21 @@ DISPARITY_TINY = Scale(
 # ---------------------------------------------------------------- bathymetry
 
 
-@dataclass(frozen=True)
-class BathymetrySearch(SearchSettings):
-    """Settings of a search for a depth network."""
-
-
-@dataclass(frozen=True)
-class BathymetryEvaluation(EvaluationSettings):
-    """Settings of training a depth network from scratch."""
-
-
 # The code of Maile et al. 2021 (`train_bath.py`, `bath_eval.py`): a plain DARTS search of 50 epochs, 16 channels and 8
 # cells; then 36 channels, 8 cells, 100 epochs, batches of 64, 0.025 along a cosine, no drop path. What these scripts
 # leave to DARTS is as in DARTS.
 BATHYMETRY_PAPER = Scale(
     "paper",
-    BathymetrySearch(channels=16, layers=8, epochs=50, batch_size=64, order=1, cutout=0),
-    BathymetryEvaluation(
+    SearchSettings(channels=16, layers=8, epochs=50, batch_size=64, order=1, cutout=0),
+    EvaluationSettings(
         channels=36, layers=8, epochs=100, batch_size=64, learning_rate=0.025, drop_path=0.0, cutout=0, auxiliary=0.0
     ),
 )
 # The search as for `digits`; the training until a searched cell was below half of the mean's 7.2 m (3.0 m, one run).
 BATHYMETRY_LAPTOP = Scale(
-    "laptop",
-    BathymetrySearch(
-        channels=8, layers=4, nodes=2, train_samples=1024, valid_samples=1024, epochs=40, order=1, learning_rate=0.1,
-        alpha_learning_rate=1e-2, cutout=0, paths=64, path_batches=1, finalists=5,
-    ),
-    BathymetryEvaluation(
-        channels=4, layers=8, epochs=20, batch_size=96, learning_rate=0.1, drop_path=0.0, cutout=0, auxiliary=0.0
-    ),
-)  # fmt: skip
-BATHYMETRY_TINY = Scale(
-    "tiny",
-    BathymetrySearch(
-        channels=4, layers=3, nodes=2, train_samples=64, valid_samples=64, epochs=3, batch_size=32, order=1,
-        learning_rate=0.1, alpha_learning_rate=1e-2, cutout=0, curvature_every=1, paths=6, path_batches=1, finalists=2,
-    ),
-    BathymetryEvaluation(
-        channels=4, layers=3, train_samples=128, test_samples=128, epochs=2, batch_size=32, learning_rate=0.1,
-        drop_path=0.0, cutout=0, auxiliary=0.0,
-    ),
-)  # fmt: skip
+    "laptop", replace(LAPTOP.search, cutout=0), replace(LAPTOP.evaluation, train_samples=None, epochs=20)
+)
+BATHYMETRY_TINY = Scale("tiny", replace(TINY.search, cutout=0), TINY.evaluation)
 
 DOMAINS = {  # what a task calls its `domain`
     "classification": SCALES,

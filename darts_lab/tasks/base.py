@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
@@ -16,14 +17,14 @@ from darts_lab.genotype import Genotype
 from darts_lab.spaces import SearchSpace
 
 
-class Task:
+class Task(ABC):
     """A task on `data`, three splits of samples that lie on one device, with the `settings` of a search or training.
 
     A subclass says what `supernet`, `network`, `loss` and `deviation` are; the rest suits whatever consists of
     independent samples. Batches are pairs (inputs, targets); what inputs, targets and outputs are is the task's affair.
     """
 
-    domain = "classification"  # whose presets `scales` holds
+    domain: str  # whose presets `scales` holds
     cell_types: tuple[str, ...] = ("normal", "reduce")  # of the spaces that can be searched
     metric, factor, unit = "error", 100, "%"  # how an error is called and shown: `factor` times it, in `unit`
     clips_unrolled = False  # whether the unrolled step of second order clips its gradient as the real step does
@@ -53,13 +54,13 @@ class Task:
 
     # Networks
 
+    @abstractmethod
     def supernet(self, space: SearchSpace, settings, generator: torch.Generator, **more) -> nn.Module:
         """The search network, its weights drawn from `generator` (on the CPU): outputs = supernet(inputs, mixing)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def network(self, genotype: Genotype, settings, generator: torch.Generator, operations=None) -> nn.Module:
         """The network of one genotype, its weights drawn from `generator` (on the CPU): outputs = network(inputs)."""
-        raise NotImplementedError
 
     def optimizer(self, weights: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         """What descends in a training from scratch; its rate is set anew in every epoch."""
@@ -109,37 +110,39 @@ class Task:
         indices = torch.randperm(self.size("valid"), generator=generator, device=generator.device)
         return list(indices[: batches * batch_size].split(batch_size))
 
+    @abstractmethod
     def training_batch(self, split: str, place, generator, cutout: int = 0, cutout_probability: float = 1.0):
         """(inputs, targets), augmented; each sample is cut out with `cutout_probability`, where the task has Cutout."""
-        raise NotImplementedError
 
+    @abstractmethod
     def plain_batch(self, split: str, place) -> tuple[Tensor, Tensor]:
         """(inputs, targets), not augmented."""
-        raise NotImplementedError
 
     def carry(self, split: str, outputs) -> None:
         """Told of the outputs of every training batch, and of every validation batch of an alpha step: for tasks in which
         the next batch goes on where the last one ended."""
+        return
 
     # Training from scratch
 
     def after_epoch(self, training) -> float | None:
         """Told of every epoch of a training from scratch, before its record: gives the validation error where the task
         watches it, and may set `training.kept`, the weights that are tested."""
+        return None
 
     # Loss and error
 
+    @abstractmethod
     def loss(self, outputs, targets: Tensor) -> Tensor:
         """Mean loss of a batch, in no less than float32."""
-        raise NotImplementedError
 
     def training_loss(self, outputs, targets: Tensor) -> Tensor:
         """What the weights descend: the loss, and any penalty of the task's own."""
         return self.loss(outputs, targets)
 
+    @abstractmethod
     def deviation(self, outputs, targets: Tensor) -> Tensor:
         """What a batch adds to the error, summed over its samples, on the device: mistakes, squared deviations, ..."""
-        raise NotImplementedError
 
     def answer(self, outputs, targets: Tensor) -> Tensor:
         """Outputs in the form and unit of targets, where there is one."""

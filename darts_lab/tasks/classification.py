@@ -17,6 +17,8 @@ from darts_lab.tasks.base import Task
 class Classification(Task):
     """Image classification on a `Dataset`: cross-entropy, error as a fraction in [0, 1]."""
 
+    domain = "classification"
+
     def check(self, cells, settings) -> None:
         super().check(cells, settings)
         check_images(self.data.image_size, settings.layers, getattr(settings, "auxiliary", 0) > 0)
