@@ -152,6 +152,7 @@ class Task(ABC):
         """The error, less is better, from deviations summed over so many samples."""
         return deviation / samples
 
+    @torch.no_grad()
     def measure(self, forward: Callable, split: str, batch_size: int = 256) -> tuple[float, float]:
         """(loss, error) of outputs = forward(inputs) on a whole split, not augmented."""
         loss = deviation = 0.0

@@ -210,6 +210,7 @@ class Language(Task):
     def error(self, deviation: float, samples: int) -> float:
         return math.exp(min(deviation / samples, 700.0))  # which is 1e304
 
+    @torch.no_grad()
     def measure(self, forward: Callable, split: str, batch_size: int | None = None) -> tuple[float, float]:
         """`batch_size` is the number of streams (default: that of the settings); the hidden state is carried through."""
         s = self.settings
