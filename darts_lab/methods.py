@@ -34,7 +34,8 @@ def clip(alpha: Tensor) -> Tensor:
 class Method:
     """How to search.
 
-    `settings` are the search settings the method fixes, whatever the scale says, e.g. `{"weight_decay": 0.0243}`.
+    `settings` are the search settings the method fixes, whatever the scale says, e.g. `{"weight_decay": 0.0243}`;
+    `l2_factors` say, domain by domain, by what it multiplies the scale's decay of the weights.
     `activation` turns alpha into mixing weights. `terms` are functions `(mixing, progress, space) -> scalar` added to
     the validation loss of the alpha steps; `progress` runs from 0 to 1 over the search (`regularizers` holds some).
     `pruning` is for activations that reach zero: alpha begins at the uniform share, `none` is no candidate, and an
@@ -57,6 +58,12 @@ class Method:
     train_portion: float | None = None
     monitor: EarlyStopping | Adaptation | None = None
     sample: Callable[[SearchSpace, Generator], Genotype] | None = None
+    l2_factors: Mapping[str, float] = field(default_factory=dict)
+
+    def fixes(self, settings, domain: str) -> dict[str, object]:
+        """What the method fixes of a scale's search settings in a domain ("classification", "language", ...): name -> value."""
+        factor = self.l2_factors.get(domain)
+        return dict(self.settings) | ({} if factor is None else {"weight_decay": factor * settings.weight_decay})
 
 
 L2_FACTORS = (3e-4, 9e-4, 27e-4, 81e-4, 243e-4)  # weight decays of w, Zela et al., section 4.2
@@ -75,14 +82,17 @@ def _prime(name: str, schedule: Schedule, *terms, order: int = 1, settings=None,
 _CRB = {"settings": {"alpha_spread": 1e-4}, "activation": clip, "node_norm": True, "pruning": True}
 
 
+# The strongest L2 factors of Zela et al.: section 4.2, Table 4 (disparity) and Fig. 11 (language); depth as images
+_STRONGEST = {"classification": 81, "bathymetry": 81, "disparity": 27, "language": 27}
+
 METHODS = {
     method.name: method
     for method in (
         Method("DARTS"),  # first order at laptop scale, second order at paper scale (Zela et al. use `--unrolled`)
         Method("DARTS-1st", {"order": 1}),
         Method("DARTS-2nd", {"order": 2}),
-        Method("R-DARTS(L2)", {"weight_decay": L2_FACTORS[-1]}),  # Zela et al., section 5, its strongest factor ...
-        Method("R-DARTS(DP)", {"drop_path": DROP_PATHS[-1]}),  # ... and probability; with Cutout
+        Method("R-DARTS(L2)", l2_factors=_STRONGEST),
+        Method("R-DARTS(DP)", {"drop_path": DROP_PATHS[-1]}),  # Zela et al., section 5, the largest; with Cutout
         Method("DARTS-ES", monitor=EarlyStopping()),  # Zela et al., section 5.1
         Method("DARTS-ADA", monitor=Adaptation()),  # Zela et al., appendix D.1
         Method("RS-ws", sample=random_genotype),  # Li and Talwalkar 2019; the baseline of Zela et al.

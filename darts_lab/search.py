@@ -57,7 +57,7 @@ class Search:
         data = datasets.load(data)
         kind = tasks.of(data)
         scale = scales.get(scale, kind.domain)
-        self.settings = scales.override(scale.search, **(dict(self.method.settings) | settings))
+        self.settings = scales.override(scale.search, **(self.method.fixes(scale.search, kind.domain) | settings))
         self.space = spaces.get(space)
         if self.settings.nodes is not None:
             self.space = self.space.with_nodes(min(self.settings.nodes, self.space.nodes))
@@ -239,7 +239,7 @@ class Search:
         return record
 
     def step(self) -> EpochRecord | None:
-        """Goes on by one batch; gives the epoch's record with its last batch, None before.
+        """Goes on by one batch, or behind the last one by a measurement; gives the epoch's record at its end, None before.
 
         This is what a live view drives: between two steps the search stands still. Raises StopIteration when the
         search is finished, RuntimeError when an exception ended a step before.
@@ -310,11 +310,13 @@ class Search:
                 "the last good epoch is kept in the run"
             )
         eigenpair = None
+        yield None  # what follows takes as long as several batches
         if epoch in self.measured:
             if self.method.sample is None:
                 eigenpair = self._measure(valid)
             else:
                 self.winner = self.best_path()
+            yield None
         valid_loss, valid_error = self.one_shot()
         record = EpochRecord(
             epoch=epoch,

@@ -91,12 +91,13 @@ def complete(job: dict) -> dict:
     found |= {"space": space.name, "scale": scale.name, "seed": seed_of(found["seed"])}
     if genotype is None:
         method = methods.get(found["method"])
-        for name in sorted(rest.keys() & dict(method.settings).keys()):
-            if rest[name] != method.settings[name]:
+        fixed = method.fixes(scale.search, task.domain)
+        for name in sorted(rest.keys() & fixed.keys()):
+            if rest[name] != fixed[name]:
                 raise ValueError(
-                    f"{name}: {rest[name]!r} contradicts method {method.name!r}, which means {method.settings[name]!r}"
+                    f"{name}: {rest[name]!r} contradicts method {method.name!r}, which means {fixed[name]!r}"
                 )
-        settings = asdict(scales.override(scale.search, **(dict(method.settings) | rest)))
+        settings = asdict(scales.override(scale.search, **(fixed | rest)))
         found |= {"method": method.name, "monitor": repr(method.monitor), "settings": settings}
         plain = methods.Method(method.name)
         for name in ("schedule", "terms", "admm", "train_portion", "node_norm", "pruning"):

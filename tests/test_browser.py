@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import nbformat
+import psutil
 import pytest
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed: no test in a real browser")
@@ -137,11 +138,16 @@ def open_notebook(page, jupyter, name):
     return began
 
 
+def session(address, name):
+    """What Jupyter says of a notebook and its kernel; None where it has none."""
+    with urllib.request.urlopen(f"{address}/api/sessions") as answer:
+        return next((one for one in json.load(answer) if one["path"].endswith(f"{name}.ipynb")), None)
+
+
 def idle(address, name):
     """Whether a notebook has a kernel that waits for work, and somebody is connected to it."""
-    with urllib.request.urlopen(f"{address}/api/sessions") as answer:
-        sessions = [session for session in json.load(answer) if session["path"].endswith(f"{name}.ipynb")]
-    return any(one["kernel"]["execution_state"] == "idle" and one["kernel"]["connections"] for one in sessions)
+    found = session(address, name)
+    return bool(found and found["kernel"]["execution_state"] == "idle" and found["kernel"]["connections"])
 
 
 def until(condition, seconds=600):  # on a machine that is busy with other things too
@@ -239,6 +245,20 @@ def test_a_tab_that_is_closed_or_loaded_again_leaves_the_search_running_and_show
     held, going = first.epoch, second.epoch
     until(lambda: second.epoch > going)
     assert first.epoch == held, "two labs in one notebook are two"
+    kept = first.root.locator(".darts-lab-kept .darts-lab-retrain-kept")
+    first.root.locator(".darts-lab-status").click()
+    page.keyboard.press("k")  # in the notebook this key would select the cell above
+    until(lambda: kept.count() == 1)
+    assert second.root.locator(".darts-lab-kept .darts-lab-retrain-kept").count() == 0
+    page.keyboard.press("p")
+    until(lambda: first.epoch > held)
+    page.keyboard.press("p")
+    first.says("Paused")
+    held = first.epoch
+    page.keyboard.press("Escape")  # and then it is the notebook's key again
+    page.keyboard.press("k")
+    page.wait_for_timeout(500)
+    assert kept.count() == 1
     page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
     page.wait_for_timeout(1000)
     going = second.epoch
@@ -252,6 +272,30 @@ def test_a_tab_that_is_closed_or_loaded_again_leaves_the_search_running_and_show
     second.says("Stopped")
     first.click("Stop")
     first.says("Stopped")
+
+
+def test_a_kernel_that_is_killed_loses_no_finished_epoch(page, jupyter):
+    open_notebook(page, jupyter, "two")
+    lab = OnPage(page)
+    lab.click("Start")
+    until(lambda: lab.epoch >= 3)
+    lost = lab.epoch
+    kernel = session(jupyter[0], "two")["kernel"]["id"]
+    (process,) = [one for one in psutil.process_iter(["cmdline"]) if kernel in " ".join(one.info["cmdline"] or ())]
+    process.kill()
+    until(lambda: process.pid not in psutil.pids())
+    page.locator(".jp-Dialog").get_by_text("Kernel Restarting").first.wait_for()  # Jupyter starts a new one
+    page.locator(".jp-Dialog button").last.click()
+    until(lambda: idle(jupyter[0], "two"))
+    page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
+    until(lambda: "Press Start" in lab.status)
+    lab.click("Resume")
+    until(lambda: lab.epoch >= lost + 2)
+    lab.click("Stop")
+    lab.says("Stopped")
+    last = max(jupyter[1].rglob("S2*/history.jsonl"), key=lambda path: path.stat().st_mtime)
+    epochs = [json.loads(line)["epoch"] for line in last.read_text().splitlines()]
+    assert epochs == list(range(len(epochs))) and len(epochs) > lost
 
 
 def test_the_dashboard_searches_compares_and_replays(page, tmp_path):

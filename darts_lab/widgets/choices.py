@@ -14,7 +14,8 @@ from darts_lab.schedules import FisherTrace
 from darts_lab.search import seed_of
 from darts_lab.spaces import SPACES
 
-_L2, _DROP_PATH = (0.0, *L2_FACTORS), (*DROP_PATHS, 0.8)
+_L2 = (0, *(round(factor / L2_FACTORS[0]) for factor in L2_FACTORS))  # times the decay of the scale
+_DROP_PATH = (*DROP_PATHS, 0.8)
 _RHO, _FACTOR, _WINDOW = (0.01, 0.03, 0.1, 0.3, 1.0), (1.05, 1.1, 1.2, 1.3, 1.5, 2.0), (1, 3, 5, 7, 9)
 _BATCHES = (1, 2, 4, 8)
 _GROWTH = (1.01, 1.02, 1.05, 1.1, 1.2)
@@ -144,7 +145,7 @@ class MethodChoice(widgets.VBox):
         self.help = widgets.HTML()
         usual = self._usual()
         self.weight_decay = slider(
-            "L2", _L2, usual.weight_decay, "Weight decay of the network's weights. May be moved while a search runs."
+            "L2", (), usual.weight_decay, "Weight decay of the network's weights. May be moved while a search runs."
         )
         self.drop_path = slider(
             "drop path", _DROP_PATH, usual.drop_path,
@@ -171,11 +172,19 @@ class MethodChoice(widgets.VBox):
     def _usual(self) -> scales.SearchSettings:
         """The settings of a search as method, scale and user have them."""
         method = methods.get(self.menu.chosen)
-        scale = scales.get(self._choices.scale.chosen, self._choices.task.domain)
-        return scales.override(scale.search, **(dict(method.settings) | self._fixed))
+        domain = self._choices.task.domain
+        scale = scales.get(self._choices.scale.chosen, domain)
+        return scales.override(scale.search, **(method.fixes(scale.search, domain) | self._fixed))
+
+    def _decays(self) -> list[float]:
+        """The L2 factors that are offered, for the scale and the domain that are chosen."""
+        usual = scales.get(self._choices.scale.chosen, self._choices.task.domain).search.weight_decay
+        return [float(f"{factor * usual:.6g}") for factor in _L2]
 
     def _begin(self) -> None:
         method, usual = methods.get(self.menu.chosen), self._usual()
+        self._by_hand = False  # `show` listens to the user again
+        self.weight_decay.options = sorted({usual.weight_decay, *self._decays()})
         self.show(**{name: getattr(usual, name) for name in self.live})
         set_slider(self.batches, usual.curvature_batches)
         self.parameters = {}

@@ -21,20 +21,25 @@ from darts_lab.environment import choose_device
 from darts_lab.evaluation import Evaluation
 from darts_lab.search import Search
 from darts_lab.widgets.choices import Choices
+from darts_lab.widgets.keys import Keys
 from darts_lab.widgets.tracks import PAUSE, Kept, Track
 
 SHARE = 0.08  # of the time may go into pictures
 
 _BUTTONS = {
     "Start": ("play", "Begins a new search with the choices above."),
-    "Pause": ("pause", "Holds everything before the next batch."),
-    "Resume": ("forward", "Goes on: after a pause, after a stop, or with the last unfinished run of these choices on disk."),
-    "Step": ("step-forward", "One epoch, then a pause."),
+    "Pause": ("pause", "Holds everything before the next batch. Key: p"),
+    "Resume": (
+        "forward",
+        "Goes on: after a pause, after a stop, or with the last unfinished run of these choices on disk. Key: p",
+    ),
+    "Step": ("step-forward", "One epoch, then a pause. Key: n"),
     "Stop": ("stop", "Ends the search after this batch. Resume would go on with it."),
     "Reset": ("refresh", "Back to the beginning. Runs stay on disk, kept cells stay below."),
-    "Keep": ("bookmark", "Keeps the cell of the last finished epoch in the list below."),
+    "Keep": ("bookmark", "Keeps the cell of the last finished epoch in the list below. Key: k"),
     "Retrain": ("graduation-cap", "Keeps the cell and trains it from scratch; the search waits, and then goes on."),
 }  # fmt: skip
+_KEYS = {"k": ["keep"], "p": ["pause", "resume"], "n": ["step"]}  # once the lab was clicked
 _LABS: weakref.WeakSet[Lab] = weakref.WeakSet()
 
 
@@ -92,6 +97,7 @@ class Lab(widgets.VBox):
                 self.status,
                 widgets.HBox([track.box for track in self.tracks], layout={"width": "100%"}),
                 self._kept_box,
+                Keys(buttons=_KEYS),
             ]
         )
         self.add_class("darts-lab")

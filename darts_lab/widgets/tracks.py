@@ -120,8 +120,11 @@ class Track:
         began = time.perf_counter()
         first = self.search.run is None
         record = self.search.step()
-        self.spent, self.batches = self.spent + time.perf_counter() - began, self.batches + 1
-        self.inside = 0 if record is not None else self.inside + 1
+        self.spent += time.perf_counter() - began
+        if record is not None:
+            self.inside = 0
+        elif self.inside < self.search.steps_per_epoch:  # and not behind the last batch
+            self.inside, self.batches = self.inside + 1, self.batches + 1
         if first and self.search.run is not None:
             self._hold(self.search.run.path)
             self._tell()
