@@ -178,6 +178,25 @@ def test_objects_of_the_users_own_stand_in_the_menus():
     space = dl.SearchSpace("mine", dl.spaces.S5.cells)
     lab = dl.lab(space, method=dl.Method("plain"), scale="tiny")
     assert lab.space.value == "mine" and lab.method.value == "plain"
+    lab.choices.domain.value = "language"
+    lab.choices.domain.value = "classification"
+    assert "mine" in lab.space.options
+
+
+def test_a_task_offers_its_data_spaces_and_strengths_of_decay():
+    lab = dl.lab(method="R-DARTS(L2)")
+    decay = lab.tracks[0].method.weight_decay
+    assert set(dl.methods.L2_FACTORS) < set(decay.options) and decay.value == 0.0243
+    assert "RNN" not in lab.space.options and "pydocs" not in lab.data.options
+    lab.choices.domain.value = "language"
+    assert (lab.data.value, lab.space.options) == ("pydocs", ("RNN", "RNN-S"))
+    usual = dl.scales.get("laptop", "language").search.weight_decay
+    assert decay.value == pytest.approx(27 * usual) and max(decay.options) < 1e-3
+    lab.choices.domain.value = "disparity"
+    assert (lab.data.value, lab.space.options) == ("stereo", ("S6",)) and decay.value == pytest.approx(0.0081)
+    lab.reset()
+    assert (lab.choices.domain.value, lab.space.value, lab.data.value) == ("classification", "S2", "digits")
+    assert decay.value == 0.0243
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import ipywidgets as widgets
 from darts_lab import data as datasets
 from darts_lab import methods, scales, spaces, tasks
 from darts_lab.methods import DROP_PATHS, L2_FACTORS, METHODS, Method
-from darts_lab.scales import SCALES
+from darts_lab.scales import DOMAINS, SCALES
 from darts_lab.schedules import FisherTrace
 from darts_lab.search import seed_of
 from darts_lab.spaces import SPACES
@@ -57,10 +57,23 @@ class Menu(widgets.Dropdown):
             style={"description_width": "initial"},
         )  # fmt: skip
         self.add_class(f"darts-lab-{what}")
+        self._all = options
 
     @property
     def chosen(self):
-        return self._own.get(self.value, self.value)
+        return self.named(self.value)
+
+    def named(self, name: str):
+        """What a name in the menu stands for."""
+        return self._own.get(name, name)
+
+    def offer(self, fits) -> None:
+        """Offers only what `fits`, a function of a name's object; keeps the value if it does."""
+        offered = [name for name in self._all if fits(self.named(name))]
+        if offered != list(self.options):
+            value = self.value if self.value in offered else offered[0]
+            self.options = offered  # which sets the first of them
+            self.value = value
 
 
 def slider(name: str, values, value: float, tooltip: str) -> widgets.SelectionSlider:
@@ -80,6 +93,11 @@ def set_slider(made: widgets.SelectionSlider, value: float) -> None:
     made.value = value
 
 
+def task_of(data) -> type[tasks.Task]:
+    """The task that goes with data, in whatever form `Search` takes them."""
+    return tasks.of(data if isinstance(data, str) else datasets.load(data))
+
+
 def data_names() -> list[str]:
     """The embedded data sets, and the real ones whose files are there."""
     there = datasets.available()
@@ -87,22 +105,29 @@ def data_names() -> list[str]:
 
 
 class Choices(widgets.VBox):
-    """What is searched: space, data, scale and seed. Arguments as for `Search`."""
+    """What is searched: task, space, data, scale and seed. Arguments as for `Search`."""
 
     def __init__(self, space, data, scale, seed):
         self.space = Menu("space", space, SPACES, "Which operations compete on which edge of a cell.", "150px")
         self.data = Menu("data", data, data_names(), "What the network learns to tell apart.", "150px")
         self.scale = Menu("scale", scale, SCALES, "How large everything is.", "160px")
+        domain = self.task.domain
+        self.domain = Menu("task", domain, DOMAINS, "What kind of data it is; data and spaces are those that fit.", "175px")
         self.seed = widgets.BoundedIntText(
             value=seed_of(seed), min=0, max=2**31 - 1, description="seed", layout={"width": "130px"},
             tooltip="The same seed gives the same search, bit for bit.", style={"description_width": "initial"},
         )  # fmt: skip
         self.seed.add_class("darts-lab-seed")
         self.help = widgets.HTML()
-        self.all = (self.space, self.data, self.scale, self.seed)
+        self.all = (self.domain, self.space, self.data, self.scale, self.seed)
+        chosen = self.space.value
+        self._offer()
+        if self.space.value != chosen:
+            fit = ", ".join(self.space.options)
+            raise ValueError(f"space: {chosen!r} does not fit data {self.data.value!r}; {fit} would")
         self._first = [control.value for control in self.all]
         super().__init__([widgets.HBox(self.all, layout={"flex_flow": "row wrap"}), self.help])
-        self.data.observe(lambda _: self._fit(), "value")
+        self.domain.observe(lambda _: self._offer(), "value")
         for control in self.all:
             control.observe(lambda _: self._explain(), "value")
         self._explain()
@@ -110,13 +135,12 @@ class Choices(widgets.VBox):
     @property
     def task(self) -> type[tasks.Task]:
         """The task of the chosen data."""
-        return tasks.of(datasets.load(self.data.chosen) if self.data.chosen not in tasks.NAMED else self.data.chosen)
+        return task_of(self.data.chosen)
 
-    def _fit(self) -> None:
-        """Another space, where the one that is chosen has not the cells that the data need."""
-        if spaces.get(self.space.chosen).cell_types != self.task.cell_types:
-            fits = (name for name in self.space.options if spaces.get(name).cell_types == self.task.cell_types)
-            self.space.value = next(fits, self.space.value)
+    def _offer(self) -> None:
+        """Data of the chosen task, and spaces whose cells they need."""
+        self.data.offer(lambda data: task_of(data).domain == self.domain.value)
+        self.space.offer(lambda space: spaces.get(space).cell_types == self.task.cell_types)
 
     def _explain(self) -> None:
         space = spaces.get(self.space.chosen)
