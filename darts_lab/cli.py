@@ -72,7 +72,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         options.run(options)
-    except (ValueError, FileNotFoundError, FileExistsError, FloatingPointError, PermissionError) as error:
+    except (ValueError, OSError, FloatingPointError) as error:
         print(f"darts-lab {options.command}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -159,7 +159,7 @@ def _settings(pairs: list[str]) -> dict:
         if not equals:
             raise ValueError(f"--set: {pair!r} does not have the form NAME=VALUE")
         try:
-            settings[name] = json.loads(value)
+            settings[name] = runs.from_json(value)
         except ValueError:
             raise ValueError(f"{name}: {value!r} is not a number") from None
     return settings

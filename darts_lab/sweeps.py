@@ -176,7 +176,7 @@ def sweep(
 def read(path: str | Path) -> pd.DataFrame:
     """The table of all that has ended below `path`, a folder of `sweep`: failures too, with their `error`."""
     found = sorted(Path(path).glob("*/row.json"))
-    return pd.DataFrame([json.loads(file.read_text()) for file in found], columns=list(COLUMNS))
+    return pd.DataFrame([runs.from_json(file.read_text()) for file in found], columns=list(COLUMNS))
 
 
 def epochs(path: str | Path) -> pd.DataFrame:
@@ -184,7 +184,7 @@ def epochs(path: str | Path) -> pd.DataFrame:
     of the job."""
     tables = []
     for file in sorted(Path(path).glob("*/row.json")):
-        row = json.loads(file.read_text())
+        row = runs.from_json(file.read_text())
         if row["error"] is None and (file.parent / "search").is_dir():
             table = runs.table([runs.read(file.parent / "search")]).drop(columns="name")
             tables.append(table.assign(method=row["method"], config_hash=row["config_hash"]))
@@ -307,7 +307,8 @@ def work(config: dict, path: str | Path, threads: int = 1) -> dict:
         with FileLock(here / "lock", timeout=0):
             row = _finished(here)
             if row is None:
-                row = _row(config, threads) | _searched(config, here) | _trained(config, here)
+                found = _searched(config, here)
+                row = _row(config, threads) | found | _trained(config, here, found["genotype"])
                 row["seconds"] = round(row["seconds"] + row.pop("training_seconds"), 2)
                 runs.write(here / "row.json", json.dumps(row).encode())
         return row
@@ -367,14 +368,13 @@ def _counted(genotype: Genotype) -> dict:
     }
 
 
-def _trained(config: dict, here: Path) -> dict:
-    """What the training from scratch of a job's cell found; it goes on where it was interrupted."""
+def _trained(config: dict, here: Path, genotype: str) -> dict:
+    """What the training from scratch of a job's cell, `genotype`, found; it goes on where it was interrupted."""
     if "evaluation" not in config:
         return {"training_seconds": 0.0}
     if (here / "training" / "config.json").is_file():
         training = Training.resume(here / "training")
     else:
-        genotype = config.get("genotype") or (here / "search" / "genotype.txt").read_text().strip()
         training = Training(
             genotype, config["data"], config["scale"], config["seed"], path=here / "training", **config["evaluation"],
         )  # fmt: skip
@@ -406,7 +406,7 @@ def _folder(config: dict, path: Path) -> Path:
 def _finished(here: Path) -> dict | None:
     """The row of a job that has ended well."""
     file = here / "row.json"
-    row = json.loads(file.read_text()) if file.is_file() else None
+    row = runs.from_json(file.read_text()) if file.is_file() else None
     return row if row is not None and row["error"] is None else None
 
 
@@ -421,7 +421,7 @@ def _claim(path: Path) -> None:
     """Makes `path` a sweep's folder, or finds that it is one. Raises ValueError where it is something else."""
     file = path / "sweep.json"
     if file.is_file():
-        version = json.loads(file.read_text()).get("version")
+        version = runs.from_json(file.read_text()).get("version")
         if version != __version__:
             raise ValueError(
                 f"path: {str(path)!r} holds results of darts_lab {version}, this is {__version__}; choose another folder"
