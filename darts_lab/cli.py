@@ -157,11 +157,11 @@ def _settings(pairs: list[str]) -> dict:
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals:
-            raise ValueError(f"--set: {pair!r} does not have the form NAME=VALUE")
+            raise ValueError(f"--set: {pair[:80]!r} does not have the form NAME=VALUE")
         try:
             settings[name] = runs.from_json(value)
         except ValueError:
-            raise ValueError(f"{name}: {value!r} is not a number") from None
+            raise ValueError(f"{name[:80]}: {value[:80]!r} is not a number") from None
     return settings
 
 

@@ -406,7 +406,7 @@ def _check_sums(path: str | Path) -> None:
             broken = archive.testzip()
         if broken is not None:
             raise ValueError(f"the sum of {broken!r} is wrong")
-    except OSError:
+    except (FileNotFoundError, PermissionError):
         raise
     except Exception as error:  # whatever the reader stumbles over
         words = " ".join(str(error).split())[:100]

@@ -187,7 +187,7 @@ class Search:
         s = self.settings
         if s.drop_path == 0:
             return 0, 0.0
-        return s.cutout, self.drop_path / s.drop_path if s.cutout_rises else 1.0
+        return s.cutout, min(self.drop_path / s.drop_path, 1.0) if s.cutout_rises else 1.0  # a rounding above 1 is none
 
     @property
     def mixing(self) -> Tensor:

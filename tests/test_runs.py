@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from samples import same
 
 import darts_lab as dl
 from darts_lab import runs
@@ -19,17 +20,6 @@ from darts_lab.genotype import uniform_genotype
 from darts_lab.tasks import Classification
 
 EPOCHS = 3
-
-
-def same(first, second):
-    """Equality of nested states, bit for bit."""
-    if isinstance(first, torch.Tensor):
-        return isinstance(second, torch.Tensor) and first.dtype == second.dtype and torch.equal(first, second)
-    if isinstance(first, dict):
-        return first.keys() == second.keys() and all(same(first[key], second[key]) for key in first)
-    if isinstance(first, list | tuple):
-        return len(first) == len(second) and all(map(same, first, second))
-    return first == second
 
 
 def same_run(path, reference, epochs=EPOCHS):
