@@ -13,7 +13,7 @@ from torch.func import functional_call
 
 from darts_lab import __version__, runs, scales, spaces, tasks
 from darts_lab import data as datasets
-from darts_lab.environment import choose_device, keep_memory, lower_precision, peak_memory
+from darts_lab.environment import choose_device, deterministic, keep_memory, lower_precision, peak_memory
 from darts_lab.genotype import Genotype
 from darts_lab.search import Search, check_finite, cosine, descend, seed_of
 from darts_lab.supernet import parameter_count
@@ -90,6 +90,7 @@ class Training:
                 f"batch_size: {self.settings.batch_size} is larger than the {self.task.size('train')} training samples"
             )
         keep_memory()
+        deterministic()
         initial = torch.Generator().manual_seed(self.seed)
         self.network = self.task.network(self.genotype, self.settings, initial, own).to(self.device)
         self.forward = torch.compile(self.network, dynamic=False) if self.settings.compile else self.network
@@ -158,7 +159,11 @@ class Training:
             loss, deviation = self.descend(inputs, targets, drop_path=s.drop_path * epoch / s.epochs)
             losses.append(loss)
             deviations.append(deviation)
-        check_finite(epoch, {"train_loss": dict(enumerate(losses))}, self.network.state_dict())
+        check_finite(
+            epoch,
+            {"train_loss": dict(enumerate(losses))},
+            dict(self.network.named_parameters()) | dict(self.network.named_buffers()),
+        )
         losses = torch.stack(losses)
         valid_error = task.after_epoch(self)
         record = TrainingRecord(

@@ -23,7 +23,14 @@ from torch.func import functional_call
 
 from darts_lab import __version__, curvature, methods, runs, scales, spaces, tasks
 from darts_lab import data as datasets
-from darts_lab.environment import choose_device, full_precision, keep_memory, lower_precision, peak_memory
+from darts_lab.environment import (
+    choose_device,
+    deterministic,
+    full_precision,
+    keep_memory,
+    lower_precision,
+    peak_memory,
+)
 from darts_lab.genotype import Genotype, discretize
 from darts_lab.monitors import EarlyStopping, measured_epochs, measurements
 from darts_lab.regularizers import survivors
@@ -118,6 +125,7 @@ class Search:
 
     def _start(self) -> None:
         keep_memory()
+        deterministic()
         initial = torch.Generator().manual_seed(self.seed)
         more = {"node_norm": True} if self.method.node_norm else {}
         self.supernet = self.task.supernet(self.space, self.settings, initial, **more).to(self.device)
@@ -320,7 +328,7 @@ class Search:
         check_finite(
             epoch,
             {"valid_loss": valid_losses, "train_loss": dict(enumerate(losses))},
-            {"alpha": self.alpha.detach()} | self.supernet.state_dict(),
+            {"alpha": self.alpha} | self.weights | dict(self.supernet.named_buffers()),
         )
         losses = torch.stack(losses)
         eigenpair = None
@@ -686,6 +694,7 @@ class Search:
         return search
 
 
+@torch.no_grad()
 def check_finite(epoch: int, losses: dict[str, dict[int, Tensor]], left: dict[str, Tensor]) -> None:
     """Raises FloatingPointError where a loss of the epoch, or what it leaves behind, is not finite.
 
@@ -699,9 +708,10 @@ def check_finite(epoch: int, losses: dict[str, dict[int, Tensor]], left: dict[st
     if faults:
         batch, name, value = min(faults, key=lambda fault: fault[0])
         raise FloatingPointError(f"{name}: {value} at epoch {epoch}, batch {batch}{KEPT}")
-    finite = torch.stack([tensor.isfinite().all() for tensor in left.values()]).tolist()
-    if not all(finite):
-        name = list(left)[finite.index(False)]
+    left = {name: tensor for name, tensor in left.items() if tensor.is_floating_point()}
+    largest = torch.stack(torch._foreach_norm(list(left.values()), math.inf)).tolist()
+    if not all(map(math.isfinite, largest)):
+        name = next(name for name, value in zip(left, largest, strict=True) if not math.isfinite(value))
         raise FloatingPointError(f"{name}: holds NaN or infinite values after the last batch of epoch {epoch}{KEPT}")
 
 

@@ -196,7 +196,7 @@ def job_of(row: dict) -> dict:
     try:
         job = {name: row[name] for name in NAMES} | {"seed": int(row["seed"])}
         settings, evaluation = (  # "null" in a CSV file is read as a missing value
-            None if pd.isna(row[name]) else json.loads(row[name]) for name in ("settings", "evaluation")
+            None if pd.isna(row[name]) else runs.from_json(row[name]) for name in ("settings", "evaluation")
         )
         if settings is None:
             job["genotype"] = row["genotype"]

@@ -112,6 +112,9 @@ def thrown_back(search):
     return any(record.back_to is not None for record in search.history)
 
 
+CASE_OF_TRAINING = cases()["evaluate"]
+
+
 # ---------------------------------------------------------------- processes that die
 
 
