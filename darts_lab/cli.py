@@ -81,10 +81,13 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str):  # without the usage, which fills a screen
+        self.exit(2, f"{self.prog}: {message[:300]}; {self.prog} --help tells more\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="darts-lab", description="A laboratory for differentiable architecture search."
-    )
+    parser = _Parser(prog="darts-lab", description="A laboratory for differentiable architecture search.")
     parser.add_argument("--version", action="version", version=f"darts-lab {__version__}")
     commands = parser.add_subparsers(
         dest="command", required=True, metavar="search | evaluate | sweep | verify | spectrum | check"

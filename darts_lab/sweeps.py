@@ -83,7 +83,8 @@ def complete(job: dict) -> dict:
     )
     for name in ("space", "data", "method", "scale"):
         if not isinstance(found[name], str):
-            raise ValueError(f"{name}: {found[name]!r} is not allowed in a sweep; it must be a name")
+            kind = type(found[name]).__name__
+            raise ValueError(f"{name}: {kind} is not allowed in a sweep; it must be a name")
     if found["data"] not in datasets.NAMES:
         raise ValueError(f"data: {found['data']!r} is not known in a sweep; known: {', '.join(datasets.NAMES)}")
     task = tasks.of(found["data"])
