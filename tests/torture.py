@@ -14,11 +14,13 @@ import random
 import re
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
 import warnings
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import pandas as pd
@@ -448,6 +450,18 @@ def rows(options):
 
     for name in fuzz.TARGETS:
         yield "fuzz", name, lambda folder, name=name: fuzz.tortured(name, 40 * options.count, options.seed, folder)
+    if find_spec("atheris"):
+        for name in fuzz.TARGETS:
+            yield "fuzz, by coverage", name, lambda folder, name=name: guided(name, 400 * options.count, options.seed)
+
+
+def guided(name: str, cases: int, seed: int) -> dict:
+    """A target under atheris, in a process of its own."""
+    words = [sys.executable, str(HERE / "fuzz.py"), name, f"-runs={cases}", f"-seed={seed + 1}"]
+    done = subprocess.run(words, capture_output=True, text=True)
+    tried = max(map(int, re.findall(r"^#(\d+)", done.stderr, re.M)), default=0)
+    problems = [] if done.returncode == 0 else [done.stderr.strip().splitlines()[-1][:200]]
+    return {"tried": tried, "ended well": tried - len(problems), **lost(problems)}
 
 
 def written(table: pd.DataFrame) -> None:
