@@ -548,7 +548,7 @@ class Search:
             return self.task.training_loss(self._outputs(train[0], mixing, drop_path, at(values)), train[1])
 
         free = [weight.clone().requires_grad_() for weight in w]
-        step = list(torch.autograd.grad(train_loss(free, self.mixing.detach()), free))
+        step = list(torch.autograd.grad(train_loss(free, self.mixing.detach()), free, materialize_grads=True))
         norm = torch.stack(torch._foreach_norm(step)).norm() if self.task.clips_unrolled else None
         clipped = torch._foreach_div(step, norm) if norm is not None and norm > s.clip else None  # of length 1
         step = step if clipped is None else torch._foreach_mul(clipped, s.clip)

@@ -130,6 +130,12 @@ def test_a_row_of_zeros_takes_its_edge_out_and_the_search_goes_on(small_search):
     assert search.genotype.nodes == 2
 
 
+def test_a_second_order_search_goes_on_without_the_weights_of_what_is_pruned(small_search):
+    """Where every copy of an operation is out, its weights have no part in the loss."""
+    search = small_search(method="CRB+PRIME", order=2, epochs=4, layers=2, alpha_learning_rate=0.5, curvature_every=0)
+    assert len(list(search)) == 4 and not search.alive.all()
+
+
 def test_where_lanczos_does_not_converge_the_dense_matrix_answers(monkeypatch):
     matrix = np.diag(np.linspace(1.0, 2.0, 20))
 
