@@ -8,14 +8,14 @@ QUICK = PYTHONPATH="$(CURDIR)/tests/quick_start"
 # inside a container everyone is root, and Jupyter wants to be told
 AS_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: lab dashboard demo test notebooks figures robustness longer selection over_epochs prime language dense s5 clean
+.PHONY: lab dashboard demo test notebooks figures torture robustness longer selection over_epochs prime language dense s5 clean
 
 lab: .venv/ready
 	$(RUN) -m jupyter lab --ip=127.0.0.1 $(AS_ROOT) notebooks/00_start_here.ipynb
 
 # The lab as a page of its own, without a notebook around it.
 dashboard: .venv/ready
-	$(RUN) -m voila --Voila.ip=127.0.0.1 --theme=light dashboard.ipynb
+	$(RUN) -m voila --Voila.ip=127.0.0.1 --Voila.auto_token=True --theme=light dashboard.ipynb
 
 demo: .venv/ready
 	$(RUN) -m darts_lab.demo
@@ -27,6 +27,11 @@ test: .venv/ready
 	$(QUICK) $(RUN) -m pytest -q -n 2 --dist loadfile tests
 	$(QUICK) OMP_NUM_THREADS=1 DARTS_LAB_SCALE=tiny $(RUN) -m pytest -q -n 2 --dist loadfile --nbval-lax \
 		--nbval-current-env --nbval-cell-timeout=1200 notebooks
+
+# The long part of the torture that tests/README.md tells of, an hour or two; writes the table there.
+COUNT = 50
+torture: .venv/ready
+	OMP_NUM_THREADS=1 $(RUN) tests/torture.py --count $(COUNT)
 
 # Executes the notebooks at laptop scale, outputs and pictures included.
 notebooks: .venv/ready

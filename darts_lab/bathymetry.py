@@ -238,7 +238,7 @@ def windows(data: Soundings, bands: np.ndarray, depths: np.ndarray) -> Soundings
 def from_csv(train: str | Path, valid: str | Path, test: str | Path, *, filtered: bool = False) -> Soundings:
     """Soundings from three tables in the layout of the code of Maile et al. 2021 (`utils.BathymetryDataset`).
 
-    Column 0 is the path of a .npy file (height, width, bands), relative ones from the table's folder; column 1 the depth
+    Column 0 is the path of a .npy file (height, width, bands) from the table's folder, below which it must lie; column 1 the depth
     in metres. Patches are turned as there, to (bands, width, height). `filtered` keeps the rows with 0.1 <= max_energy <=
     4 and z <= 40 only. Raises FileNotFoundError, or ValueError in one sentence that names the file, where something is
     missing, damaged or of another shape; nothing in a file is unpickled.
@@ -267,6 +267,8 @@ def read_csv(path: str | Path, filtered: bool = False) -> tuple[np.ndarray, np.n
     patches = []
     for name in table.iloc[:, 0]:
         file = path.parent / str(name)
+        if not file.resolve().is_relative_to(path.parent.resolve()):
+            raise ValueError(f"file {str(path)!r}: {name!r} leads out of its folder")
         patch = read_patch(file)
         if patches and patch.shape != patches[0].shape:
             raise ValueError(f"file {str(file)!r}: is {patch.shape}, the first of its table {patches[0].shape}")
@@ -282,7 +284,7 @@ def read_patch(path: str | Path) -> np.ndarray:
         )  # mapped: a header that lies about its size is found out
     except FileNotFoundError:
         raise FileNotFoundError(f"file {str(path)!r}: is not there") from None
-    except (ValueError, OSError, EOFError, OverflowError, SyntaxError) as error:
+    except Exception as error:  # a damaged header raises whatever its reader stumbles over
         words = " ".join(str(error).split())[:200]
         raise ValueError(f"file {str(path)!r}: is no whole .npy file of numbers: {words}") from error
     if (

@@ -72,7 +72,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         options.run(options)
-    except (ValueError, FileNotFoundError, FileExistsError, FloatingPointError, PermissionError) as error:
+    except (ValueError, OSError, FloatingPointError) as error:
         print(f"darts-lab {options.command}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -81,10 +81,13 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str):  # without the usage, which fills a screen
+        self.exit(2, f"{self.prog}: {message[:300]}; {self.prog} --help tells more\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="darts-lab", description="A laboratory for differentiable architecture search."
-    )
+    parser = _Parser(prog="darts-lab", description="A laboratory for differentiable architecture search.")
     parser.add_argument("--version", action="version", version=f"darts-lab {__version__}")
     commands = parser.add_subparsers(
         dest="command", required=True, metavar="search | evaluate | sweep | verify | spectrum | check"
@@ -157,11 +160,11 @@ def _settings(pairs: list[str]) -> dict:
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals:
-            raise ValueError(f"--set: {pair!r} does not have the form NAME=VALUE")
+            raise ValueError(f"--set: {pair[:80]!r} does not have the form NAME=VALUE")
         try:
-            settings[name] = json.loads(value)
+            settings[name] = runs.from_json(value)
         except ValueError:
-            raise ValueError(f"{name}: {value!r} is not a number") from None
+            raise ValueError(f"{name[:80]}: {value[:80]!r} is not a number") from None
     return settings
 
 

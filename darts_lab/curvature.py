@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from inspect import signature
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,6 +32,9 @@ from darts_lab.supernet import frozen_statistics
 if TYPE_CHECKING:
     from darts_lab.search import Search
 
+_HAS_RNG = (
+    "rng" in signature(eigsh).parameters
+)  # SciPy 1.17 draws anew where Lanczos breaks down, by chance if not told how
 TOLERANCE = 0.02  # of ||H v - lambda v|| / |lambda|; the eigenvalue itself is usually off by less than a thousandth
 
 
@@ -336,8 +340,9 @@ def _lanczos(operator: _Remembering, k: int, end: str, first: np.ndarray, tolera
     if basis >= n:
         return None
     which, rounds = ("LA" if end == "largest" else "SA"), max(1, (n - basis) // (basis - k))
+    more = {"rng": np.random.default_rng(0)} if _HAS_RNG else {}
     try:
-        values, vectors = eigsh(operator, k, which=which, v0=first, ncv=basis, tol=tolerance, maxiter=rounds)
+        values, vectors = eigsh(operator, k, which=which, v0=first, ncv=basis, tol=tolerance, maxiter=rounds, **more)
     except ArpackError:  # a matrix of zeros, or no convergence
         return None
     # What softmax cannot see has the eigenvalue of the decay alone, and Lanczos begins without it.

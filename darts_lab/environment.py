@@ -62,6 +62,20 @@ def keep_memory() -> bool:
     return bool(allocator.mallopt(mmap_max, 0) and allocator.mallopt(trim_threshold, 2**31 - 1))
 
 
+@cache
+def deterministic() -> bool:
+    """Whether the environment variable DARTS_LAB_DETERMINISTIC=1 asks for the same bits on a GPU too, and sees to it.
+
+    On a CPU a seed gives the same bits in any case, with the same number of threads. On a GPU this takes slower
+    operations (`torch.use_deterministic_algorithms`); PyTorch warns of one that has no such form.
+    """
+    wanted = os.environ.get("DARTS_LAB_DETERMINISTIC") == "1"
+    if wanted:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True, warn_only=True)
+    return wanted
+
+
 @contextmanager
 def lower_precision(device: torch.device, precision: str):
     """Within it PyTorch chooses bfloat16 where that is known to do no harm; "float32" changes nothing."""

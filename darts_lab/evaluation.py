@@ -13,9 +13,9 @@ from torch.func import functional_call
 
 from darts_lab import __version__, runs, scales, spaces, tasks
 from darts_lab import data as datasets
-from darts_lab.environment import choose_device, keep_memory, lower_precision, peak_memory
+from darts_lab.environment import choose_device, deterministic, keep_memory, lower_precision, peak_memory
 from darts_lab.genotype import Genotype
-from darts_lab.search import Search, cosine, descend, seed_of
+from darts_lab.search import Search, check_finite, cosine, descend, seed_of
 from darts_lab.supernet import parameter_count
 from darts_lab.tasks import data_of
 
@@ -90,6 +90,7 @@ class Training:
                 f"batch_size: {self.settings.batch_size} is larger than the {self.task.size('train')} training samples"
             )
         keep_memory()
+        deterministic()
         initial = torch.Generator().manual_seed(self.seed)
         self.network = self.task.network(self.genotype, self.settings, initial, own).to(self.device)
         self.forward = torch.compile(self.network, dynamic=False) if self.settings.compile else self.network
@@ -119,7 +120,9 @@ class Training:
         if self._steps is None:
             if self.epoch >= self.settings.epochs:
                 raise StopIteration
-            if self.run is None and self._path:
+            if self.run is not None:
+                self.run.hold()
+            elif self._path:
                 self.run = runs.Run.create(self.config(), self._path)
             self._steps = self._epoch()
         try:
@@ -129,9 +132,18 @@ class Training:
                 f"training: epoch {self.epoch} was interrupted and cannot be finished; "
                 "Training.resume(path) goes on after the last whole epoch"
             ) from None
+        except BaseException:
+            self._release()
+            raise
         if record is not None:
             self._steps = None
+            if self.epoch >= self.settings.epochs:
+                self._release()
         return record
+
+    def _release(self) -> None:
+        if self.run is not None:
+            self.run.release()
 
     def _epoch(self) -> Iterator[TrainingRecord | None]:
         s, task, generator, epoch = self.settings, self.task, self.generator, self.epoch
@@ -147,10 +159,12 @@ class Training:
             loss, deviation = self.descend(inputs, targets, drop_path=s.drop_path * epoch / s.epochs)
             losses.append(loss)
             deviations.append(deviation)
+        check_finite(
+            epoch,
+            {"train_loss": dict(enumerate(losses))},
+            dict(self.network.named_parameters()) | dict(self.network.named_buffers()),
+        )
         losses = torch.stack(losses)
-        if not torch.isfinite(losses).all():
-            batch = int((~torch.isfinite(losses)).nonzero()[0])
-            raise FloatingPointError(f"train_loss: {float(losses[batch])} at epoch {epoch}, batch {batch}")
         valid_error = task.after_epoch(self)
         record = TrainingRecord(
             epoch, float(losses.mean()), task.error(float(sum(deviations)), task.size("train")), learning_rate,
@@ -256,6 +270,8 @@ class Training:
                 raise ValueError(f"checkpoint: does not fit the training in {str(run.path)!r}: {error}") from error
         epochs = 0 if state is None else state["epoch"]
         training.history = run.history(lambda record: TrainingRecord(**record), epochs)
+        if state is not None:
+            run.check(state, epochs)
         return training
 
 

@@ -4,10 +4,13 @@
     history.jsonl   one line an epoch: what happened, the same for the same config and device
     costs.jsonl     one line an epoch: seconds and memory, which are never the same twice
     checkpoint.pt   everything needed to go on after the last finished epoch, bit for bit
+    previous.pt     the same, one epoch older: what a damaged checkpoint falls back on
     genotype.txt    the result so far
+    lock            held by the process that computes here
 
 Every file but the two lists appears whole or not at all. A list may be one line ahead of the checkpoint, or end in
-half a line, when a process was killed; the next epoch of the resumed run cuts it back.
+half a line, when a process was killed; the next epoch of the resumed run cuts it back. A checkpoint tells of which
+config and history it is, and its own sums are checked, so none is used that is damaged or of another run.
 
 `read` and `read_robustdarts` give searches that have been run, ours and those of Zela et al. 2020, as the same kind of
 object, so that every figure and every rule works on both.
@@ -21,7 +24,11 @@ import json
 import os
 import re
 import tempfile
+import threading
+import warnings
+import zipfile
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path
@@ -29,13 +36,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from filelock import FileLock, Timeout
 from torch import Tensor
 
+from darts_lab import __version__
 from darts_lab.curvature import checked_matrix
 from darts_lab.genotype import Genotype
 from darts_lab.spaces import CELL_TYPES, KNOWN_OPERATIONS, NOISE, SKIP
 
 LISTS = ("history.jsonl", "costs.jsonl")
+FILES = (*LISTS, "config.json", "genotype.txt", "checkpoint.pt")
+_ONE_AT_A_TIME = threading.RLock()  # among the threads of this process, which share its locks
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,10 +95,13 @@ class Run:
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
+        self._lock: FileLock | None = None
+        self._seen: tuple | None = None  # the checkpoint from which what is in memory goes on
+        self._replaces_damaged = False  # whether that one was damaged, so that it is not worth keeping
         if not (self.path / "config.json").is_file():
             raise FileNotFoundError(f"run: {str(self.path)!r} holds no config.json, so it is not a run")
         try:
-            self.config = json.loads((self.path / "config.json").read_text())
+            self.config = from_json(read_text(self.path / "config.json"))
         except ValueError as error:
             raise ValueError(f"run: {str(self.path / 'config.json')!r} is damaged: {error}") from error
 
@@ -112,35 +126,115 @@ class Run:
         content = json.dumps(config, indent=1).encode()
         if path is not None:
             path = Path(path)
-            if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            if path.exists() and not _empty(path):
                 raise FileExistsError(f"path: {str(path)!r} is not empty; resume the run in it, or choose another")
+        with _writing(path or Path(os.environ.get("DARTS_LAB_RUNS", "runs"))):
+            if path is None:
+                path = _new_folder(f"{folder_name(config['name'])}-{config_hash(config)}")
             path.mkdir(parents=True, exist_ok=True)
-        else:
-            root = Path(os.environ.get("DARTS_LAB_RUNS", "runs"))
-            root.mkdir(parents=True, exist_ok=True)
-            path = _new_folder(root, f"{folder_name(config['name'])}-{config_hash(config)}")
-        write(path / "config.json", content)
-        return cls(path)
+            lock = _locked(path)
+            if not _empty(path):  # another process was faster
+                raise FileExistsError(f"path: {str(path)!r} is not empty; resume the run in it, or choose another")
+            _sweep_up(path)
+            write(path / "config.json", content)
+        run = cls(path)
+        run._lock = lock
+        return run
+
+    def hold(self) -> None:
+        """Keeps every other process from computing here, until `release` or the end of this object.
+
+        In one process two objects may hold a run, but only the one that wrote last can write on. Raises ValueError where
+        another process holds it, and where the run has gone on since it was read here.
+        """
+        with _ONE_AT_A_TIME, _writing(self.path):
+            if self._lock is None:
+                self._lock = _locked(self.path)
+                _sweep_up(self.path)
+            if self._stamp() != self._seen:
+                self.release()
+                raise ValueError(f"run: {str(self.path)!r} has gone on since it was read here; resume it again")
+
+    def release(self) -> None:
+        """Lets others compute here."""
+        self._lock = None  # which unlocks, where nobody else in this process holds it
 
     def save(self, state: dict, record: dict, cost: dict, genotype: str, before: int) -> None:
-        """Adds one finished epoch behind `before` others: its lines first, then the checkpoint that makes them valid."""
-        self.cut(before)
-        _append(self.path / "history.jsonl", record)
-        _append(self.path / "costs.jsonl", cost)
-        write(self.path / "genotype.txt", f"{genotype}\n".encode())
-        buffer = io.BytesIO()
-        torch.save(state, buffer)
-        write(self.path / "checkpoint.pt", buffer.getvalue())
+        """Adds one finished epoch behind `before` others: its lines first, then the checkpoint that makes them valid.
+
+        Raises as `hold`, and OSError in one sentence where the disk takes no more.
+        """
+        with _ONE_AT_A_TIME, _writing(self.path):
+            self.hold()
+            self.cut(before)
+            _append(self.path / "history.jsonl", record)
+            _append(self.path / "costs.jsonl", cost)
+            write(self.path / "genotype.txt", f"{genotype}\n".encode())
+            buffer = io.BytesIO()
+            torch.save(state | {"of": self._of(before + 1)}, buffer)
+            kept = None if self._replaces_damaged else self.path / "previous.pt"
+            write(self.path / "checkpoint.pt", buffer.getvalue(), kept)
+            self._seen, self._replaces_damaged = self._stamp(), False
+
+    def _of(self, epochs: int) -> dict:
+        """What a checkpoint after so many epochs belongs to."""
+        lines = (self.path / "history.jsonl").read_bytes().splitlines(keepends=True)[:epochs]
+        return {"config": config_hash(self.config), "history": hashlib.sha256(b"".join(lines)).hexdigest()}
+
+    def _stamp(self) -> tuple | None:
+        """What tells this checkpoint from any before or after it."""
+        try:
+            found = (self.path / "checkpoint.pt").stat()
+        except FileNotFoundError:
+            return None
+        return found.st_ino, found.st_mtime_ns, found.st_size
 
     def load(self, device: torch.device) -> dict | None:
-        """The state after the last finished epoch, or None before the first. No code from the file is run."""
-        path = self.path / "checkpoint.pt"
-        if not path.exists():
-            return None
-        state = read_tensors(path, device)
+        """The state after the last finished epoch, or None before the first. No code from the file is run.
+
+        Where the checkpoint is damaged, the one before it, with a warning. Raises ValueError where there is none, or the
+        run is of another version, which would go on differently.
+        """
+        made = self.config.get("version", __version__)
+        if made != __version__:
+            raise ValueError(
+                f"run: {str(self.path)!r} was made by darts_lab {made}, this is {__version__}, which would go on differently"
+            )
+        path, previous = self.path / "checkpoint.pt", self.path / "previous.pt"
+        self._seen = self._stamp()
+        try:
+            if self._seen is None and not previous.exists():
+                found = len(_lines(self.path / "history.jsonl"))
+                if found > 1:  # a first line may be there already
+                    raise ValueError(f"run: {str(self.path)!r} holds {found} epochs, but its checkpoint.pt is gone")
+                return None
+            return self._state(path, device)
+        except (FileNotFoundError, Damaged) as error:
+            if not previous.exists():
+                raise
+            state = self._state(previous, device)
+            self._replaces_damaged = True
+            words = str(error) if isinstance(error, Damaged) else f"checkpoint: {str(path)!r} is gone"
+            warnings.warn(f"{words}; the one before it is used", stacklevel=3)
+            return state
+
+    @staticmethod
+    def _state(path: Path, device: torch.device) -> dict:
+        _check_sums(path)
+        state = _tensors(path, device)
         if not (isinstance(state, dict) and isinstance(state.get("epoch"), int) and state["epoch"] >= 1):
             raise ValueError(f"checkpoint: {str(path)!r} holds no state of a run after its first epoch")
         return state
+
+    def check(self, state: dict, epochs: int) -> None:
+        """Raises ValueError where `state`, after so many epochs, is not of the config and the history beside it."""
+        told = state.get("of")  # which the first runs did not tell
+        for name, found in {} if told is None else self._of(epochs).items():
+            if not isinstance(told, dict) or told.get(name) != found:
+                file = {"config": "config.json", "history": "history.jsonl"}[name]
+                raise ValueError(
+                    f"run: {str(self.path / file)!r} is damaged, or it and the checkpoint are of different runs"
+                )
 
     def history(self, record: Callable[[dict], object] = dict, epochs: int | None = None) -> list:
         """What `record` makes of every epoch's dictionary: its lines of history.jsonl and costs.jsonl together.
@@ -156,9 +250,10 @@ class Run:
         for number, (line, cost) in enumerate(zip(*lists, strict=False), 1):
             try:
                 found.append(record(line | cost))
-            except (KeyError, TypeError) as error:
+            except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RuntimeError) as error:
                 where = str(self.path / "history.jsonl")
-                raise ValueError(f"run: line {number} of {where!r} is no record of an epoch: {error}") from error
+                words = " ".join(str(error).split())[:200]
+                raise ValueError(f"run: line {number} of {where!r} is no record of an epoch: {words}") from error
         return found
 
     def cut(self, epochs: int) -> None:
@@ -186,7 +281,9 @@ def folder_name(name: str) -> str:
     return re.sub(r"[^\w.()+-]+", "_", name).lstrip(".")[:60]
 
 
-def _new_folder(root: Path, name: str) -> Path:
+def _new_folder(name: str) -> Path:
+    root = Path(os.environ.get("DARTS_LAB_RUNS", "runs"))
+    root.mkdir(parents=True, exist_ok=True)
     number = 1
     while True:
         path = root / (name if number == 1 else f"{name}-{number}")
@@ -197,14 +294,70 @@ def _new_folder(root: Path, name: str) -> Path:
             number += 1
 
 
-def write(path: Path, content: bytes) -> None:
-    """Replaces a file whole: written beside it, flushed to the disk, then renamed."""
+def _leftovers(path: Path) -> list[Path]:
+    """What a killed process was writing."""
+    return [file for name in FILES for file in path.glob(f".{name}.*")]
+
+
+def _sweep_up(path: Path) -> None:
+    for file in _leftovers(path):
+        file.unlink(missing_ok=True)
+
+
+def _empty(path: Path) -> bool:
+    """Whether `path` is a directory that holds nothing, or nothing but what is left of a process that died at once."""
+    return path.is_dir() and not {*path.iterdir()} - {path / "lock", *path.glob(".config.json.*")}
+
+
+def _lock_of(path: Path) -> FileLock:
+    return FileLock(path.resolve() / "lock", thread_local=False, is_singleton=True)  # one for each process
+
+
+def _locked(path: Path) -> FileLock:
+    lock = _lock_of(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise ValueError(f"path: the run {str(path)!r} is in use by another process; wait for it, or end it") from None
+    return lock
+
+
+def held(path: str | Path) -> bool:
+    """Whether a search or training, of this process or another, holds the run in `path`."""
+    with _ONE_AT_A_TIME:
+        lock = _lock_of(Path(path))
+        try:
+            return lock.is_locked or not lock.acquire(timeout=0)
+        except Timeout:
+            return True
+
+
+@contextmanager
+def _writing(path: Path):
+    """Says in words what the disk does not take."""
+    try:
+        yield
+    except FileExistsError:
+        raise
+    except OSError as error:
+        if error.errno is None or getattr(error, "told", False):
+            raise
+        words = f"path: {str(path)!r} cannot be written: {os.strerror(error.errno)}; finished epochs are kept"
+        told = OSError(error.errno, words)
+        told.told = True
+        raise told from error
+
+
+def write(path: Path, content: bytes, kept: Path | None = None) -> None:
+    """Replaces a file whole: written beside it, flushed to the disk, then renamed. `kept` is where the one before goes."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+        if kept is not None and path.exists():
+            os.replace(path, kept)
         os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
@@ -225,10 +378,39 @@ def _lines(path: Path, most: int | None = None) -> list[dict]:
     for number, line in enumerate(path.read_bytes().splitlines(keepends=True)[:most], 1):
         if line.endswith(b"\n"):  # a last line without an end was being written when the process died
             try:
-                found.append(json.loads(line))
+                found.append(from_json(line))
             except ValueError as error:
                 raise ValueError(f"run: line {number} of {str(path)!r} is damaged: {error}") from error
     return found
+
+
+def from_json(text: str | bytes):
+    """What JSON says. Raises ValueError for anything else, and for what is nested too deeply."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+class Damaged(ValueError):
+    """A file is not what was written."""
+
+
+def _check_sums(path: str | Path) -> None:
+    """Raises Damaged where a file of `torch.save` is not whole. (PyTorch does not look: 9 of 10 flipped bits pass it.)"""
+    try:
+        size = Path(path).stat().st_size
+        with zipfile.ZipFile(path) as archive:
+            if any(entry.compress_type or entry.file_size > size for entry in archive.infolist()):
+                raise ValueError("it claims more than it holds")
+            broken = archive.testzip()
+        if broken is not None:
+            raise ValueError(f"the sum of {broken!r} is wrong")
+    except (FileNotFoundError, PermissionError):
+        raise
+    except Exception as error:  # whatever the reader stumbles over
+        words = " ".join(str(error).split())[:100]
+        raise Damaged(f"checkpoint: {str(path)!r} cannot be read: it is damaged ({words})") from error
 
 
 def read_tensors(path: str | Path, device: torch.device) -> dict:
@@ -236,6 +418,13 @@ def read_tensors(path: str | Path, device: torch.device) -> dict:
 
     Raises ValueError where the file is damaged or holds anything else, FileNotFoundError where there is none.
     """
+    with open(path, "rb") as file:
+        if file.read(2) == b"PK":  # older files have no sums
+            _check_sums(path)
+    return _tensors(path, device)
+
+
+def _tensors(path: str | Path, device: torch.device) -> dict:
     try:
         return torch.load(path, map_location=device, weights_only=True)
     except FileNotFoundError:
@@ -353,7 +542,7 @@ def _read_log(log: Path) -> Recorded:
     problems: list[str] = []
     losses = {"train_loss": [], "valid_loss": []}
     try:
-        told = json.loads(read_text(log.with_name(f"errors_{seed}.json")))
+        told = from_json(read_text(log.with_name(f"errors_{seed}.json")))
         losses = {name: [float(loss) for loss in told[name]] for name in losses}
     except (OSError, ValueError, KeyError, TypeError) as error:
         problems.append(f"errors_{seed}.json cannot be read: {error}")
@@ -417,7 +606,7 @@ def _derivatives(folder: Path, seed: int) -> Iterator[tuple[int, list]]:
     with open(path) as file:
         for number, line in enumerate(file, 1):
             try:
-                measured = json.loads(line)
+                measured = from_json(line)
                 yield int(measured["epoch"]), measured["H"]
             except (ValueError, KeyError, TypeError) as error:
                 raise ValueError(f"line {number} of {path.name}: {error}") from error

@@ -17,12 +17,20 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
+from numpy.linalg import LinAlgError
 from torch import Tensor
 from torch.func import functional_call
 
 from darts_lab import __version__, curvature, methods, runs, scales, spaces, tasks
 from darts_lab import data as datasets
-from darts_lab.environment import choose_device, full_precision, keep_memory, lower_precision, peak_memory
+from darts_lab.environment import (
+    choose_device,
+    deterministic,
+    full_precision,
+    keep_memory,
+    lower_precision,
+    peak_memory,
+)
 from darts_lab.genotype import Genotype, discretize
 from darts_lab.monitors import EarlyStopping, measured_epochs, measurements
 from darts_lab.regularizers import survivors
@@ -32,6 +40,7 @@ from darts_lab.supernet import frozen_statistics
 from darts_lab.tasks import data_of
 
 CHANGEABLE = ("weight_decay", "drop_path")  # what `Search.change` may change
+KEPT = "; the last good epoch is kept in the run"
 SMALLEST = 1e-6  # alpha of an operation that only remains because its node has no other
 
 
@@ -116,6 +125,7 @@ class Search:
 
     def _start(self) -> None:
         keep_memory()
+        deterministic()
         initial = torch.Generator().manual_seed(self.seed)
         more = {"node_norm": True} if self.method.node_norm else {}
         self.supernet = self.task.supernet(self.space, self.settings, initial, **more).to(self.device)
@@ -185,7 +195,7 @@ class Search:
         s = self.settings
         if s.drop_path == 0:
             return 0, 0.0
-        return s.cutout, self.drop_path / s.drop_path if s.cutout_rises else 1.0
+        return s.cutout, min(self.drop_path / s.drop_path, 1.0) if s.cutout_rises else 1.0  # a rounding above 1 is none
 
     @property
     def mixing(self) -> Tensor:
@@ -247,7 +257,9 @@ class Search:
         if self._steps is None:
             if self.finished:
                 raise StopIteration("the search is finished")
-            if self.run is None and self._path is not False:
+            if self.run is not None:
+                self.run.hold()
+            elif self._path is not False:
                 self.run = runs.Run.create(self.config(), self._path)
             self._steps = self._epoch()
         try:
@@ -257,9 +269,19 @@ class Search:
                 f"search: epoch {self.epoch} was interrupted inside a batch and cannot be finished; "
                 "Search.resume(path) goes on after the last whole epoch"
             ) from None
+        except BaseException:
+            self.release()
+            raise
         if record is not None:
             self._steps = None
+            if self.finished:
+                self.release()
         return record
+
+    def release(self) -> None:
+        """Lets another process go on with the run, which is held from the first step to the last."""
+        if self.run is not None:
+            self.run.release()
 
     @property
     def valid_batch_size(self) -> int:
@@ -275,6 +297,7 @@ class Search:
         self._changed, self.waiting = self.waiting, {}
         s = self.settings = replace(s, **self._changed)
         started, steps, moments, valid = time.perf_counter(), 0, [], None
+        valid_losses = {}  # of the alpha steps, by batch
         learning_rate, drawn = cosine(s, epoch), None
         self.optimizer.param_groups[0]["weight_decay"] = self.weight_decay
         drop_path = self.drop_path
@@ -293,7 +316,7 @@ class Search:
                     drawn = task.draw(self.valid_batch_size, generator)
                 if due or (self.method.schedule.repeats and drawn is not None):
                     valid, steps = task.training_batch("valid", drawn, generator, *cutout), steps + 1
-                    self.descend_alpha(train, valid, rate, drop_path)
+                    valid_losses[len(losses)] = self.descend_alpha(train, valid, rate, drop_path)
                 loss, deviation = self.descend_weights(train, self.mixing.detach(), drop_path)
                 trace = {} if fisher is None else {"trace": float(self.squared_gradient), "average": fisher.average}
                 self.timing = self.timing.after(due, **trace)
@@ -302,18 +325,20 @@ class Search:
                 loss, deviation = self.descend_weights(train, path, drop_path)
             losses.append(loss)
             deviations.append(deviation)
+        check_finite(
+            epoch,
+            {"valid_loss": valid_losses, "train_loss": dict(enumerate(losses))},
+            {"alpha": self.alpha} | self.weights | dict(self.supernet.named_buffers()),
+        )
         losses = torch.stack(losses)
-        if not torch.isfinite(losses).all():
-            batch = int((~torch.isfinite(losses)).nonzero()[0])
-            raise FloatingPointError(
-                f"train_loss: {float(losses[batch])} at epoch {epoch}, batch {batch}; "
-                "the last good epoch is kept in the run"
-            )
         eigenpair = None
         yield None  # what follows takes as long as several batches
         if epoch in self.measured:
             if self.method.sample is None:
-                eigenpair = self._measure(valid)
+                try:
+                    eigenpair = self._measure(valid)
+                except (FloatingPointError, LinAlgError) as error:
+                    raise FloatingPointError(f"dominant_eigenvalue: {error} after epoch {epoch}{KEPT}") from error
             else:
                 self.winner = self.best_path()
             yield None
@@ -409,15 +434,17 @@ class Search:
         self.descend_alpha(train, valid, learning_rate, drop_path)
         return self.descend_weights(train, self.mixing.detach(), drop_path)
 
-    def descend_alpha(self, train, valid, learning_rate: float, drop_path: float = 0.0) -> None:
-        """One step of alpha on the batch `valid`; `train` and `learning_rate` are for the unrolled step."""
-        self.alpha.grad, outputs = self._alpha_gradient(train, valid, learning_rate, drop_path)
+    def descend_alpha(self, train, valid, learning_rate: float, drop_path: float = 0.0) -> Tensor:
+        """One step of alpha on the batch `valid`: its loss, on the device; `train` and `learning_rate` are for the
+        unrolled step."""
+        self.alpha.grad, outputs, loss = self._alpha_gradient(train, valid, learning_rate, drop_path)
         self.alpha_optimizer.step()
         self.task.carry("valid", outputs)
         if self.method.admm is not None:
             self.multipliers = self.method.admm.after(
                 self.timing.alpha_steps + 1, self.alpha.detach(), self.activate, *self.multipliers, self.space
             )
+        return loss
 
     def descend_weights(self, train, mixing: Tensor, drop_path: float = 0.0) -> tuple[Tensor, Tensor]:
         """One step of w on the batch `train` under these mixing weights: (train loss, deviation), on the device."""
@@ -474,7 +501,7 @@ class Search:
         return self._alpha_gradient(train, valid, learning_rate, drop_path)[0]
 
     def _alpha_gradient(self, train, valid, learning_rate: float, drop_path: float = 0.0):
-        """(gradient, the outputs on the batch `valid`)."""
+        """(gradient, the outputs and the loss on the batch `valid`)."""
         self.supernet.train()
         with frozen_statistics(self.supernet):
             if self.settings.order == 2:
@@ -485,7 +512,7 @@ class Search:
                 weight.requires_grad_(False)
             try:
                 loss, outputs = self._valid_loss(valid, drop_path)
-                return torch.autograd.grad(loss, [self.alpha])[0], outputs
+                return torch.autograd.grad(loss, [self.alpha])[0], outputs, loss.detach()
             finally:
                 for weight in trained:
                     weight.requires_grad_(True)
@@ -506,7 +533,7 @@ class Search:
         return min(1.0, (self.timing.batches + 1) / (self.settings.epochs * self.steps_per_epoch))
 
     def _unrolled_gradient(self, train, valid, learning_rate: float, drop_path: float):
-        """(d/d alpha of L_valid(w', alpha), outputs at w'), with w' = w - lr (momentum * buffer + d L_train / d w + decay * w).
+        """(d/d alpha of L_valid(w', alpha), outputs and loss at w'), with w' = w - lr (momentum * buffer + d L_train / d w + decay * w).
 
         The mixed second derivative times v = d L_valid / d w' is a central difference of step epsilon / ||v||
         (Liu et al. 2019, eq. 7 and 8; quark0/darts for the momentum and the decay). Both ends see the same noise. Where the
@@ -523,7 +550,7 @@ class Search:
             return self.task.training_loss(self._outputs(train[0], mixing, drop_path, at(values)), train[1])
 
         free = [weight.clone().requires_grad_() for weight in w]
-        step = list(torch.autograd.grad(train_loss(free, self.mixing.detach()), free))
+        step = list(torch.autograd.grad(train_loss(free, self.mixing.detach()), free, materialize_grads=True))
         norm = torch.stack(torch._foreach_norm(step)).norm() if self.task.clips_unrolled else None
         clipped = torch._foreach_div(step, norm) if norm is not None and norm > s.clip else None  # of length 1
         step = step if clipped is None else torch._foreach_mul(clipped, s.clip)
@@ -540,13 +567,14 @@ class Search:
         if clipped is not None:
             along = sum((one * other).sum() for one, other in zip(clipped, v, strict=True))
             v = torch._foreach_mul(torch._foreach_sub(v, torch._foreach_mul(clipped, along)), s.clip / norm)
-        size = s.unrolled_epsilon / torch.stack(torch._foreach_norm(v)).norm()
+        length = torch.stack(torch._foreach_norm(v)).norm()
+        size = s.unrolled_epsilon / length.clamp_min(torch.finfo(length.dtype).tiny)  # of a v of zeros: no difference
         shift = torch._foreach_mul(v, size)
         state, ends = self.generator.get_state(), []
         for shifted in (torch._foreach_add(w, shift), torch._foreach_sub(w, shift)):
             self.generator.set_state(state)  # fresh noise at each end would drown their difference
             ends += torch.autograd.grad(train_loss(shifted, self.mixing), [self.alpha])
-        return outer - learning_rate * (ends[0] - ends[1]) / (2 * size), outputs
+        return outer - learning_rate * (ends[0] - ends[1]) / (2 * size), outputs, loss.detach()
 
     # On disk
 
@@ -659,11 +687,34 @@ class Search:
         epochs = 0 if state is None else state.get("records", state["epoch"])
         names = tuple(search.space.operations) + spaces.KNOWN_OPERATIONS
         search.history = run.history(lambda record: EpochRecord.from_json(record, names), epochs)
+        if state is not None:
+            run.check(state, epochs)
         for record in search.history:
             search.settings = replace(search.settings, **(record.changed or {}))
         if search.method.sample is not None and search.history:
             search.winner = search.history[-1].genotype
         return search
+
+
+@torch.no_grad()
+def check_finite(epoch: int, losses: dict[str, dict[int, Tensor]], left: dict[str, Tensor]) -> None:
+    """Raises FloatingPointError where a loss of the epoch, or what it leaves behind, is not finite.
+
+    `losses` are by name and batch, the names in the order in which a batch computes them: the first fault is told.
+    The device is waited for here, once an epoch, and at no batch.
+    """
+    faults = []
+    for name, of in losses.items():
+        values = zip(of, torch.stack(list(of.values())).tolist() if of else [], strict=True)
+        faults += [(batch, name, value) for batch, value in values if not math.isfinite(value)]
+    if faults:
+        batch, name, value = min(faults, key=lambda fault: fault[0])
+        raise FloatingPointError(f"{name}: {value} at epoch {epoch}, batch {batch}{KEPT}")
+    left = {name: tensor for name, tensor in left.items() if tensor.is_floating_point()}
+    largest = torch.stack(torch._foreach_norm(list(left.values()), math.inf)).tolist()
+    if not all(map(math.isfinite, largest)):
+        name = next(name for name, value in zip(left, largest, strict=True) if not math.isfinite(value))
+        raise FloatingPointError(f"{name}: holds NaN or infinite values after the last batch of epoch {epoch}{KEPT}")
 
 
 def cosine(settings, epoch: int) -> float:

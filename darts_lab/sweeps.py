@@ -83,7 +83,8 @@ def complete(job: dict) -> dict:
     )
     for name in ("space", "data", "method", "scale"):
         if not isinstance(found[name], str):
-            raise ValueError(f"{name}: {found[name]!r} is not allowed in a sweep; it must be a name")
+            kind = type(found[name]).__name__
+            raise ValueError(f"{name}: {kind} is not allowed in a sweep; it must be a name")
     if found["data"] not in datasets.NAMES:
         raise ValueError(f"data: {found['data']!r} is not known in a sweep; known: {', '.join(datasets.NAMES)}")
     task = tasks.of(found["data"])
@@ -177,7 +178,7 @@ def sweep(
 def read(path: str | Path) -> pd.DataFrame:
     """The table of all that has ended below `path`, a folder of `sweep`: failures too, with their `error`."""
     found = sorted(Path(path).glob("*/row.json"))
-    return pd.DataFrame([json.loads(file.read_text()) for file in found], columns=list(COLUMNS))
+    return pd.DataFrame([runs.from_json(file.read_text()) for file in found], columns=list(COLUMNS))
 
 
 def epochs(path: str | Path) -> pd.DataFrame:
@@ -185,7 +186,7 @@ def epochs(path: str | Path) -> pd.DataFrame:
     of the job."""
     tables = []
     for file in sorted(Path(path).glob("*/row.json")):
-        row = json.loads(file.read_text())
+        row = runs.from_json(file.read_text())
         if row["error"] is None and (file.parent / "search").is_dir():
             table = runs.table([runs.read(file.parent / "search")]).drop(columns="name")
             tables.append(table.assign(method=row["method"], config_hash=row["config_hash"]))
@@ -197,7 +198,7 @@ def job_of(row: dict) -> dict:
     try:
         job = {name: row[name] for name in NAMES} | {"seed": int(row["seed"])}
         settings, evaluation = (  # "null" in a CSV file is read as a missing value
-            None if pd.isna(row[name]) else json.loads(row[name]) for name in ("settings", "evaluation")
+            None if pd.isna(row[name]) else runs.from_json(row[name]) for name in ("settings", "evaluation")
         )
         if settings is None:
             job["genotype"] = row["genotype"]
@@ -308,7 +309,8 @@ def work(config: dict, path: str | Path, threads: int = 1) -> dict:
         with FileLock(here / "lock", timeout=0):
             row = _finished(here)
             if row is None:
-                row = _row(config, threads) | _searched(config, here) | _trained(config, here)
+                found = _searched(config, here)
+                row = _row(config, threads) | found | _trained(config, here, found["genotype"])
                 row["seconds"] = round(row["seconds"] + row.pop("training_seconds"), 2)
                 runs.write(here / "row.json", json.dumps(row).encode())
         return row
@@ -368,14 +370,13 @@ def _counted(genotype: Genotype) -> dict:
     }
 
 
-def _trained(config: dict, here: Path) -> dict:
-    """What the training from scratch of a job's cell found; it goes on where it was interrupted."""
+def _trained(config: dict, here: Path, genotype: str) -> dict:
+    """What the training from scratch of a job's cell, `genotype`, found; it goes on where it was interrupted."""
     if "evaluation" not in config:
         return {"training_seconds": 0.0}
     if (here / "training" / "config.json").is_file():
         training = Training.resume(here / "training")
     else:
-        genotype = config.get("genotype") or (here / "search" / "genotype.txt").read_text().strip()
         training = Training(
             genotype, config["data"], config["scale"], config["seed"], path=here / "training", **config["evaluation"],
         )  # fmt: skip
@@ -407,7 +408,7 @@ def _folder(config: dict, path: Path) -> Path:
 def _finished(here: Path) -> dict | None:
     """The row of a job that has ended well."""
     file = here / "row.json"
-    row = json.loads(file.read_text()) if file.is_file() else None
+    row = runs.from_json(file.read_text()) if file.is_file() else None
     return row if row is not None and row["error"] is None else None
 
 
@@ -422,7 +423,7 @@ def _claim(path: Path) -> None:
     """Makes `path` a sweep's folder, or finds that it is one. Raises ValueError where it is something else."""
     file = path / "sweep.json"
     if file.is_file():
-        version = json.loads(file.read_text()).get("version")
+        version = runs.from_json(file.read_text()).get("version")
         if version != __version__:
             raise ValueError(
                 f"path: {str(path)!r} holds results of darts_lab {version}, this is {__version__}; choose another folder"

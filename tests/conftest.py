@@ -5,11 +5,11 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+import samples
 import torch
 
 import darts_lab as dl
 from darts_lab import official
-from darts_lab.scales import EvaluationSettings, SearchSettings
 
 torch.set_num_threads(1)  # the sums of one thread come in one order, and test workers do not fight for cores
 hypothesis.settings.register_profile("darts_lab", deadline=None, derandomize=True, database=None, max_examples=60)
@@ -35,27 +35,13 @@ def shared():
 @pytest.fixture(scope="session")
 def colours():
     """A function `(samples, size, name)` that makes a data set of noisy coloured squares: four classes, no crops."""
-
-    def make(samples=16, size=8, name="colours"):
-        palette = torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 1]])
-
-        def split(seed):
-            labels = torch.arange(samples) % 4
-            noise = torch.randn(samples, 3, size, size, generator=torch.Generator().manual_seed(seed))
-            return palette[labels][:, :, None, None] + 0.5 * noise, labels
-
-        return dl.data.from_tensors(split(1), split(2), split(3), name=name, classes=4)
-
-    return make
+    return samples.colours
 
 
 @pytest.fixture(scope="session")
 def small():
     """A scale below `tiny`: the papers' rates, but two batches of eight in an epoch, and two epochs."""
-    sizes = {"channels": 4, "layers": 3, "epochs": 2, "batch_size": 8, "drop_path": 0.0, "cutout": 0}
-    paths = {"paths": 6, "path_batches": 1, "finalists": 2}
-    search = SearchSettings(nodes=2, order=1, alpha_learning_rate=3e-3, **paths, **sizes)
-    return dl.Scale("small", search, EvaluationSettings(auxiliary=0.0, **sizes))
+    return samples.SMALL
 
 
 @pytest.fixture(scope="session")

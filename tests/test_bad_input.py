@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import darts_lab as dl
-from darts_lab import scales, spaces
+from darts_lab import cli, scales, spaces
 from darts_lab.evaluation import Training, evaluate
 from darts_lab.genotype import uniform_genotype
 
@@ -233,3 +233,165 @@ def test_the_right_call_writes(lab, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     lab.search()
     assert os.listdir(tmp_path) == ["here"], "else the calls above could not write in any case"
+
+
+# --- Sweeps, readers, widgets -----------------------------------------------------------------
+
+
+def written(name, content):
+    """A file beside the test's folder, which stays empty."""
+    path = os.path.join(os.path.dirname(os.getcwd()), name)
+    with open(path, "wb") as file:
+        file.write(content)
+    return path
+
+
+def logged(lab):
+    return dl.monitors.replay(dl.runs.read_robustdarts(os.getcwd()))
+
+
+ELSEWHERE = {
+    "sweep without jobs of a kind": (lambda f: dl.sweep([3], "s"), ["job: 3", "dictionary of arguments of Search"]),
+    "sweep with an unknown executor": (
+        lambda f: dl.sweep([{"scale": "tiny"}], "s", "slurm"),
+        ["executor: 'slurm'", "None, 'loky', a number of processes"],
+    ),
+    "sweep with no workers": (lambda f: dl.sweep([{"scale": "tiny"}], "s", 0), ["executor: 0", "number of processes"]),
+    "sweep of a job twice": (lambda f: dl.sweep([{"seed": 1}, {"seed": 1}], "s"), ["jobs: number 1", "number 0"]),
+    "sweep in the folder of something else": (
+        lambda f: dl.sweep([{"scale": "tiny"}], f.run),
+        ["path: ", "neither new nor empty nor the folder of a sweep"],
+    ),
+    "grid with an empty axis": (lambda f: dl.grid(seed=[]), ["seed: is empty", "at least one value"]),
+    "grid with a value twice": (lambda f: dl.grid(space=["S1", "S1"]), ["space: 'S1' stands twice"]),
+    "grid with own data": (lambda f: dl.grid(data=f.data), ["data: ", "must be a name"]),
+    "grid with a seed that is none": (lambda f: dl.grid(seed=[-1]), ["seed: -1", "from 0 to 2147483647"]),
+    "grid against its method": (
+        lambda f: dl.grid(method="R-DARTS(L2)", weight_decay=0.1),
+        ["weight_decay: 0.1 contradicts method 'R-DARTS(L2)'", "0.0243"],
+    ),
+    "row of nothing": (lambda f: dl.sweeps.job_of({}), ["row: holds no job of a sweep"]),
+    "reading a run that is none": (
+        lambda f: dl.runs.read("nowhere"),
+        ["run: 'nowhere'", "config.json"],
+        FileNotFoundError,
+    ),
+    "reading logs that are none": (logged, ["holds no logs of RobustDARTS", "0.0_0.0003-2516843"]),
+    "reading logs from nowhere": (
+        lambda f: dl.runs.read_robustdarts("nowhere"),
+        ["path: 'nowhere' is no directory"],
+        FileNotFoundError,
+    ),
+    "checkpoint of theirs that is text": (
+        lambda f: dl.official.read(written("a.pt", b"text")),
+        ["checkpoint: ", "a.pt", "damaged or holds more than tensors"],
+    ),
+    "checkpoint of theirs with other names": (
+        lambda f: dl.official.load_state_dict(dl.Supernet(spaces.S5, channels=2, layers=1), {"w": torch.ones(1)}),
+        ["state_dict: not a checkpoint of space 'S5'", "lacks"],
+    ),
+    "picture that is text": (lambda f: dl.stereo.read_image(written("a.png", b"text")), ["a.png", "cannot identify"]),
+    "float map that is none": (lambda f: dl.stereo.read_pfm(written("a.pfm", b"P6\n")), ["a.pfm", "begins with 'Pf'"]),
+    "float map that lies": (
+        lambda f: dl.stereo.read_pfm(written("a.pfm", b"Pf\n9 9\n-1\n")),
+        ["a.pfm", "says 9 x 9 pixels", "but 0 follow"],
+    ),
+    "soundings that are none": (
+        lambda f: dl.bathymetry.read_csv(written("a.csv", b"path\n")),
+        ["a.csv", "needs rows of a path and a depth"],
+    ),
+    "patch that is none": (lambda f: dl.bathymetry.read_patch(written("a.npy", b"x")), ["a.npy", "is no whole .npy"]),
+    "tile that is not there": (lambda f: dl.bathymetry.scene(99), ["number: 99", "tiles 0 to"]),
+    "things that fly nowhere": (
+        lambda f: dl.stereo.flying_things("nowhere"),
+        ["flyingthings3d: no image pairs", "nowhere"],
+        FileNotFoundError,
+    ),
+    "part of Sintel unknown": (lambda f: dl.stereo.sintel("x", "albedo"), ["part: 'albedo'", "'clean' or 'final'"]),
+    "text of one word": (lambda f: dl.corpus.from_text(["a"], "b c", "d e"), ["train: holds 1 words", "at least 2"]),
+    "vocabulary of nothing": (lambda f: dl.corpus.from_text("a b", "c d", "e f", vocabulary=2), ["vocabulary: 2", "3"]),
+    "Penn Treebank not there": (
+        lambda f: dl.corpus.ptb("nowhere"),
+        ["data: 'ptb' was not found in nowhere", "ptb.train.txt"],
+        FileNotFoundError,
+    ),
+    "name of a figure with a folder": (lambda f: dl.figures.save("../x"), ["name: '../x'", "a file's name"]),
+    "published number unknown": (lambda f: dl.published.table("table9"), ["name: 'table9'", KNOWN]),
+    "eigenvalue in another mode": (
+        lambda f: dl.curvature.dominant_eigenvalue(dl.Search.resume(f.run, data=f.data), mode="test"),
+        ["mode: 'test'", "'train' or 'eval'"],
+    ),
+    "eigenvalue of too many batches": (
+        lambda f: dl.curvature.dominant_eigenvalue(dl.Search.resume(f.run, data=f.data), batches=99),
+        ["batches: 99", "1 to 2 batches of 8"],
+    ),
+    "predictions of more than there is": (
+        lambda f: dl.predictions(dl.Search.resume(f.run, data=f.data), 99),
+        ["samples: 99", "1 to 16"],
+    ),
+    "lab of an unknown space": (lambda f: dl.lab("S9"), ["space: 'S9'", KNOWN]),
+    "lab of an unknown method": (lambda f: dl.lab("S2", method="PSO"), ["method: 'PSO'", KNOWN]),
+    "lab of an unknown scale": (lambda f: dl.lab("S2", scale="huge"), ["scale: 'huge'", KNOWN]),
+    "lab of a seed that is none": (lambda f: dl.lab("S2", seed=-1), ["seed: -1", "from 0 to 2147483647"]),
+    "lab asked before its start": (lambda f: dl.lab("S2").result(), ["lab: nothing was started", "start()"]),
+    "replay of nothing": (lambda f: dl.replay("nowhere"), ["nowhere"], FileNotFoundError),
+}
+
+
+@pytest.mark.parametrize("case", ELSEWHERE.values(), ids=ELSEWHERE)
+def test_a_wrong_call_elsewhere_gives_one_clear_error_too(case, lab, tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    test_a_wrong_call_gives_one_clear_error_and_writes_nothing(case, lab, tmp_path / "here", monkeypatch)
+
+
+# --- The command line -------------------------------------------------------------------------
+
+LINES = {
+    "nothing at all": ([], ["search | evaluate | sweep | verify | spectrum | check"]),
+    "command unknown": (["find"], ["find", "search"]),
+    "option unknown": (["search", "--spaces", "S2"], ["--spaces"]),
+    "seed no number": (["search", "--seed", "one"], ["--seed", "'one'"]),
+    "seed negative": (["search", "--seed", "-1"], ["seed: -1", "from 0 to"]),
+    "space unknown": (["search", "--space", "S9"], ["space: 'S9'", KNOWN]),
+    "method unknown": (["search", "--method", "PSO"], ["method: 'PSO'", KNOWN]),
+    "setting without a value": (["search", "--set", "epochs"], ["--set: 'epochs'", "NAME=VALUE"]),
+    "setting of zero": (["search", "--set", "epochs=0"], ["epochs: 0", "at least 1"]),
+    "setting of nothing": (["search", "--set", "epochs=null"], ["epochs: None", "whole number"]),
+    "setting nested": (["search", "--set", "epochs=" + "[" * 5000], ["epochs: ", "is not a number"]),
+    "setting unknown": (["search", "--set", "depth=3"], ["depth: not a setting", KNOWN]),
+    "run not there": (["search", "--resume", "nowhere"], ["run: 'nowhere'", "config.json"]),
+    "data not there": (["search", "--data", "svhn"], ["data: 'svhn' was not found", "download=True"]),
+    "space and data that do not fit": (["search", "--space", "RNN"], ["space: 'RNN'", "recurrent", "normal"]),
+    "genotype of nothing": (["evaluate", ""], ["genotype: ''", "neither"]),
+    "genotype missing": (["evaluate"], ["GENOTYPE"]),
+    "genotype with code": (["evaluate", "Genotype(exec('1'))"], ["genotype: ", "does not have the form"]),
+    "genotype in a device": (["evaluate", "/dev/zero"], ["genotype: '/dev/zero'", "neither"]),
+    "device unknown": (["evaluate", str(SKIPS), "--device", "abacus"], ["device: 'abacus'", "cpu"]),
+    "sweep of no seeds": (["sweep", "--seeds", "0"], ["seed: is empty"]),
+    "sweep of no workers": (["sweep", "--scale", "tiny", "--workers", "0"], ["executor: 0", "number of processes"]),
+    "sweep of a method twice": (["sweep", "--method", "DARTS", "DARTS"], ["method: 'DARTS' stands twice"]),
+    "sweep of an unknown scale": (["sweep", "--scale", "huge"], ["scale: 'huge'", KNOWN]),
+    "table not there": (["verify", "nowhere.csv"], ["nowhere.csv"]),
+    "row no number": (["verify", "t.csv", "--row", "first"], ["--row", "'first'"]),
+    "spectrum of nothing": (["spectrum", "nowhere"], ["run: 'nowhere'", "config.json"]),
+    "spectrum of a folder": (["spectrum", "."], ["holds no logs of RobustDARTS"]),
+}
+
+
+@pytest.mark.parametrize("case", LINES.values(), ids=LINES)
+def test_a_wrong_line_gives_one_or_two_lines_and_writes_nothing(case, capsys, tmp_path, monkeypatch):
+    arguments, words = case
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DARTS_LAB_DATA", str(tmp_path / "no data here"))
+    try:
+        status = cli.main(arguments)
+    except SystemExit as end:  # of argparse
+        status = end.code
+    out, err = capsys.readouterr()
+    assert status == 2 and len(err.splitlines()) in (1, 2) and "Traceback" not in out + err, err
+    assert all(word in err for word in words) and len(err) < 700, err
+    assert os.listdir(tmp_path) == []
+
+
+def test_there_are_more_than_sixty_wrong_calls_of_every_kind():
+    assert len(WRONG) >= 60 and len(ELSEWHERE) >= 30 and len(LINES) >= 25

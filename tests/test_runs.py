@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from samples import same
 
 import darts_lab as dl
 from darts_lab import runs
@@ -19,17 +20,6 @@ from darts_lab.genotype import uniform_genotype
 from darts_lab.tasks import Classification
 
 EPOCHS = 3
-
-
-def same(first, second):
-    """Equality of nested states, bit for bit."""
-    if isinstance(first, torch.Tensor):
-        return isinstance(second, torch.Tensor) and first.dtype == second.dtype and torch.equal(first, second)
-    if isinstance(first, dict):
-        return first.keys() == second.keys() and all(same(first[key], second[key]) for key in first)
-    if isinstance(first, list | tuple):
-        return len(first) == len(second) and all(map(same, first, second))
-    return first == second
 
 
 def same_run(path, reference, epochs=EPOCHS):
@@ -179,7 +169,10 @@ def test_a_training_from_scratch_is_resumed_bit_for_bit(data, small, tmp_path):
 
 def test_a_run_directory_holds_config_history_costs_checkpoint_and_genotype(reference):
     path, _ = reference
-    assert sorted(os.listdir(path)) == ["checkpoint.pt", "config.json", "costs.jsonl", "genotype.txt", "history.jsonl"]
+    lists = ["costs.jsonl", "history.jsonl"]
+    assert sorted(os.listdir(path)) == sorted(
+        ["checkpoint.pt", "config.json", "genotype.txt", "lock", "previous.pt", *lists]
+    )
     config = json.loads((path / "config.json").read_text())
     assert config["kind"] == "search" and config["settings"]["epochs"] == EPOCHS and config["seed"] == 0
     costs = [json.loads(line) for line in (path / "costs.jsonl").read_text().splitlines()]
@@ -324,6 +317,14 @@ def cut(name, keep):
     return lambda path: (path / name).write_bytes((path / name).read_bytes()[:keep])
 
 
+def without_previous(damage):
+    def edit(path):
+        (path / "previous.pt").unlink()
+        damage(path)
+
+    return edit
+
+
 DAMAGES = {
     "config empty": (damaged_config(b""), "run: .*config.json' is damaged"),
     "config half": (cut("config.json", 60), "run: .*config.json' is damaged"),
@@ -352,11 +353,27 @@ DAMAGES = {
         lambda path: (path / "history.jsonl").write_bytes(b"7\n" * 3),
         "run: line 1 of .*history.jsonl' is no record",
     ),
-    "checkpoint empty": (cut("checkpoint.pt", 0), "checkpoint: .* cannot be read"),
-    "checkpoint half": (cut("checkpoint.pt", 5000), "checkpoint: .* cannot be read"),
+    "checkpoint empty": (without_previous(cut("checkpoint.pt", 0)), "checkpoint: .* cannot be read"),
+    "checkpoint half": (without_previous(cut("checkpoint.pt", 5000)), "checkpoint: .* cannot be read"),
     "checkpoint text": (
-        lambda path: (path / "checkpoint.pt").write_text("no checkpoint"),
+        without_previous(lambda path: (path / "checkpoint.pt").write_text("no checkpoint")),
         "checkpoint: .* cannot be read",
+    ),
+    "checkpoint gone": (
+        without_previous(lambda path: (path / "checkpoint.pt").unlink()),
+        "run: .* holds 3 epochs, but its checkpoint.pt is gone",
+    ),
+    "version older": (edited_config(version="0.0.9"), r"run: .* was made by darts_lab 0\.0\.9, this is "),
+    "config nested": (damaged_config(b"[" * 100_000), "run: .*config.json' is damaged: it is nested too deeply"),
+    "config of another seed": (
+        edited_config(seed=1),
+        "config.json' is damaged, or it and the checkpoint are of different",
+    ),
+    "a digit of history": (
+        lambda path: (path / "history.jsonl").write_bytes(
+            (path / "history.jsonl").read_bytes().replace(b'"alpha_steps": 2', b'"alpha_steps": 3', 1)
+        ),
+        "history.jsonl' is damaged, or it and the checkpoint are of different",
     ),
     "checkpoint a list": (edited_checkpoint(lambda state: [1, 2]), "checkpoint: .*holds no state"),
     "checkpoint of nothing": (edited_checkpoint(lambda state: {}), "checkpoint: .*holds no state"),

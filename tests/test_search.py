@@ -365,7 +365,7 @@ def test_a_loss_that_is_not_finite_ends_the_search_in_words_and_keeps_the_last_g
     good = (tmp_path / "run" / "checkpoint.pt").read_bytes()
     with torch.no_grad():
         search.supernet.classifier.bias.fill_(float("nan"))
-    with pytest.raises(FloatingPointError, match="train_loss: nan at epoch 1, batch 0; the last good epoch is kept"):
+    with pytest.raises(FloatingPointError, match="valid_loss: nan at epoch 1, batch 0; the last good epoch is kept"):
         next(search)
     assert (tmp_path / "run" / "checkpoint.pt").read_bytes() == good and search.epoch == 1
 

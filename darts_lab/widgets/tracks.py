@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import ipywidgets as widgets
-from filelock import FileLock, Timeout
 
 from darts_lab import runs
 from darts_lab.evaluation import Evaluation, Training
@@ -46,7 +45,6 @@ class Track:
         self.changes: dict[str, float] = {}
         self.inside = self.batches = 0
         self.spent = self.drawn = 0.0
-        self._guard: FileLock | None = None
 
     def begin(self, from_disk: bool) -> None:
         """A new search as chosen, or the last unfinished one on disk that was begun with the same choices."""
@@ -81,34 +79,22 @@ class Track:
         digits = runs.config_hash(search.config())
         folders = [path for path in root.glob(f"*-{digits}*") if (path / "checkpoint.pt").exists()]
         for path in sorted(folders, key=lambda path: (path / "checkpoint.pt").stat().st_mtime, reverse=True):
-            if not self._hold(path):
+            if runs.held(path):
                 continue
             found = Search.resume(path, space=search.space, data=self.lab.choices.data.chosen, method=search.method)
             if not found.finished:
+                found.run.hold()
                 self.method.show(
                     weight_decay=found.weight_decay, drop_path=found.waiting.get("drop_path", found.settings.drop_path)
                 )
                 return found
-            self.unlock()
         raise ValueError(
             f"no unfinished run of these choices lies in {str(root)!r} that no other lab holds; press Start for a new one"
         )
 
-    def _hold(self, path: Path) -> bool:
-        """Whether the run in `path` is ours alone from now on: two searches must not write into one folder."""
-        guard = FileLock(path / "lock", thread_local=False)
-        try:
-            guard.acquire(timeout=0)
-        except Timeout:
-            return False
-        self.unlock()
-        self._guard = guard
-        return True
-
     def unlock(self) -> None:
-        if self._guard is not None:
-            self._guard.release()
-            self._guard = None
+        if self.search is not None:
+            self.search.release()
 
     def forget(self) -> None:
         self.unlock()
@@ -126,7 +112,6 @@ class Track:
         elif self.inside < self.search.steps_per_epoch:  # and not behind the last batch
             self.inside, self.batches = self.inside + 1, self.batches + 1
         if first and self.search.run is not None:
-            self._hold(self.search.run.path)
             self._tell()
         if record is not None and (record.changed or record.back_to is not None):
             self.method.show(weight_decay=self.search.weight_decay)  # adaptation may have raised it
