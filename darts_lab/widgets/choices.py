@@ -112,7 +112,9 @@ class Choices(widgets.VBox):
         self.data = Menu("data", data, data_names(), "What the network learns to tell apart.", "150px")
         self.scale = Menu("scale", scale, SCALES, "How large everything is.", "160px")
         domain = self.task.domain
-        self.domain = Menu("task", domain, DOMAINS, "What kind of data it is; data and spaces are those that fit.", "175px")
+        self.domain = Menu(
+            "task", domain, DOMAINS, "What kind of data it is; data and spaces are those that fit.", "175px"
+        )
         self.seed = widgets.BoundedIntText(
             value=seed_of(seed), min=0, max=2**31 - 1, description="seed", layout={"width": "130px"},
             tooltip="The same seed gives the same search, bit for bit.", style={"description_width": "initial"},
