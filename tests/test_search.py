@@ -131,8 +131,8 @@ def smooth_search(monkeypatch, small_search):
 
     def make(**changes):
         search = in_double(small_search(order=2, learning_rate=0.2, alpha_spread=0.5, epochs=9, **changes))
-        for _ in range(3):
-            search.step()
+        next(search)
+        search.step()
         return search
 
     return make
