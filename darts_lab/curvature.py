@@ -32,9 +32,8 @@ from darts_lab.supernet import frozen_statistics
 if TYPE_CHECKING:
     from darts_lab.search import Search
 
-_HAS_RNG = (
-    "rng" in signature(eigsh).parameters
-)  # SciPy 1.17 draws anew where Lanczos breaks down, by chance if not told how
+# SciPy 1.17 draws a vector where Lanczos breaks down, by chance if not told how
+_HAS_RNG = "rng" in signature(eigsh).parameters
 TOLERANCE = 0.02  # of ||H v - lambda v|| / |lambda|; the eigenvalue itself is usually off by less than a thousandth
 
 

@@ -1,7 +1,7 @@
 """The named methods, as data: what a search does with alpha and with the weights beside the plain bilevel steps.
 
 A `Method` states only what differs from the scale's settings, so parts of different papers combine freely:
-`dl.Method("mine", weight_decay=0.0081, order=2)`.
+`dl.Method("mine", {"weight_decay": 0.0081, "order": 2})`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Method:
     """How to search.
 
     `settings` are the search settings the method fixes, whatever the scale says, e.g. `{"weight_decay": 0.0243}`;
-    `l2_factors` say, domain by domain, by what it multiplies the scale's decay of the weights.
+    `decay_times` says, domain by domain, how many times the scale's decay of the weights it takes.
     `activation` turns alpha into mixing weights. `terms` are functions `(mixing, progress, space) -> scalar` added to
     the validation loss of the alpha steps; `progress` runs from 0 to 1 over the search (`regularizers` holds some).
     `pruning` is for activations that reach zero: alpha begins at the uniform share, `none` is no candidate, and an
@@ -58,12 +58,12 @@ class Method:
     train_portion: float | None = None
     monitor: EarlyStopping | Adaptation | None = None
     sample: Callable[[SearchSpace, Generator], Genotype] | None = None
-    l2_factors: Mapping[str, float] = field(default_factory=dict)
+    decay_times: Mapping[str, float] = field(default_factory=dict)
 
     def fixes(self, settings, domain: str) -> dict[str, object]:
         """What the method fixes of a scale's search settings in a domain ("classification", "language", ...): name -> value."""
-        factor = self.l2_factors.get(domain)
-        return dict(self.settings) | ({} if factor is None else {"weight_decay": factor * settings.weight_decay})
+        times = self.decay_times.get(domain)
+        return dict(self.settings) | ({} if times is None else {"weight_decay": times * settings.weight_decay})
 
 
 L2_FACTORS = (3e-4, 9e-4, 27e-4, 81e-4, 243e-4)  # weight decays of w, Zela et al., section 4.2
@@ -91,7 +91,7 @@ METHODS = {
         Method("DARTS"),  # first order at laptop scale, second order at paper scale (Zela et al. use `--unrolled`)
         Method("DARTS-1st", {"order": 1}),
         Method("DARTS-2nd", {"order": 2}),
-        Method("R-DARTS(L2)", l2_factors=_STRONGEST),
+        Method("R-DARTS(L2)", decay_times=_STRONGEST),
         Method("R-DARTS(DP)", {"drop_path": DROP_PATHS[-1]}),  # Zela et al., section 5, the largest; with Cutout
         Method("DARTS-ES", monitor=EarlyStopping()),  # Zela et al., section 5.1
         Method("DARTS-ADA", monitor=Adaptation()),  # Zela et al., appendix D.1
