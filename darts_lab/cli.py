@@ -16,6 +16,7 @@ from darts_lab import (
     curvature,
     environment,
     figures,
+    files,
     methods,
     monitors,
     runs,
@@ -162,7 +163,7 @@ def _settings(pairs: list[str]) -> dict:
         if not equals:
             raise ValueError(f"--set: {pair[:80]!r} does not have the form NAME=VALUE")
         try:
-            settings[name] = runs.from_json(value)
+            settings[name] = files.from_json(value)
         except ValueError:
             raise ValueError(f"{name[:80]}: {value[:80]!r} is not a number") from None
     return settings
@@ -308,7 +309,7 @@ def _genotype(text: str) -> str:
     path = path / "genotype.txt" if path.is_dir() else path
     if not path.is_file():
         raise FileNotFoundError(f"genotype: {text!r} is neither a genotype's text, nor a file, nor a run directory")
-    return runs.read_text(path)
+    return files.read_text(path)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from darts_lab.runs import read_tensors
+from darts_lab.files import read_tensors
 from darts_lab.supernet import Supernet
 
 

@@ -23,12 +23,8 @@ import io
 import json
 import os
 import re
-import tempfile
-import threading
 import warnings
-import zipfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path
@@ -36,17 +32,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from filelock import FileLock, Timeout
+from filelock import FileLock
 from torch import Tensor
 
-from darts_lab import __version__
+from darts_lab import __version__, files
 from darts_lab.curvature import checked_matrix
 from darts_lab.genotype import Genotype
 from darts_lab.spaces import CELL_TYPES, KNOWN_OPERATIONS, NOISE, SKIP
 
 LISTS = ("history.jsonl", "costs.jsonl")
 FILES = (*LISTS, "config.json", "genotype.txt", "checkpoint.pt")
-_ONE_AT_A_TIME = threading.RLock()  # among the threads of this process, which share its locks
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +96,7 @@ class Run:
         if not (self.path / "config.json").is_file():
             raise FileNotFoundError(f"run: {str(self.path)!r} holds no config.json, so it is not a run")
         try:
-            self.config = from_json(read_text(self.path / "config.json"))
+            self.config = files.from_json(files.read_text(self.path / "config.json"))
         except ValueError as error:
             raise ValueError(f"run: {str(self.path / 'config.json')!r} is damaged: {error}") from error
 
@@ -128,15 +123,15 @@ class Run:
             path = Path(path)
             if path.exists() and not _empty(path):
                 raise FileExistsError(f"path: {str(path)!r} is not empty; resume the run in it, or choose another")
-        with _writing(path or Path(os.environ.get("DARTS_LAB_RUNS", "runs"))):
+        with files.writing(path or Path(os.environ.get("DARTS_LAB_RUNS", "runs"))):
             if path is None:
                 path = _new_folder(f"{folder_name(config['name'])}-{config_hash(config)}")
             path.mkdir(parents=True, exist_ok=True)
-            lock = _locked(path)
+            lock = files.locked(path)
             if not _empty(path):  # another process was faster
                 raise FileExistsError(f"path: {str(path)!r} is not empty; resume the run in it, or choose another")
             _sweep_up(path)
-            write(path / "config.json", content)
+            files.write(path / "config.json", content)
         run = cls(path)
         run._lock = lock
         return run
@@ -147,9 +142,9 @@ class Run:
         In one process two objects may hold a run, but only the one that wrote last can write on. Raises ValueError where
         another process holds it, and where the run has gone on since it was read here.
         """
-        with _ONE_AT_A_TIME, _writing(self.path):
+        with files.ONE_AT_A_TIME, files.writing(self.path):
             if self._lock is None:
-                self._lock = _locked(self.path)
+                self._lock = files.locked(self.path)
                 _sweep_up(self.path)
             if self._stamp() != self._seen:
                 self.release()
@@ -164,16 +159,16 @@ class Run:
 
         Raises as `hold`, and OSError in one sentence where the disk takes no more.
         """
-        with _ONE_AT_A_TIME, _writing(self.path):
+        with files.ONE_AT_A_TIME, files.writing(self.path):
             self.hold()
             self.cut(before)
-            _append(self.path / "history.jsonl", record)
-            _append(self.path / "costs.jsonl", cost)
-            write(self.path / "genotype.txt", f"{genotype}\n".encode())
+            files.append(self.path / "history.jsonl", record)
+            files.append(self.path / "costs.jsonl", cost)
+            files.write(self.path / "genotype.txt", f"{genotype}\n".encode())
             buffer = io.BytesIO()
             torch.save(state | {"of": self._of(before + 1)}, buffer)
             kept = None if self._replaces_damaged else self.path / "previous.pt"
-            write(self.path / "checkpoint.pt", buffer.getvalue(), kept)
+            files.write(self.path / "checkpoint.pt", buffer.getvalue(), kept)
             self._seen, self._replaces_damaged = self._stamp(), False
 
     def _of(self, epochs: int) -> dict:
@@ -204,24 +199,24 @@ class Run:
         self._seen = self._stamp()
         try:
             if self._seen is None and not previous.exists():
-                found = len(_lines(self.path / "history.jsonl"))
+                found = len(files.lines(self.path / "history.jsonl"))
                 if found > 1:  # a first line may be there already
                     raise ValueError(f"run: {str(self.path)!r} holds {found} epochs, but its checkpoint.pt is gone")
                 return None
             return self._state(path, device)
-        except (FileNotFoundError, Damaged) as error:
+        except (FileNotFoundError, files.Damaged) as error:
             if not previous.exists():
                 raise
             state = self._state(previous, device)
             self._replaces_damaged = True
-            words = str(error) if isinstance(error, Damaged) else f"checkpoint: {str(path)!r} is gone"
+            words = str(error) if isinstance(error, files.Damaged) else f"checkpoint: {str(path)!r} is gone"
             warnings.warn(f"{words}; the one before it is used", stacklevel=3)
             return state
 
     @staticmethod
     def _state(path: Path, device: torch.device) -> dict:
-        _check_sums(path)
-        state = _tensors(path, device)
+        files.check_sums(path)
+        state = files.tensors(path, device)
         if not (isinstance(state, dict) and isinstance(state.get("epoch"), int) and state["epoch"] >= 1):
             raise ValueError(f"checkpoint: {str(path)!r} holds no state of a run after its first epoch")
         return state
@@ -242,7 +237,7 @@ class Run:
         `epochs` is how many the checkpoint knows of: others are left out. Raises ValueError, naming the line, where one
         is damaged, and where there are fewer.
         """
-        lists = [_lines(self.path / name, epochs) for name in LISTS]
+        lists = [files.lines(self.path / name, epochs) for name in LISTS]
         if epochs is not None:
             for name, lines in zip(LISTS, lists, strict=True):
                 self._check_count(name, len(lines), epochs)
@@ -264,7 +259,7 @@ class Run:
             whole = [line for line in lines[:epochs] if line.endswith(b"\n")]
             self._check_count(name, len(whole), epochs)
             if lines != whole:
-                write(path, b"".join(whole))
+                files.write(path, b"".join(whole))
 
     def _check_count(self, name: str, found: int, epochs: int) -> None:
         if found < epochs:
@@ -307,144 +302,6 @@ def _sweep_up(path: Path) -> None:
 def _empty(path: Path) -> bool:
     """Whether `path` is a directory that holds nothing, or nothing but what is left of a process that died at once."""
     return path.is_dir() and not {*path.iterdir()} - {path / "lock", *path.glob(".config.json.*")}
-
-
-def _lock_of(path: Path) -> FileLock:
-    return FileLock(path.resolve() / "lock", thread_local=False, is_singleton=True)  # one for each process
-
-
-def _locked(path: Path) -> FileLock:
-    lock = _lock_of(path)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise ValueError(f"path: the run {str(path)!r} is in use by another process; wait for it, or end it") from None
-    return lock
-
-
-def held(path: str | Path) -> bool:
-    """Whether a search or training, of this process or another, holds the run in `path`."""
-    with _ONE_AT_A_TIME:
-        lock = _lock_of(Path(path))
-        try:
-            return lock.is_locked or not lock.acquire(timeout=0)
-        except Timeout:
-            return True
-
-
-@contextmanager
-def _writing(path: Path):
-    """Says in words what the disk does not take."""
-    try:
-        yield
-    except FileExistsError:
-        raise
-    except OSError as error:
-        if error.errno is None or getattr(error, "told", False):
-            raise
-        words = f"path: {str(path)!r} cannot be written: {os.strerror(error.errno)}; finished epochs are kept"
-        told = OSError(error.errno, words)
-        told.told = True
-        raise told from error
-
-
-def write(path: Path, content: bytes, kept: Path | None = None) -> None:
-    """Replaces a file whole: written beside it, flushed to the disk, then renamed. `kept` is where the one before goes."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        if kept is not None and path.exists():
-            os.replace(path, kept)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-def _append(path: Path, line: dict) -> None:
-    with open(path, "ab") as file:
-        file.write(json.dumps(line).encode() + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _lines(path: Path, most: int | None = None) -> list[dict]:
-    if not path.exists():
-        return []
-    found = []
-    for number, line in enumerate(path.read_bytes().splitlines(keepends=True)[:most], 1):
-        if line.endswith(b"\n"):  # a last line without an end was being written when the process died
-            try:
-                found.append(from_json(line))
-            except ValueError as error:
-                raise ValueError(f"run: line {number} of {str(path)!r} is damaged: {error}") from error
-    return found
-
-
-def from_json(text: str | bytes):
-    """What JSON says. Raises ValueError for anything else, and for what is nested too deeply."""
-    try:
-        return json.loads(text)
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
-
-
-class Damaged(ValueError):
-    """A file is not what was written."""
-
-
-def _check_sums(path: str | Path) -> None:
-    """Raises Damaged where a file of `torch.save` is not whole. (PyTorch does not look: 9 of 10 flipped bits pass it.)"""
-    try:
-        size = Path(path).stat().st_size
-        with zipfile.ZipFile(path) as archive:
-            if any(entry.compress_type or entry.file_size > size for entry in archive.infolist()):
-                raise ValueError("it claims more than it holds")
-            broken = archive.testzip()
-        if broken is not None:
-            raise ValueError(f"the sum of {broken!r} is wrong")
-    except (FileNotFoundError, PermissionError):
-        raise
-    except Exception as error:  # whatever the reader stumbles over
-        words = " ".join(str(error).split())[:100]
-        raise Damaged(f"checkpoint: {str(path)!r} cannot be read: it is damaged ({words})") from error
-
-
-def read_tensors(path: str | Path, device: torch.device) -> dict:
-    """What `torch.save` wrote into a file: tensors and plain values. No code from the file is run.
-
-    Raises ValueError where the file is damaged or holds anything else, FileNotFoundError where there is none.
-    """
-    with open(path, "rb") as file:
-        if file.read(2) == b"PK":  # older files have no sums
-            _check_sums(path)
-    return _tensors(path, device)
-
-
-def _tensors(path: str | Path, device: torch.device) -> dict:
-    try:
-        return torch.load(path, map_location=device, weights_only=True)
-    except FileNotFoundError:
-        raise
-    except Exception as error:  # a damaged file raises whatever its reader stumbles over
-        raise ValueError(
-            f"checkpoint: {str(path)!r} cannot be read: it is damaged or holds more than tensors and plain values "
-            f"({type(error).__name__})"
-        ) from error
-
-
-def read_text(path: str | Path, most: int = 1_000_000) -> str:
-    """The text in a small file. Raises ValueError where it is larger than `most` bytes or not text."""
-    path = Path(path)
-    if path.stat().st_size > most:
-        raise ValueError(f"path: {str(path)!r} is larger than {most} bytes")
-    try:
-        return path.read_text().strip()
-    except UnicodeDecodeError as error:
-        raise ValueError(f"path: {str(path)!r} is not text") from error
 
 
 # ---------------------------------------------------------------- searches that have been run
@@ -542,7 +399,7 @@ def _read_log(log: Path) -> Recorded:
     problems: list[str] = []
     losses = {"train_loss": [], "valid_loss": []}
     try:
-        told = from_json(read_text(log.with_name(f"errors_{seed}.json")))
+        told = files.from_json(files.read_text(log.with_name(f"errors_{seed}.json")))
         losses = {name: [float(loss) for loss in told[name]] for name in losses}
     except (OSError, ValueError, KeyError, TypeError) as error:
         problems.append(f"errors_{seed}.json cannot be read: {error}")
@@ -606,7 +463,7 @@ def _derivatives(folder: Path, seed: int) -> Iterator[tuple[int, list]]:
     with open(path) as file:
         for number, line in enumerate(file, 1):
             try:
-                measured = from_json(line)
+                measured = files.from_json(line)
                 yield int(measured["epoch"]), measured["H"]
             except (ValueError, KeyError, TypeError) as error:
                 raise ValueError(f"line {number} of {path.name}: {error}") from error

@@ -14,7 +14,7 @@ from matplotlib.contour import ContourSet
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, Rectangle
 
-from darts_lab import runs
+from darts_lab import files, runs
 
 
 def save(name: str, figure: Figure | None = None, *, run=None, folder: str | Path | None = None) -> list[Path]:
@@ -41,9 +41,9 @@ def save(name: str, figure: Figure | None = None, *, run=None, folder: str | Pat
     for path, metadata in zip(paths, told, strict=False):
         buffer = io.BytesIO()
         figure.savefig(buffer, format=path.suffix[1:], dpi=150, metadata=metadata)
-        runs.write(path, buffer.getvalue())
+        files.write(path, buffer.getvalue())
     table = plotted(figure).to_csv(index=False, float_format="%.8g", lineterminator="\n")
-    runs.write(paths[2], f"# {source}\n{table}".encode())
+    files.write(paths[2], f"# {source}\n{table}".encode())
     return paths
 
 
@@ -108,13 +108,13 @@ def gallery(folder: str | Path = "figures") -> Path:
     """Writes index.html beside saved figures: each with its name, what it was drawn from, its PDF and its CSV."""
     folder, parts = Path(folder), []
     for picture in sorted(folder.glob("*.png")):
-        files = [picture.with_suffix(ending) for ending in (".pdf", ".csv")]
+        beside = [picture.with_suffix(ending) for ending in (".pdf", ".csv")]
         links = ", ".join(
-            f'<a href="{html.escape(file.name)}">{file.suffix[1:]}</a>' for file in files if file.exists()
+            f'<a href="{html.escape(file.name)}">{file.suffix[1:]}</a>' for file in beside if file.exists()
         )
         source = ""
-        if files[1].exists():
-            with open(files[1]) as file:
+        if beside[1].exists():
+            with open(beside[1]) as file:
                 source = file.readline().removeprefix("#").strip()
         name = html.escape(picture.name)
         parts.append(
@@ -136,5 +136,5 @@ figure {{margin: 0; border: 1px solid #ccc; padding: 1rem}} img {{max-width: 100
 <p>{listed}</p>
 <main>{"".join(parts) or "<p>No figures yet.</p>"}</main></html>
 """
-    runs.write(folder / "index.html", page.encode())
+    files.write(folder / "index.html", page.encode())
     return folder / "index.html"

@@ -28,7 +28,7 @@ import pandas as pd
 import torch
 from filelock import FileLock, Timeout
 
-from darts_lab import __version__, methods, runs, scales, spaces, tasks
+from darts_lab import __version__, files, methods, runs, scales, spaces, tasks
 from darts_lab import data as datasets
 from darts_lab.evaluation import Training, discretization_drop
 from darts_lab.genotype import Genotype
@@ -178,7 +178,7 @@ def sweep(
 def read(path: str | Path) -> pd.DataFrame:
     """The table of all that has ended below `path`, a folder of `sweep`: failures too, with their `error`."""
     found = sorted(Path(path).glob("*/row.json"))
-    return pd.DataFrame([runs.from_json(file.read_text()) for file in found], columns=list(COLUMNS))
+    return pd.DataFrame([files.from_json(file.read_text()) for file in found], columns=list(COLUMNS))
 
 
 def epochs(path: str | Path) -> pd.DataFrame:
@@ -186,7 +186,7 @@ def epochs(path: str | Path) -> pd.DataFrame:
     of the job."""
     tables = []
     for file in sorted(Path(path).glob("*/row.json")):
-        row = runs.from_json(file.read_text())
+        row = files.from_json(file.read_text())
         if row["error"] is None and (file.parent / "search").is_dir():
             table = runs.table([runs.read(file.parent / "search")]).drop(columns="name")
             tables.append(table.assign(method=row["method"], config_hash=row["config_hash"]))
@@ -198,7 +198,7 @@ def job_of(row: dict) -> dict:
     try:
         job = {name: row[name] for name in NAMES} | {"seed": int(row["seed"])}
         settings, evaluation = (  # "null" in a CSV file is read as a missing value
-            None if pd.isna(row[name]) else runs.from_json(row[name]) for name in ("settings", "evaluation")
+            None if pd.isna(row[name]) else files.from_json(row[name]) for name in ("settings", "evaluation")
         )
         if settings is None:
             job["genotype"] = row["genotype"]
@@ -312,7 +312,7 @@ def work(config: dict, path: str | Path, threads: int = 1) -> dict:
                 found = _searched(config, here)
                 row = _row(config, threads) | found | _trained(config, here, found["genotype"])
                 row["seconds"] = round(row["seconds"] + row.pop("training_seconds"), 2)
-                runs.write(here / "row.json", json.dumps(row).encode())
+                files.write(here / "row.json", json.dumps(row).encode())
         return row
     except Timeout:
         return _row(config, threads) | {"error": f"path: {str(here)!r} is in use by another process"}
@@ -392,7 +392,7 @@ def _trained(config: dict, here: Path, genotype: str) -> dict:
 def _failed(config: dict, path: Path, threads: int, error: str) -> dict:
     row = _row(config, threads) | {"error": error}
     try:
-        runs.write(_folder(config, path) / "row.json", json.dumps(row).encode())
+        files.write(_folder(config, path) / "row.json", json.dumps(row).encode())
     except OSError:  # a full disk, say: then at least the caller knows
         pass
     return row
@@ -408,7 +408,7 @@ def _folder(config: dict, path: Path) -> Path:
 def _finished(here: Path) -> dict | None:
     """The row of a job that has ended well."""
     file = here / "row.json"
-    row = runs.from_json(file.read_text()) if file.is_file() else None
+    row = files.from_json(file.read_text()) if file.is_file() else None
     return row if row is not None and row["error"] is None else None
 
 
@@ -423,7 +423,7 @@ def _claim(path: Path) -> None:
     """Makes `path` a sweep's folder, or finds that it is one. Raises ValueError where it is something else."""
     file = path / "sweep.json"
     if file.is_file():
-        version = runs.from_json(file.read_text()).get("version")
+        version = files.from_json(file.read_text()).get("version")
         if version != __version__:
             raise ValueError(
                 f"path: {str(path)!r} holds results of darts_lab {version}, this is {__version__}; choose another folder"
@@ -432,11 +432,11 @@ def _claim(path: Path) -> None:
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise ValueError(f"path: {str(path)!r} is neither new nor empty nor the folder of a sweep")
     path.mkdir(parents=True, exist_ok=True)
-    runs.write(file, json.dumps({"version": __version__}).encode())
+    files.write(file, json.dumps({"version": __version__}).encode())
 
 
 def _write_table(path: Path) -> None:
     table, buffer = read(path), io.BytesIO()
-    runs.write(path / "table.csv", table.to_csv(index=False).encode())
+    files.write(path / "table.csv", table.to_csv(index=False).encode())
     table.to_parquet(buffer, index=False)
-    runs.write(path / "table.parquet", buffer.getvalue())
+    files.write(path / "table.parquet", buffer.getvalue())

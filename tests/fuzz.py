@@ -22,7 +22,7 @@ with contextlib.ExitStack() as stack:
 
         stack.enter_context(atheris.instrument_imports(include=["darts_lab"]))
     import darts_lab as dl
-    from darts_lab import bathymetry, cli, corpus, official, runs, stereo, sweeps
+    from darts_lab import bathymetry, cli, corpus, files, official, runs, stereo, sweeps
 
 import numpy as np
 import pandas as pd
@@ -125,7 +125,7 @@ def pickle_of_run() -> bytes:
 
 
 def tensors(path: Path):
-    return runs.read_tensors(path, torch.device("cpu"))
+    return files.read_tensors(path, torch.device("cpu"))
 
 
 def picture() -> bytes:
@@ -180,7 +180,7 @@ TARGETS = {
         lambda: str(dl.uniform_genotype(dl.spaces.S2, "skip_connect")).encode(),
     ),
     "genotype as JSON": (
-        lambda content, where: dl.Genotype.from_json(runs.from_json(content)),
+        lambda content, where: dl.Genotype.from_json(files.from_json(content)),
         lambda: json.dumps(dl.uniform_genotype(dl.spaces.S2, "skip_connect").to_json()).encode(),
     ),
     "config.json": (beside(run, "config.json", runs.read), lambda: (run() / "config.json").read_bytes()),

@@ -14,7 +14,7 @@ import torch
 from samples import same
 
 import darts_lab as dl
-from darts_lab import runs
+from darts_lab import files, runs
 from darts_lab.evaluation import Training
 from darts_lab.genotype import uniform_genotype
 from darts_lab.tasks import Classification
@@ -267,7 +267,7 @@ def test_files_appear_whole_or_not_at_all(reference, monkeypatch, tmp_path):
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
         with pytest.raises(OSError, match="no space left"):
-            runs.write(here / "checkpoint.pt", b"new")
+            files.write(here / "checkpoint.pt", b"new")
     assert {path.name: path.read_bytes() for path in here.iterdir()} == before
 
 
@@ -489,12 +489,12 @@ def test_a_damaged_training_is_refused_in_words(damage, says, small, data, tmp_p
 def test_text_of_a_file_is_read_and_what_is_large_or_no_text_is_refused(tmp_path):
     path = tmp_path / "genotype.txt"
     path.write_text("  Genotype\n")
-    assert runs.read_text(path) == "Genotype"
+    assert files.read_text(path) == "Genotype"
     with pytest.raises(ValueError, match="path: '.*genotype.txt' is larger than 5 bytes"):
-        runs.read_text(path, most=5)
+        files.read_text(path, most=5)
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ValueError, match="path: '.*genotype.txt' is not text"):
-        runs.read_text(path)
+        files.read_text(path)
 
 
 def test_the_same_pixels_with_another_augmentation_are_other_data(colours):

@@ -14,7 +14,7 @@ import torture
 from samples import same
 
 import darts_lab as dl
-from darts_lab import cli, runs
+from darts_lab import cli, files, runs
 
 CASES = torture.cases()
 DARTS = CASES["DARTS, order 1"]
@@ -46,7 +46,7 @@ def test_what_is_killed_amid_an_act_on_the_disk_goes_on_to_the_same_bits(name, t
 
 def test_torture_sees_what_is_lost(tmp_path, monkeypatch):
     """Were a checkpoint to appear before its lines, or the files of a run to differ, the rows would say so."""
-    monkeypatch.setattr(runs, "_append", lambda path, line: None)
+    monkeypatch.setattr(files, "append", lambda path, line: None)
     with pytest.raises((AssertionError, FileNotFoundError)):
         torture.kills(DARTS, 1, 0, random.Random(0), tmp_path)
 
@@ -93,8 +93,8 @@ def test_pytorch_alone_does_not_notice_a_flipped_bit(run):
     content[len(content) // 2] ^= 1
     (run / "checkpoint.pt").write_bytes(bytes(content))
     torch.load(run / "checkpoint.pt", weights_only=True)
-    with pytest.raises(runs.Damaged, match="cannot be read: it is damaged"):
-        runs.read_tensors(run / "checkpoint.pt", torch.device("cpu"))
+    with pytest.raises(files.Damaged, match="cannot be read: it is damaged"):
+        files.read_tensors(run / "checkpoint.pt", torch.device("cpu"))
 
 
 def test_a_damaged_checkpoint_gives_way_to_the_one_before_and_the_run_ends_as_ever(run, finished):
@@ -181,7 +181,7 @@ def test_a_run_in_which_another_process_computes_is_left_alone(tmp_path):
     process, reading = torture.child(work)
     assert os.read(reading, 1) == b"."
     before = {file.name: file.read_bytes() for file in path.iterdir()}
-    assert runs.held(path)
+    assert files.held(path)
     search = DARTS.on(path)
     assert search.epoch == 1, "to look at it is allowed"
     for _ in range(2):
@@ -193,25 +193,25 @@ def test_a_run_in_which_another_process_computes_is_left_alone(tmp_path):
     os.kill(process, signal.SIGKILL)
     torture.ended(process, reading)
     os.close(waiting), os.close(go)
-    assert not runs.held(path) and len(list(search)) == 3
+    assert not files.held(path) and len(list(search)) == 3
 
 
 def test_a_run_is_free_again_when_its_search_is_finished_gone_or_has_failed(tmp_path):
     search = DARTS.on(tmp_path / "a")
     next(search)
-    assert runs.held(tmp_path / "a")
+    assert files.held(tmp_path / "a")
     list(search)
-    assert search.finished and not runs.held(tmp_path / "a")
+    assert search.finished and not files.held(tmp_path / "a")
     search = DARTS.on(tmp_path / "b")
     next(search)
     del search
-    assert not runs.held(tmp_path / "b")
+    assert not files.held(tmp_path / "b")
     search = DARTS.on(tmp_path / "c")
     search.step()
     search.task.loss = None
     with pytest.raises(TypeError):
         next(search)
-    assert not runs.held(tmp_path / "c")
+    assert not files.held(tmp_path / "c")
 
 
 def test_in_one_process_the_search_that_wrote_last_goes_on_and_an_older_one_writes_no_more(tmp_path, finished):

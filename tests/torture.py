@@ -28,7 +28,7 @@ import torch
 from samples import SMALL, colours, same
 
 import darts_lab as dl
-from darts_lab import runs
+from darts_lab import files
 from darts_lab.evaluation import Training
 from darts_lab.monitors import Adaptation, EarlyStopping, Rule
 
@@ -157,12 +157,12 @@ def acts(tick):
 
     before = os.fsync, os.replace, os.fdopen
     os.fsync, os.replace, os.fdopen = around(os.fsync), around(os.replace), around(os.fdopen, True)
-    runs.open = around(open, True)
+    files.open = around(open, True)
     try:
         yield
     finally:
         os.fsync, os.replace, os.fdopen = before
-        del runs.open
+        del files.open
 
 
 def die(*_):
@@ -466,14 +466,14 @@ def guided(name: str, cases: int, seed: int) -> dict:
 
 def written(table: pd.DataFrame) -> None:
     """The table as tests/torture.csv and between the marks in tests/README.md."""
-    runs.write(HERE / "torture.csv", table.to_csv(index=False, lineterminator="\n").encode())
+    files.write(HERE / "torture.csv", table.to_csv(index=False, lineterminator="\n").encode())
     lines = ["| " + " | ".join(COLUMNS) + " |", "|" + "---|" * len(COLUMNS)]
     lines += ["| " + " | ".join(str(value) for value in row) + " |" for row in table.itertuples(index=False)]
     text = (HERE / "README.md").read_text()
     text = re.sub(
         r"(<!-- torture -->\n).*?(<!-- end -->)", lambda m: m[1] + "\n".join(lines) + "\n" + m[2], text, flags=re.S
     )
-    runs.write(HERE / "README.md", text.encode())
+    files.write(HERE / "README.md", text.encode())
 
 
 def main() -> int:

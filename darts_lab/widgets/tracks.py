@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import ipywidgets as widgets
 
-from darts_lab import runs
+from darts_lab import files, runs
 from darts_lab.evaluation import Evaluation, Training
 from darts_lab.figures import View
 from darts_lab.monitors import RULE
@@ -79,7 +79,7 @@ class Track:
         digits = runs.config_hash(search.config())
         folders = [path for path in root.glob(f"*-{digits}*") if (path / "checkpoint.pt").exists()]
         for path in sorted(folders, key=lambda path: (path / "checkpoint.pt").stat().st_mtime, reverse=True):
-            if runs.held(path):
+            if files.held(path):
                 continue
             found = Search.resume(path, space=search.space, data=self.lab.choices.data.chosen, method=search.method)
             if not found.finished:
