@@ -598,7 +598,8 @@ def over_setting(
     table: pd.DataFrame, setting: str, value: str, kind: str = "space", factor: float = 1, ax: Axes | None = None
 ) -> Axes:
     """`value` against the values of a setting, such as `weight_decay`, one line a kind: means with 95 % intervals, runs
-    as dots. The values of the setting stand side by side, not to scale."""
+    as dots. The values of the setting stand side by side, not to scale. The picture ends where the runs do: intervals of
+    few runs may go on beyond it."""
     ax = _axes(ax)
     ax.clear()
     rows = table.dropna(subset=value)
@@ -615,6 +616,9 @@ def over_setting(
     ax.set_xticks(range(len(ticks)), [f"{tick:g}" for tick in ticks], fontsize=8)
     unit = " (%)" if factor == 100 else ""
     ax.set(xlabel=setting.replace("_", " "), ylabel=value.replace("_", " ") + unit)
+    least, most = factor * rows[value].min(), factor * rows[value].max()
+    margin = 0.08 * (most - least) or 1
+    ax.set_ylim(least - margin, most + margin)
     ax.legend()
     return ax
 
