@@ -24,7 +24,7 @@ demo: .venv/ready
 test: .venv/ready
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check darts_lab tests results benchmarks
-	$(QUICK) $(RUN) -m pytest -q -n 2 --dist loadfile tests
+	$(QUICK) $(RUN) -m pytest -q -rs -n 2 --dist loadfile tests
 	$(QUICK) OMP_NUM_THREADS=1 DARTS_LAB_SCALE=tiny $(RUN) -m pytest -q -n 2 --dist loadfile --nbval-lax \
 		--nbval-current-env --nbval-cell-timeout=1200 notebooks
 
@@ -48,7 +48,7 @@ figures: .venv/ready
 	done
 	$(RUN) -c "from darts_lab import figures; print(figures.gallery('figures'))"
 
-# The committed tables results/robustness*: all methods, two hours on two cores; goes on where it was stopped.
+# The committed tables results/robustness*: all methods, some five hours on two cores; goes on where it was stopped.
 robustness: .venv/ready
 	$(RUN) results/robustness.py
 

@@ -616,9 +616,10 @@ def over_setting(
     ax.set_xticks(range(len(ticks)), [f"{tick:g}" for tick in ticks], fontsize=8)
     unit = " (%)" if factor == 100 else ""
     ax.set(xlabel=setting.replace("_", " "), ylabel=value.replace("_", " ") + unit)
-    least, most = factor * rows[value].min(), factor * rows[value].max()
-    margin = 0.08 * (most - least) or 1
-    ax.set_ylim(least - margin, most + margin)
+    if len(rows):
+        least, most = factor * rows[value].min(), factor * rows[value].max()
+        margin = 0.08 * (most - least) or 1
+        ax.set_ylim(least - margin, most + margin)
     ax.legend()
     return ax
 

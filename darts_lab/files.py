@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 from filelock import FileLock, Timeout
 
+os.umask(_UMASK := os.umask(0))  # what others may do with a new file, which a temporary one does not follow
 ONE_AT_A_TIME = threading.RLock()  # among the threads of this process, which share its locks
 
 
@@ -27,6 +28,7 @@ def write(path: Path, content: bytes, kept: Path | None = None) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_UMASK)
         if kept is not None and path.exists():
             os.replace(path, kept)
         os.replace(temporary, path)

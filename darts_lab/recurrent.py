@@ -9,7 +9,7 @@ whose gate and candidate come from one matrix of the node it enters,
 
 in search summed over all edges and operations f by their mixing weights; the output is the mean of all nodes. `none`
 takes its share of the mixing weights and passes nothing on. In search a batch-norm without scale stands behind the first
-state and every node. In evaluation it takes the statistics of the streams that are read side by side: with running ones, as
+state and every node. In evaluation it takes the statistics of the streams that are read side by side, unless `running_statistics` asks for running ones: with those, as
 in the official code, nothing holds the hidden state of a half-trained supernet back, and over hundreds of words it grows
 without bounds.
 """

@@ -21,7 +21,7 @@ from darts_lab.spaces import SearchSpace
 def projection(mixing: Tensor, space: SearchSpace) -> Tensor:
     """The discretized cell nearest to `mixing`, as mixing weights of the same shape, without a gradient.
 
-    Two edges of each node keep one operation with weight 1, all else is 0. Of all such tensors the one that `discretize`
+    The kept edges (two of each node, in recurrent cells one) have one operation with weight 1, all else is 0. Of all such tensors the one that `discretize`
     chooses is the nearest in the Euclidean norm, since a kept operation of weight p changes the squared distance by
     1 - 2 p.
     """

@@ -244,7 +244,7 @@ class Run:
         found = []
         for number, (line, cost) in enumerate(zip(*lists, strict=False), 1):
             try:
-                found.append(record(line | cost))
+                found.append(record(cost | line))
             except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RuntimeError) as error:
                 where = str(self.path / "history.jsonl")
                 words = " ".join(str(error).split())[:200]

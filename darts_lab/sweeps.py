@@ -89,6 +89,11 @@ def complete(job: dict) -> dict:
         raise ValueError(f"data: {found['data']!r} is not known in a sweep; known: {', '.join(datasets.NAMES)}")
     task = tasks.of(found["data"])
     space, scale = spaces.get(found["space"]), scales.get(found["scale"], task.domain)
+    if set(space.cell_types) != set(task.cell_types):
+        raise ValueError(
+            f"space: {space.name!r} has cells {', '.join(space.cell_types)}; data {found['data']!r} needs "
+            f"{', '.join(task.cell_types)}"
+        )
     found |= {"space": space.name, "scale": scale.name, "seed": seed_of(found["seed"])}
     if genotype is None:
         method = methods.get(found["method"])
@@ -142,6 +147,9 @@ def sweep(
     sweep of this version of darts_lab, or the executor takes no jobs.
     """
     configs = [complete(job) for job in jobs]
+    for name, value, least in (("threads", threads, 1), ("retries", retries, 0)):
+        if not isinstance(value, int) or value < least:
+            raise ValueError(f"{name}: {value!r} is not allowed; it must be a whole number of at least {least}")
     first = {}
     for number, config in enumerate(configs):
         other = first.setdefault(runs.config_hash(config), number)
@@ -420,7 +428,7 @@ def _rows(table: pd.DataFrame) -> dict[str, dict]:
 
 
 def _claim(path: Path) -> None:
-    """Makes `path` a sweep's folder, or finds that it is one. Raises ValueError where it is something else."""
+    """Makes `path` a sweep's folder, or finds that it is one, even one that a killed process had only begun. Raises ValueError where it is something else."""
     file = path / "sweep.json"
     if file.is_file():
         version = files.from_json(file.read_text()).get("version")
@@ -429,7 +437,7 @@ def _claim(path: Path) -> None:
                 f"path: {str(path)!r} holds results of darts_lab {version}, this is {__version__}; choose another folder"
             )
         return
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    if path.exists() and not (path.is_dir() and all(file.name.startswith(".sweep.json.") for file in path.iterdir())):
         raise ValueError(f"path: {str(path)!r} is neither new nor empty nor the folder of a sweep")
     path.mkdir(parents=True, exist_ok=True)
     files.write(file, json.dumps({"version": __version__}).encode())

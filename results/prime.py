@@ -51,7 +51,7 @@ def summary(table: pd.DataFrame, others: pd.DataFrame) -> str:
         "95 % interval (Student's t); errors in per cent. Kept edges are 4 in each cell. Seconds are those of one thread on a "
         "shared machine of two cores, search and training together. The differences are those of the retrained test error, in "
         "points, paired by seed; bold where the interval excludes zero. Made by `make prime` from `results/prime.py`; every "
-        "run stands in `prime.csv`, the rows above the line of methods of Zela et al. in `robustness.csv`.",
+        "run stands in `prime.csv`, the rows of methods of Zela et al. in `robustness.csv`.",
     ]
     for space in SPACES:
         of = pd.concat([others[others["space"] == space], table[table["space"] == space]], ignore_index=True)

@@ -483,6 +483,20 @@ def test_a_damaged_training_is_refused_in_words(damage, says, small, data, tmp_p
         Training.resume(training.run.path, data=data)
 
 
+def test_what_a_line_of_costs_says_of_the_epoch_itself_does_not_count(reference, tmp_path):
+    here = copied(reference[0], tmp_path)
+    costs = here / "costs.jsonl"
+    costs.write_text("".join(json.dumps(json.loads(line) | {"epoch": 7}) + "\n" for line in costs.open()))
+    assert [record.epoch for record in runs.read(here).history] == list(range(EPOCHS))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions are those of POSIX")
+def test_others_may_read_what_is_written_as_far_as_the_umask_lets_them(reference):
+    new = os.umask(0)
+    os.umask(new)
+    assert (reference[0] / "config.json").stat().st_mode & 0o777 == 0o666 & ~new
+
+
 # --- Reading small files ----------------------------------------------------------------------
 
 

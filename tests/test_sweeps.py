@@ -96,9 +96,13 @@ def test_at_paper_scale_a_cell_is_trained_in_the_published_size():
         (lambda: grid(method=dl.Method("mine")), ["method:", "must be a name"]),
         (lambda: grid(evaluation=3), ["evaluation: 3", "dictionary"]),
         (lambda: grid(evaluation={"epoch": 3}), ["epoch:", "epochs"]),
+        (lambda: grid(space="RNN"), ["space: 'RNN'", "recurrent", "'digits'"]),
+        (lambda: grid(space="S6", data="digits"), ["space: 'S6'", "upsample", "'digits'"]),
         (lambda: complete({"genotype": "nonsense"}), ["genotype:"]),
         (lambda: complete([1]), ["job: [1]"]),
         (lambda: sweep([{"scale": "tiny"}, {"scale": "TINY"}], "nowhere"), ["number 1", "number 0"]),
+        (lambda: sweep([TINY], "nowhere", threads=0), ["threads: 0", "at least 1"]),
+        (lambda: sweep([TINY], "nowhere", retries=-1), ["retries: -1", "at least 0"]),
     ],
 )  # fmt: skip
 def test_what_is_not_allowed_is_named_before_anything_is_done(call, says, tmp_path, monkeypatch):
@@ -194,6 +198,11 @@ def test_epochs_are_those_of_the_searches(inline, jobs):
         "DARTS",
     ]
     assert last.loc[row["config_hash"], "skips_normal"] == row["skips_normal"]
+
+
+def test_a_sweep_killed_while_it_claimed_its_folder_can_begin_again(tmp_path):
+    (tmp_path / ".sweep.json.half").write_text("{")
+    assert quietly([TINY | {"evaluation": None}], tmp_path)["error"].isna().all()
 
 
 def test_a_folder_of_trainings_alone_has_no_epochs(tmp_path):

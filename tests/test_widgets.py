@@ -107,6 +107,17 @@ def test_retrain_shows_the_test_error_of_the_current_cell(tmp_path, monkeypatch)
     assert f"{100 * expected.test_error:.1f} %" in lab.status.value
 
 
+def test_a_kept_cell_is_retrained_as_it_was_searched_whatever_the_controls_say_by_then(tmp_path, monkeypatch):
+    monkeypatch.setenv("DARTS_LAB_RUNS", str(tmp_path))
+    lab = dl.lab("S2", scale="tiny", seed=0)
+    click(lab, "Start")
+    lab.result(60)
+    lab.choices.scale.value = "laptop"
+    click(lab, "Retrain")
+    lab.result(60)
+    assert lab.evaluation.test_error == dl.evaluate(lab.search.genotype, scale="tiny", seed=0).test_error
+
+
 def test_the_search_waits_for_a_retraining_and_then_goes_on(lab):
     click(lab, "Start")
     until(lambda: lab.search is not None and lab.search.epoch >= 1)

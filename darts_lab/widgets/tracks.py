@@ -57,6 +57,7 @@ class Track:
             search = self._from_disk(search)
         self.number = next(_NUMBERS)
         self.search, self.inside, self.batches, self.spent = search, 0, 0, 0.0
+        self.chosen = choices.data.chosen, choices.scale.chosen  # which the controls may not say any more when it ends
         self.changes = {}
         self.panels.forget()
         self._tell()
@@ -195,7 +196,7 @@ class Kept:
         self.record, self.genotype, self.space, self.task = record, record.genotype, search.space, type(search.task)
         self.name = f"{search.space.name} {search.method.name} seed {search.seed}, epoch {record.epoch}"
         self.key = track.number, record.epoch, search.history.index(record)
-        self.seed, self._data, self._scale = search.seed, lab.choices.data.chosen, lab.choices.scale.chosen
+        self.seed, (self._data, self._scale) = search.seed, track.chosen
         self._lab = weakref.proxy(lab)
         self.training: Training | None = None
         self.evaluation: Evaluation | None = None
