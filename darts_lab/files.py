@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, are read without being trusted, and are written by one process at a time.
+"""Files that appear whole or not at all, are read without being trusted, and locks on their folders.
 
 What a file says is parsed, never evaluated; where it is damaged or too large, one sentence says so.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
+import secrets
 import threading
 import zipfile
 from contextlib import contextmanager
@@ -16,25 +16,28 @@ from pathlib import Path
 import torch
 from filelock import FileLock, Timeout
 
-os.umask(_UMASK := os.umask(0))  # what others may do with a new file, which a temporary one does not follow
 ONE_AT_A_TIME = threading.RLock()  # among the threads of this process, which share its locks
 
 
 def write(path: Path, content: bytes, kept: Path | None = None) -> None:
     """Replaces a file whole: written beside it, flushed to the disk, then renamed. `kept` is where the one before goes."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with open(temporary, "xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_UMASK)
         if kept is not None and path.exists():
             os.replace(path, kept)
         os.replace(temporary, path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
+
+
+def leftovers(folder: Path, *names: str) -> set[Path]:
+    """What processes were writing in `folder`, as files of these names, when they were killed."""
+    return {file for name in names for file in folder.glob(f".{name}.*")}
 
 
 def append(path: Path, line: dict) -> None:

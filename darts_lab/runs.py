@@ -289,19 +289,14 @@ def _new_folder(name: str) -> Path:
             number += 1
 
 
-def _leftovers(path: Path) -> list[Path]:
-    """What a killed process was writing."""
-    return [file for name in FILES for file in path.glob(f".{name}.*")]
-
-
 def _sweep_up(path: Path) -> None:
-    for file in _leftovers(path):
+    for file in files.leftovers(path, *FILES):
         file.unlink(missing_ok=True)
 
 
 def _empty(path: Path) -> bool:
     """Whether `path` is a directory that holds nothing, or nothing but what is left of a process that died at once."""
-    return path.is_dir() and not {*path.iterdir()} - {path / "lock", *path.glob(".config.json.*")}
+    return path.is_dir() and not {*path.iterdir()} - {path / "lock", *files.leftovers(path, "config.json")}
 
 
 # ---------------------------------------------------------------- searches that have been run

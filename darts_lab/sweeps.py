@@ -89,11 +89,9 @@ def complete(job: dict) -> dict:
         raise ValueError(f"data: {found['data']!r} is not known in a sweep; known: {', '.join(datasets.NAMES)}")
     task = tasks.of(found["data"])
     space, scale = spaces.get(found["space"]), scales.get(found["scale"], task.domain)
-    if set(space.cell_types) != set(task.cell_types):
-        raise ValueError(
-            f"space: {space.name!r} has cells {', '.join(space.cell_types)}; data {found['data']!r} needs "
-            f"{', '.join(task.cell_types)}"
-        )
+    if isinstance(genotype, str):
+        genotype = Genotype.parse(genotype)
+    task.check_cells(space if genotype is None else genotype, found["data"])
     found |= {"space": space.name, "scale": scale.name, "seed": seed_of(found["seed"])}
     if genotype is None:
         method = methods.get(found["method"])
@@ -114,7 +112,7 @@ def complete(job: dict) -> dict:
             raise ValueError(f"{next(iter(rest))}: is not allowed beside a genotype, for which nothing is searched")
         if evaluation is None:
             raise ValueError("evaluation: None is not allowed beside a genotype, for which there is nothing else to do")
-        found["genotype"] = str(Genotype.parse(genotype) if isinstance(genotype, str) else genotype)
+        found["genotype"] = str(genotype)
     if evaluation is not None:
         if not isinstance(evaluation, dict):
             raise ValueError(f"evaluation: {evaluation!r} is not allowed; it must be a dictionary of settings, or None")
@@ -437,7 +435,7 @@ def _claim(path: Path) -> None:
                 f"path: {str(path)!r} holds results of darts_lab {version}, this is {__version__}; choose another folder"
             )
         return
-    if path.exists() and not (path.is_dir() and all(file.name.startswith(".sweep.json.") for file in path.iterdir())):
+    if path.exists() and not (path.is_dir() and {*path.iterdir()} <= files.leftovers(path, file.name)):
         raise ValueError(f"path: {str(path)!r} is neither new nor empty nor the folder of a sweep")
     path.mkdir(parents=True, exist_ok=True)
     files.write(file, json.dumps({"version": __version__}).encode())

@@ -99,6 +99,7 @@ def test_at_paper_scale_a_cell_is_trained_in_the_published_size():
         (lambda: grid(space="RNN"), ["space: 'RNN'", "recurrent", "'digits'"]),
         (lambda: grid(space="S6", data="digits"), ["space: 'S6'", "upsample", "'digits'"]),
         (lambda: complete({"genotype": "nonsense"}), ["genotype:"]),
+        (lambda: complete({"genotype": dl.uniform_genotype(dl.spaces.get("RNN"), "tanh")}), ["genotype:", "recurrent", "'digits'"]),
         (lambda: complete([1]), ["job: [1]"]),
         (lambda: sweep([{"scale": "tiny"}, {"scale": "TINY"}], "nowhere"), ["number 1", "number 0"]),
         (lambda: sweep([TINY], "nowhere", threads=0), ["threads: 0", "at least 1"]),

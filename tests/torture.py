@@ -155,13 +155,13 @@ def acts(tick):
 
         return acted
 
-    before = os.fsync, os.replace, os.fdopen
-    os.fsync, os.replace, os.fdopen = around(os.fsync), around(os.replace), around(os.fdopen, True)
+    before = os.fsync, os.replace
+    os.fsync, os.replace = around(os.fsync), around(os.replace)
     files.open = around(open, True)
     try:
         yield
     finally:
-        os.fsync, os.replace, os.fdopen = before
+        os.fsync, os.replace = before
         del files.open
 
 

@@ -69,11 +69,15 @@ class Task(ABC):
 
     def check(self, cells: SearchSpace | Genotype, settings) -> None:
         """Raises ValueError where the data, the cells of a space or genotype and the settings do not fit together."""
-        if cells.cell_types != self.cell_types:
+        self.check_cells(cells, self.data.name)
+
+    @classmethod
+    def check_cells(cls, cells: SearchSpace | Genotype, data: str) -> None:
+        """Raises ValueError where the cells of a space or genotype are not of the types that `data`, a name, needs."""
+        if cells.cell_types != cls.cell_types:
             what = f"space: {cells.name!r}" if isinstance(cells, SearchSpace) else "genotype:"
             raise ValueError(
-                f"{what} has cells {', '.join(cells.cell_types)}; data {self.data.name!r} needs "
-                f"{', '.join(self.cell_types)}"
+                f"{what} has cells {', '.join(cells.cell_types)}; data {data!r} needs {', '.join(cls.cell_types)}"
             )
 
     # Batches
