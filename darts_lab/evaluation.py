@@ -79,6 +79,7 @@ class Training:
         self.genotype.check(names)
         self.seed = seed_of(seed)
         self.device, self.device_reason = choose_device(device)
+        scales.check_protocol(protocol)
         if scale.name == "paper" and self.space is not None:
             settings = kind.published(self.space.name, data.name, protocol, settings)
         self.settings = scales.override(scale.evaluation, **settings)

@@ -578,20 +578,33 @@ def by_kind(
 def over_epochs(
     table: pd.DataFrame, value: str, kind: str = "method", factor: float = 1, ax: Axes | None = None
 ) -> Axes:
-    """The mean of `value` over seeds, epoch by epoch, one line a kind of search; bands from the least to the largest.
+    """The mean of `value` over seeds, epoch by epoch, one line a kind of search; bands are 95 % intervals (Student's t).
 
     Every row of `table` is one epoch of one search, with `epoch` and `seed`; `factor` 100 turns fractions into per cent.
+    The picture ends where the runs do: intervals of few seeds may go on beyond it.
     """
     ax = _axes(ax)
     ax.clear()
-    for number, (name, rows) in enumerate(table.dropna(subset=value).groupby(kind, sort=False)):
-        seeds = factor * rows.pivot_table(index="epoch", columns="seed", values=value).astype(float)
+    rows = table.dropna(subset=value)
+    for number, (name, group) in enumerate(rows.groupby(kind, sort=False)):
+        found = {
+            epoch: statistics.mean(factor * values.astype(float)) for epoch, values in group.groupby("epoch")[value]
+        }
+        means, low, high = zip(*((mean.value, mean.low, mean.high) for mean in found.values()), strict=True)
         colour = PALETTE[number % 8]
-        ax.plot(seeds.index, seeds.mean(axis=1), _DASHES[number % 4], color=colour, label=str(name))
-        ax.fill_between(seeds.index, seeds.min(axis=1), seeds.max(axis=1), color=colour, alpha=0.15, linewidth=0)
+        ax.plot(list(found), means, _DASHES[number % 4], color=colour, label=str(name))
+        ax.fill_between(list(found), low, high, color=colour, alpha=0.15, linewidth=0)
     _over_epochs(ax, value.replace("_", " ") + (" (%)" if factor == 100 else ""), (None, None))
+    _to_the_runs(ax, factor * rows[value].astype(float))
     ax.legend()
     return ax
+
+
+def _to_the_runs(ax: Axes, values: pd.Series) -> None:
+    """Lets the picture end a little beyond `values`, the runs themselves, wherever the intervals end."""
+    if len(values):
+        margin = 0.08 * (values.max() - values.min()) or 1
+        ax.set_ylim(values.min() - margin, values.max() + margin)
 
 
 def over_setting(
@@ -616,10 +629,7 @@ def over_setting(
     ax.set_xticks(range(len(ticks)), [f"{tick:g}" for tick in ticks], fontsize=8)
     unit = " (%)" if factor == 100 else ""
     ax.set(xlabel=setting.replace("_", " "), ylabel=value.replace("_", " ") + unit)
-    if len(rows):
-        least, most = factor * rows[value].min(), factor * rows[value].max()
-        margin = 0.08 * (most - least) or 1
-        ax.set_ylim(least - margin, most + margin)
+    _to_the_runs(ax, factor * rows[value])
     ax.legend()
     return ax
 

@@ -333,6 +333,15 @@ def get(scale: str | Scale, domain: str = "classification") -> Scale:
     return known[scale.lower()]
 
 
+PROTOCOLS = ("default", "L2")
+
+
+def check_protocol(protocol) -> None:
+    """Raises ValueError where `protocol` is none of `PROTOCOLS`, between which `paper_network` chooses."""
+    if protocol not in PROTOCOLS:
+        raise ValueError(f"protocol: {protocol!r} is not known; known: {', '.join(PROTOCOLS)}")
+
+
 def paper_network(space: str, data: str, protocol: str = "default") -> tuple[int, int]:
     """(channels, layers) that the papers train for a cell of `space` on `data`.
 

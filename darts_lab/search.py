@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -592,6 +593,10 @@ class Search:
             "method": self.method.name,
             "monitor": None if self.method.monitor is None else repr(self.method.monitor),
             "schedule": repr(self.method.schedule),
+            "terms": [_called(term) for term in self.method.terms],
+            "admm": None if self.method.admm is None else repr(self.method.admm),
+            "activation": _called(self.method.activation),
+            "sample": None if self.method.sample is None else _called(self.method.sample),
             "scale": self._scale,
             "settings": asdict(self.settings),
             "seed": self.seed,
@@ -671,12 +676,12 @@ class Search:
                 device or config["device"], path, **config["settings"],
             )  # fmt: skip
             search.task.check_made(run)
-            for name, what in (("monitor", "was watched by"), ("schedule", "updated alpha as")):
+            for name in ("monitor", "schedule", "terms", "admm", "activation", "sample"):
                 now = search.config()[name]
                 if config.get(name, now) != now:
                     raise ValueError(
-                        f"method: the run {str(run.path)!r} {what} {config[name]}, this {config['method']!r} {now}; pass the "
-                        "method as method="
+                        f"method: the run {str(run.path)!r} had {name} {config[name]}, this {config['method']!r} has {now}; "
+                        "pass the method as method="
                     )
         except (KeyError, TypeError) as error:
             raise ValueError(f"run: {str(run.path)!r} holds no search that can go on: {error}") from error
@@ -715,6 +720,15 @@ def check_finite(epoch: int, losses: dict[str, dict[int, Tensor]], left: dict[st
     if not all(map(math.isfinite, largest)):
         name = next(name for name, value in zip(left, largest, strict=True) if not math.isfinite(value))
         raise FloatingPointError(f"{name}: holds NaN or infinite values after the last batch of epoch {epoch}{KEPT}")
+
+
+def _called(part) -> str:
+    """How a part of a method is told from another, the same in every process: the name of a function, the fields of a term."""
+    if isinstance(part, partial):
+        return f"{_called(part.func)} with {part.args or ''}{part.keywords or ''}"
+    if type(part).__repr__ is object.__repr__:  # which would tell an address
+        return type(part).__qualname__
+    return getattr(part, "__qualname__", None) or repr(part)
 
 
 def cosine(settings, epoch: int) -> float:

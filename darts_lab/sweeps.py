@@ -41,7 +41,7 @@ COLUMNS = (
     "space", "data", "method", "weight_decay", "drop_path", "seed", "scale", "one_shot_error", "test_error",
     "discretization_drop",
     "dominant_eigenvalue_mean", "dominant_eigenvalue_last", "skips_normal", "skips_reduce", "noise_normal",
-    "noise_reduce", "epochs", "stop_epoch", "parameters", "seconds", "threads", "device", "settings", "evaluation",
+    "noise_reduce", "epochs", "alpha_steps", "stop_epoch", "parameters", "seconds", "threads", "device", "settings", "evaluation",
     "genotype", "config_hash", "version", "error",
 )  # fmt: skip
 
@@ -76,11 +76,9 @@ def complete(job: dict) -> dict:
         raise ValueError(f"job: {job!r} is not allowed; it must be a dictionary of arguments of Search")
     rest = dict(job)
     found = {name: rest.pop(name, default) for name, default in NAMES.items()}
-    evaluation, genotype, protocol = (
-        rest.pop("evaluation", {}),
-        rest.pop("genotype", None),
-        rest.pop("protocol", "default"),
-    )
+    evaluation, genotype = rest.pop("evaluation", {}), rest.pop("genotype", None)
+    protocol = rest.pop("protocol", "default")
+    scales.check_protocol(protocol)
     for name in ("space", "data", "method", "scale"):
         if not isinstance(found[name], str):
             kind = type(found[name]).__name__
@@ -230,7 +228,9 @@ def verify(row: dict) -> pd.DataFrame:
     with tempfile.TemporaryDirectory() as path:
         again = work(complete(job), path, int(row["threads"]))
     names = [
-        name for name in COLUMNS if name not in ("seconds", "version", "device", "threads", "settings", "evaluation")
+        name
+        for name in COLUMNS  # a table may be older than a column
+        if name in row and name not in ("seconds", "version", "device", "threads", "settings", "evaluation")
     ]
     pairs = [tuple(None if pd.isna(value) else value for value in (row[name], again[name])) for name in names]
     found = pd.DataFrame(pairs, index=names, columns=["table", "again"])
@@ -361,6 +361,7 @@ def _searched(config: dict, here: Path) -> dict:
         "dominant_eigenvalue_mean": sum(eigenvalues) / len(eigenvalues) if eigenvalues else None,
         "dominant_eigenvalue_last": eigenvalues[-1] if eigenvalues else None,
         "epochs": len(search.history),
+        "alpha_steps": sum(record.alpha_steps for record in search.history),
         "stop_epoch": last.stop_epoch,
         "seconds": sum(record.seconds for record in search.history),
         "device": search.device.type,

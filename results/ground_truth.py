@@ -13,10 +13,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
-from writing import epochs_of, markdown, shown, swept
+from writing import markdown, searched, shown, swept
 
 import darts_lab as dl
-from darts_lab import methods, runs, statistics, sweeps
+from darts_lab import methods, statistics
 from darts_lab.genotype import enumerate_genotypes
 
 CELL_SEEDS, SEEDS = range(2), range(3)
@@ -44,7 +44,7 @@ def searches() -> list[dict]:
 
 def epochs() -> pd.DataFrame:
     """The epochs of all searches, with the cell that each would have returned."""
-    found = epochs_of(RUNS, SEARCHES)
+    found = searched(searches(), RUNS, SEARCHES)
     cells = found["genotype"].map(lambda text: str(dl.Genotype.parse(text).canonical))
     names = ["method", "weight_decay", "seed", "epoch", "one_shot_error", "dominant_eigenvalue", "config_hash"]
     order = ["method", "weight_decay", "seed", "epoch"]
@@ -89,8 +89,6 @@ def summary(trainings: pd.DataFrame, epochs: pd.DataFrame) -> str:
 def main() -> None:
     trainings = swept(cells(), RUNS, CELLS)
     trainings.to_csv(CELLS, index=False)
-    done = set(pd.read_csv(SEARCHES)["config_hash"]) if SEARCHES.exists() else set()
-    swept([job for job in searches() if runs.config_hash(sweeps.complete(job)) not in done], RUNS, None)
     found = epochs()
     found.to_csv(SEARCHES, index=False, float_format="%.6g")
     text = summary(trainings, found)

@@ -6,8 +6,9 @@ After the forty epochs of the scale, plain DARTS has brought skips to three of t
 their weight still rises; a cell with one convolution left is hardly worse than one of four. So here the same searches run
 for eighty epochs. That number was settled on when one such search (seed 0) had brought skips to all four edges, and one
 with the strong decay to none, before any cell of such a search was trained.
-Plain DARTS and R-DARTS(L2), ten seeds each, every search followed by the scale's own training from scratch. Runs are kept
-below runs/longer, and rows that the table holds already are not made again.
+Plain DARTS and R-DARTS(L2), ten seeds each, and RS-ws, five; every search is followed by the scale's own training from
+scratch. Random cells, which no search has to do with, are those of robustness.csv. Runs are kept below runs/longer, and
+rows that the table holds already are not made again.
 """
 
 from __future__ import annotations
@@ -15,32 +16,36 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
-from robustness import HEADS, columns
+from robustness import HEADS, RANDOM, columns
 from writing import apart, markdown, means, swept, written
 
 import darts_lab as dl
 from darts_lab import scales
 
 EPOCHS, SEEDS, METHODS = 2 * scales.LAPTOP.search.epochs, range(10), ("DARTS", "R-DARTS(L2)")
+BASELINES = ("RS-ws", RANDOM)
 PATH = Path(__file__).with_suffix(".csv")
 RUNS = PATH.parents[1] / "runs" / "longer"
 
 
 def jobs() -> list[dict]:
     """Seed by seed, so that a sweep that is not finished yet compares like with like."""
-    return [job for seed in SEEDS for job in dl.grid(space="S2", method=list(METHODS), seed=seed, epochs=EPOCHS)]
+    found = [job for seed in SEEDS for job in dl.grid(space="S2", method=list(METHODS), seed=seed, epochs=EPOCHS)]
+    return found + dl.grid(space="S2", method=BASELINES[0], seed=range(5), epochs=EPOCHS)
 
 
 def summary(table: pd.DataFrame, usual: pd.DataFrame) -> str:
     """`usual` are the rows of robustness.csv: the same searches with half as many epochs, and the baselines."""
-    usual = usual[(usual["space"] == "S2") & usual["method"].isin(METHODS) & usual["seed"].isin(table["seed"])]
+    usual = usual[(usual["space"] == "S2") & usual["method"].isin(METHODS + BASELINES)]
     plain = (usual["method"] != "DARTS") | ((usual["weight_decay"] == 3e-4) & (usual["drop_path"] == 0))
     measured = {name: how for name, how in columns("S2").items() if name != "seconds"}  # told falsely: a busy machine
     rows = []
-    for epochs, of in ((EPOCHS // 2, usual[plain]), (EPOCHS, table)):
+    cells = usual[usual["method"] == RANDOM]
+    for epochs, of in ((EPOCHS // 2, usual[plain]), (EPOCHS, pd.concat([table, cells]))):
         for method, group in of.groupby("method", sort=False):
+            searched = "" if method == RANDOM else str(epochs)
             difference = "" if method == "DARTS" else apart(of, "DARTS", method)
-            rows.append([method, str(epochs), str(len(group)), *means(group, measured), difference])
+            rows.append([method, searched, str(len(group)), *means(group, measured), difference])
     heads = [
         "method",
         "epochs",
@@ -52,7 +57,8 @@ def summary(table: pd.DataFrame, usual: pd.DataFrame) -> str:
         "# S2 searched twice as long",
         "",
         f"Ours: data digits, scale laptop but for {EPOCHS} epochs of search, darts_lab {dl.__version__}, {len(table)} runs; "
-        "above them the same seeds with the epochs of the scale. Mean over seeds ± half of the 95 % interval (Student's t); "
+        "above them searches with the epochs of the scale. A random cell is searched in neither way: the same trainings stand "
+        "twice. Mean over seeds ± half of the 95 % interval (Student's t); "
         "errors in per cent, of four kept edges. Bold: the interval of the paired difference (percentage points of the "
         "retrained test error) excludes zero. Made by `make longer` from `results/longer.py`, which says why; every run stands in "
         "`longer.csv`, every second epoch in `longer_epochs.csv`.",

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from darts_lab import statistics, sweeps
+from darts_lab.runs import config_hash
 
 
 def swept(jobs: list[dict], runs: Path, path: Path | None) -> pd.DataFrame:
@@ -29,6 +30,15 @@ def epochs_of(runs: Path, path: Path) -> pd.DataFrame:
     before = pd.read_csv(path)
     before = before[~before["config_hash"].isin(found["config_hash"])]
     return pd.concat([table for table in (before, found) if len(table)], ignore_index=True)
+
+
+def searched(jobs: list[dict], runs: Path, path: Path) -> pd.DataFrame:
+    """The epochs of the searches `jobs`, done below `runs` where the table `path` of epochs does not hold them already."""
+    hashes = {config_hash(sweeps.complete(job)): job for job in jobs}
+    done = set(pd.read_csv(path)["config_hash"]) if path.exists() else set()
+    swept([job for found, job in hashes.items() if found not in done], runs, None)
+    epochs = epochs_of(runs, path)
+    return epochs[epochs["config_hash"].isin(hashes)]
 
 
 def every_second(epochs: pd.DataFrame) -> pd.DataFrame:

@@ -557,7 +557,7 @@ def test_a_resumed_adaptation_goes_back_as_it_would_have(epochs_done, adapted, t
 def test_a_method_that_watches_otherwise_than_the_run_did_is_refused(adapted):
     whole, folder = adapted
     other = dl.Method("ADA", monitor=Adaptation(Rule(window=1, delta=1, factor=2.0, start=1)))
-    with pytest.raises(ValueError, match="method: the run .* was watched by Adaptation"):
+    with pytest.raises(ValueError, match="method: the run .* had monitor Adaptation"):
         dl.Search.resume(folder / "whole", data=whole.task.data, method=other)
 
 

@@ -85,12 +85,14 @@ def test_kinds_are_marked_at_their_mean_with_its_interval(ax):
     assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b"], "who has no value has no row"
 
 
-def test_lines_over_epochs_are_means_and_bands_reach_from_seed_to_seed(ax):
+def test_lines_over_epochs_are_means_bands_are_intervals_and_the_picture_ends_with_the_runs(ax):
     table = pd.DataFrame({"method": "a", "epoch": [0, 1, 0, 1], "seed": [0, 0, 1, 1], "regret": [0.4, 0.2, 0.2, 0.0]})
     figures.over_epochs(table, "regret", factor=100, ax=ax)
     np.testing.assert_allclose(ax.lines[0].get_ydata(), [30, 10])
     band = ax.collections[0].get_paths()[0].vertices
-    assert band[:, 1].min() == pytest.approx(0) and band[:, 1].max() == pytest.approx(40)
+    assert band[:, 1].max() == pytest.approx(statistics.mean([20, 40]).high)
+    assert band[:, 1].min() == pytest.approx(statistics.mean([0, 20]).low)
+    assert ax.get_ylim() == pytest.approx((0 - 3.2, 40 + 3.2))
 
 
 def test_settings_stand_side_by_side_with_means_of_their_runs(ax):

@@ -54,6 +54,18 @@ def test_epochs_end_as_their_runs_did(name):
     assert (last["one_shot_error"] - runs.loc[last.index, "one_shot_error"])[running].abs().max() < 1e-5
 
 
+def test_the_jobs_of_prime_are_allowed_and_their_summary_says_what_they_hold(made_by):
+    script = made_by("prime")
+    configs = [sweeps.complete(job) for job in script.jobs()]
+    assert len({sweeps.runs.config_hash(config) for config in configs}) == 5 * (3 * 8 + 1 + 1)
+    results = {name: 0.25 for name in script.COLUMNS if name not in ("one_shot_error", "discretization_drop")}
+    rows = [sweeps._row(config, 1) | results for config in configs]  # numbers that nobody measured
+    text = script.summary(pd.DataFrame(rows), pd.read_csv(RESULTS / "robustness.csv"))
+    for name in (*script.METHODS, "DARTS", "random cell"):
+        assert text.count(f"\n| {name} | 5 |") == len(script.SPACES), name
+    assert "nan" not in text
+
+
 def test_the_jobs_of_the_dense_tables_are_allowed_and_their_summary_says_what_they_hold(made_by):
     script = made_by("dense")
     jobs = script.jobs()

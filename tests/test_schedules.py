@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import darts_lab as dl
+from darts_lab.methods import clip
+from darts_lab.regularizers import ADMM, Proximity
 from darts_lab.schedules import Every, FisherTrace, Random, Timing
 
 TRACES = st.lists(st.floats(1e-3, 1e3), min_size=1, max_size=300)
@@ -148,8 +150,17 @@ def test_a_search_of_prime_goes_on_bit_for_bit(name, small_search, colours, tmp_
 
 def test_a_run_with_another_schedule_is_not_gone_on_with(small_search, colours, tmp_path):
     next(small_search(method=dl.Method("mine", schedule=Every(2)), path=tmp_path / "run"))
-    with pytest.raises(ValueError, match=r"updated alpha as Every\(batches=2\), this 'mine' Every\(batches=1\)"):
+    with pytest.raises(ValueError, match=r"had schedule Every\(batches=2\), this 'mine' has Every\(batches=1\)"):
         dl.Search.resume(tmp_path / "run", data=colours(), method=dl.Method("mine"))
+
+
+@pytest.mark.parametrize("more", [{"terms": (Proximity(),)}, {"admm": ADMM()}, {"activation": clip}])
+def test_a_run_of_a_method_with_other_parts_is_not_gone_on_with(more, small_search, colours, tmp_path):
+    next(small_search(method=dl.Method("mine", **more), path=tmp_path / "run"))
+    with pytest.raises(ValueError, match=f"had {next(iter(more))} .*, this 'mine' has .*; pass the method as method="):
+        dl.Search.resume(tmp_path / "run", data=colours(), method=dl.Method("mine"))
+    again = dl.Search.resume(tmp_path / "run", data=colours(), method=dl.Method("mine", **more))
+    assert again.epoch == 1
 
 
 def test_the_split_of_prime_trains_ten_of_eleven(small_search, colours):
