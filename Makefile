@@ -13,9 +13,10 @@ AS_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
 lab: .venv/ready
 	$(RUN) -m jupyter lab --ip=127.0.0.1 $(AS_ROOT) notebooks/00_start_here.ipynb
 
-# The lab as a page of its own, without a notebook around it.
+# The lab as a page of its own, without a notebook around it and without anything fetched from elsewhere.
+dashboard: export JUPYTER_PATH = $(CURDIR)/jupyter
 dashboard: .venv/ready
-	$(RUN) -m voila --Voila.ip=127.0.0.1 --Voila.auto_token=True --theme=light dashboard.ipynb
+	$(RUN) -m voila --Voila.ip=127.0.0.1 --Voila.auto_token=True --template=darts_lab --theme=light dashboard.ipynb
 
 demo: .venv/ready
 	$(RUN) -m darts_lab.demo
@@ -31,6 +32,8 @@ test: .venv/ready
 # The long part of the torture that tests/README.md tells of, an hour or two; writes the table there.
 COUNT = 50
 torture: .venv/ready
+	$(RUN) -m pip install --quiet --disable-pip-version-check -e '.[fuzz]'
+	DARTS_LAB_CLICKING=60 $(RUN) -m pytest -q tests/test_widgets.py -k clicking
 	OMP_NUM_THREADS=1 $(RUN) tests/torture.py --count $(COUNT)
 
 # Executes the notebooks at laptop scale, outputs and pictures included.

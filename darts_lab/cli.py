@@ -40,7 +40,7 @@ it. Prints a line for each epoch and, at the end, the genotype: the cell that `d
 """
 _EVALUATE_HELP = """\
 Trains one genotype from scratch and measures it on the test split. GENOTYPE is its text in the form of quark0/darts,
-a file that holds it, or the directory of a search.
+a file that holds it, or the directory of a search: then what its history ends with.
 
   darts-lab evaluate runs/S2-digits-DARTS-laptop-seed0-1a2b3c4d
 """
@@ -73,8 +73,11 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         options.run(options)
-    except (ValueError, OSError, FloatingPointError) as error:
-        print(f"darts-lab {options.command}: {error}", file=sys.stderr)
+    except (ValueError, OSError, FloatingPointError, RuntimeError, MemoryError) as error:
+        told = str(error).strip() or type(error).__name__
+        if isinstance(error, RuntimeError | MemoryError):  # PyTorch's, of many lines: a size that no memory holds, say
+            told = told.splitlines()[0][:300]
+        print(f"darts-lab {options.command}: {told}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted; finished epochs are kept: darts-lab search --resume DIRECTORY goes on", file=sys.stderr)
@@ -123,6 +126,7 @@ def _parser() -> argparse.ArgumentParser:
             "--set", action="append", default=[], metavar="NAME=VALUE", help=f"change one setting of the scale: {known}"
         )
         command.add_argument("--json", action="store_true", help="print JSON, one object a line, for machines")
+    search.set_defaults(defaults={action.dest: action.default for action in search._actions})
     sweep = commands.add_parser("sweep", help="many runs, one table", description=_SWEEP_HELP, formatter_class=raw)
     sweep.add_argument("--space", nargs="+", default=["S2"], help="one or more spaces (default S2)")
     sweep.add_argument("--method", nargs="+", default=["DARTS"], help="one or more methods (default DARTS)")
@@ -171,6 +175,9 @@ def _settings(pairs: list[str]) -> dict:
 
 def _search(options) -> None:
     if options.resume:
+        for name in ("space", "data", "method", "scale", "seed", "path", "set"):
+            if getattr(options, name) != options.defaults[name]:
+                raise ValueError(f"--{name}: is not allowed beside --resume, which goes on as the run began")
         search = Search.resume(options.resume, device=options.device)
     else:
         search = Search(
@@ -247,6 +254,9 @@ def _sweep(options) -> None:
     kind = "fractions" if task.unit == "%" else f"{task.metric} {task.unit}".rstrip()
     print(f"\nmeans over {options.seeds} seeds; errors are {kind}\n{means.round(3).to_string()}")
     print(f"\n{Path(options.path) / 'table.csv'}")
+    failed = table[table["error"].notna()]
+    if len(failed):
+        raise ValueError(f"{len(failed)} of {len(table)} runs failed; the first: {failed['error'].iloc[0]}")
 
 
 def _verify(options) -> None:
@@ -254,6 +264,8 @@ def _verify(options) -> None:
         table = pd.read_csv(options.table)
     except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise ValueError(f"table: {options.table!r} is no CSV file: {error}") from error
+    if table.empty:
+        raise ValueError(f"table: {options.table!r} holds no row")
     if not 0 <= options.row < len(table):
         raise ValueError(f"row: {options.row} is not in {options.table!r}, which has rows 0 to {len(table) - 1}")
     found = sweeps.verify(table.iloc[options.row].to_dict())
@@ -272,7 +284,8 @@ def _spectrum(options) -> None:
     search = Search.resume(path, device=options.device)
     if not search.history:
         raise ValueError(f"run: {str(path)!r} has not finished its first epoch")
-    batches = options.batches or min(8, search.task.most("valid", search.valid_batch_size))
+    most = search.task.most("valid", search.valid_batch_size)
+    batches = min(8, most) if options.batches is None else options.batches
     hessian = curvature.Hessian(search, batches=batches, mode=options.mode)
     if options.all or options.figure:
         found = curvature.spectrum(hessian)
@@ -306,7 +319,8 @@ def _genotype(text: str) -> str:
     if text.lstrip().startswith("Genotype("):
         return text
     path = Path(text)
-    path = path / "genotype.txt" if path.is_dir() else path
+    if (path / "config.json").exists():
+        return str(runs.read(path).genotype)
     if not path.is_file():
         raise FileNotFoundError(f"genotype: {text!r} is neither a genotype's text, nor a file, nor a run directory")
     return files.read_text(path)

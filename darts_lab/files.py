@@ -70,6 +70,25 @@ def from_json(text: str | bytes):
         raise ValueError("it is nested too deeply") from None
 
 
+def object_in(path: Path) -> dict:
+    """The JSON object in a small file of ours. Raises ValueError, naming the file, where it holds anything else."""
+    try:
+        found = from_json(read_text(path))
+    except ValueError as error:
+        raise ValueError(f"path: {str(path)!r} is damaged: {error}") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"path: {str(path)!r} is damaged: it holds no JSON object")
+    return found
+
+
+def path_of(path, name: str = "path") -> Path:
+    """`path` as a path. Raises ValueError, naming the argument, where it is none."""
+    try:
+        return Path(path)
+    except TypeError:
+        raise ValueError(f"{name}: {path!r} is not allowed; it must be a path") from None
+
+
 def read_text(path: str | Path, most: int = 1_000_000) -> str:
     """The text in a small file. Raises ValueError where it is larger than `most` bytes or not text."""
     path = Path(path)
@@ -158,6 +177,8 @@ def locked(path: Path) -> FileLock:
 
 def held(path: str | Path) -> bool:
     """Whether a search or training, of this process or another, holds the run in `path`."""
+    if not Path(path).is_dir():  # which taking the lock would make
+        return False
     with ONE_AT_A_TIME:
         lock = _lock_of(Path(path))
         try:

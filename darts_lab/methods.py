@@ -60,6 +60,25 @@ class Method:
     sample: Callable[[SearchSpace, Generator], Genotype] | None = None
     decay_times: Mapping[str, float] = field(default_factory=dict)
 
+    def __post_init__(self):
+        kinds = {
+            "name": (str, "a name"), "settings": (Mapping, "a dictionary of settings"), "terms": (tuple, "a tuple of functions"),
+            "admm": (ADMM | None, "a regularizers.ADMM, or None"), "schedule": (Schedule, "one of those in schedules"),
+            "monitor": (EarlyStopping | Adaptation | None, "a monitors.EarlyStopping or Adaptation, or None"),
+            "decay_times": (Mapping, "a dictionary by domain"),
+        }  # fmt: skip
+        for name, (kind, words) in kinds.items():
+            if not isinstance(getattr(self, name), kind):
+                raise ValueError(f"{name}: {getattr(self, name)!r} is not allowed; it must be {words}")
+        for name, of in (
+            ("terms", self.terms),
+            ("activation", [self.activation]),
+            ("sample", [self.sample or random_genotype]),
+        ):
+            for function in of:
+                if not callable(function):
+                    raise ValueError(f"{name}: {function!r} is not allowed; it must be a function")
+
     def fixes(self, settings, domain: str) -> dict[str, object]:
         """What the method fixes of a scale's search settings in a domain ("classification", "language", ...): name -> value."""
         times = self.decay_times.get(domain)

@@ -47,7 +47,8 @@ FILES = (*LISTS, "config.json", "genotype.txt", "checkpoint.pt")
 @dataclass(frozen=True, eq=False)
 class EpochRecord:
     """What one epoch did. `valid_*` are one-shot: the supernet with all operations. Errors are the task's: fractions in
-    [0, 1] in classification."""
+    [0, 1] in classification. A one-shot loss that is not finite is recorded as it is, and the search goes on: it moves
+    nothing."""
 
     epoch: int  # 0, 1, ...
     train_loss: float
@@ -89,7 +90,7 @@ class Run:
     """One run directory. `Run(path)` opens one that is there; `Run.create` makes one."""
 
     def __init__(self, path: str | Path):
-        self.path = Path(path)
+        self.path = files.path_of(path, "run")
         self._lock: FileLock | None = None
         self._seen: tuple | None = None  # the checkpoint from which what is in memory goes on
         self._replaces_damaged = False  # whether that one was damaged, so that it is not worth keeping
@@ -120,7 +121,7 @@ class Run:
         """
         content = json.dumps(config, indent=1).encode()
         if path is not None:
-            path = Path(path)
+            path = files.path_of(path)
             if path.exists() and not _empty(path):
                 raise FileExistsError(f"path: {str(path)!r} is not empty; resume the run in it, or choose another")
         with files.writing(path or Path(os.environ.get("DARTS_LAB_RUNS", "runs"))):
@@ -231,6 +232,15 @@ class Run:
                     f"run: {str(self.path / file)!r} is damaged, or it and the checkpoint are of different runs"
                 )
 
+    def check_history(self) -> None:
+        """`check` for whoever only reads: against the checkpoint, where that can be read, and without its tensors."""
+        try:
+            state = torch.load(self.path / "checkpoint.pt", map_location="cpu", weights_only=True, mmap=True)
+            epochs = state.get("records", state["epoch"])
+        except Exception:  # damaged, or not there: that is found, and said, by `load`
+            return
+        self.check(state, epochs)
+
     def history(self, record: Callable[[dict], object] = dict, epochs: int | None = None) -> list:
         """What `record` makes of every epoch's dictionary: its lines of history.jsonl and costs.jsonl together.
 
@@ -316,6 +326,15 @@ class Recorded:
     history: list[EpochRecord]
     problems: list[str]
 
+    @property
+    def genotype(self) -> Genotype:
+        """The result so far: the cell of the last epoch, or of the one that early stopping chose. Raises ValueError before
+        the first."""
+        if not self.history:
+            raise ValueError(f"run: {str(self.path)!r} has not finished its first epoch")
+        stop = self.history[-1].stop_epoch
+        return next(record.genotype for record in reversed(self.history) if stop in (None, record.epoch))
+
     def hessians(self) -> Iterator[tuple[int, np.ndarray]]:
         """(epoch, Hessian of the validation loss with respect to alpha), where the logs of Zela et al. hold them.
 
@@ -332,9 +351,10 @@ class Recorded:
 def read(path: str | Path) -> Recorded:
     """The search in a run directory of ours, as far as it has come. Nothing in the directory is changed.
 
-    Raises FileNotFoundError or ValueError where there is none, or it is damaged.
+    Raises FileNotFoundError or ValueError where there is none, it is damaged, or its history is that of another run.
     """
     run = Run.of_kind(path, "search")
+    run.check_history()
     try:
         space, settings = run.config["space"], run.config["settings"]
         names = {name for cell in space["cells"].values() for edge in cell for name in edge}
@@ -375,9 +395,10 @@ def read_robustdarts(path: str | Path) -> list[Recorded]:
     (train mode, one batch, with the decay of alpha). Runs that were cut short, or diverged, or whose files are damaged
     are there too, and say so in `problems`. Raises ValueError where there are no such logs.
     """
-    if not Path(path).is_dir():
+    path = files.path_of(path)
+    if not path.is_dir():
         raise FileNotFoundError(f"path: {str(path)!r} is no directory")
-    path = Path(path).resolve()  # the folders above tell space and data
+    path = path.resolve()  # the folders above tell space and data
     folders = [path] if _SETTING.fullmatch(path.name) else []
     folders += [folder for folder in path.rglob("*") if folder.is_dir() and _SETTING.fullmatch(folder.name)]
     logs = sorted(log for folder in folders for log in folder.glob("log_*.txt") if log.stem[4:].isdigit())
@@ -435,11 +456,13 @@ def _epochs(log: Path, problems: list[str]) -> Iterator[tuple[int, dict]]:
         if not (match := _LINE.match(line)):
             continue
         when, epoch, rate, split, accuracy, genotype = match.groups()
-        when = datetime.fromisoformat(when)
         try:
+            when = datetime.fromisoformat(when)
             if epoch is not None:
                 number, started, found = int(epoch), when, {"learning_rate": float(rate)}
             elif split is not None:
+                if not 0 <= float(accuracy) <= 100:
+                    raise ValueError(f"{split}_acc {accuracy} is no percentage")
                 found[f"{split}_error"] = (100 - float(accuracy)) / 100
             elif len(found) == 3:
                 seconds = (when - started).total_seconds()

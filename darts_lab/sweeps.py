@@ -151,7 +151,7 @@ def sweep(
         other = first.setdefault(runs.config_hash(config), number)
         if other != number:
             raise ValueError(f"jobs: number {number} asks for the same as number {other}: {told(config)}")
-    path = Path(path)
+    path = files.path_of(path)
     if executor is not None:
         _pool(executor)
     _claim(path)
@@ -164,34 +164,31 @@ def sweep(
     todo = {number: config for number, config in enumerate(configs) if number not in rows}
     if rows:
         report(f"{len(rows)} of {len(configs)} are finished already")
-    began = time.perf_counter()
-    for ended, (number, row) in enumerate(_worked(todo, path, executor, threads, retries, report), 1):
-        rows[number] = row
-        _write_table(path)
-        left = (time.perf_counter() - began) / ended * (len(todo) - ended) / 60
-        task = tasks.of(configs[number]["data"])
-        result = row["error"] or " and ".join(
-            f"{name.replace('_', ' ').replace('error', task.metric)} {task.show(row[name])}"
-            for name in ("one_shot_error", "test_error")
-            if row[name] is not None
-        )
-        report(f"{len(rows)} of {len(configs)}: {told(configs[number])}: {result}; about {left:.0f} min left")
+    began, before = time.perf_counter(), torch.get_num_threads()
+    try:
+        for ended, (number, row) in enumerate(_worked(todo, path, executor, threads, retries, report), 1):
+            rows[number] = row
+            _write_table(path)
+            left = (time.perf_counter() - began) / ended * (len(todo) - ended) / 60
+            report(f"{len(rows)} of {len(configs)}: {told(configs[number])}: {_result(row)}; about {left:.0f} min left")
+    finally:
+        torch.set_num_threads(before)  # threads that worked side by side took one another's number for that before
     return pd.DataFrame([rows[number] for number in sorted(rows)], columns=list(COLUMNS))
 
 
 def read(path: str | Path) -> pd.DataFrame:
     """The table of all that has ended below `path`, a folder of `sweep`: failures too, with their `error`."""
-    found = sorted(Path(path).glob("*/row.json"))
-    return pd.DataFrame([files.from_json(file.read_text()) for file in found], columns=list(COLUMNS))
+    found = sorted(files.path_of(path).glob("*/row.json"))
+    return pd.DataFrame([files.object_in(file) for file in found], columns=list(COLUMNS))
 
 
 def epochs(path: str | Path) -> pd.DataFrame:
     """Every epoch of every finished search below `path`, a folder of `sweep`: `runs.table`, with the method and the hash
     of the job."""
     tables = []
-    for file in sorted(Path(path).glob("*/row.json")):
-        row = files.from_json(file.read_text())
-        if row["error"] is None and (file.parent / "search").is_dir():
+    for file in sorted(files.path_of(path).glob("*/row.json")):
+        row = files.object_in(file)
+        if row.get("error") is None and (file.parent / "search").is_dir():
             table = runs.table([runs.read(file.parent / "search")]).drop(columns="name")
             tables.append(table.assign(method=row["method"], config_hash=row["config_hash"]))
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["config_hash"])
@@ -246,6 +243,16 @@ def _close(one, other) -> bool:
 def told(config: dict) -> str:
     """A job in a few words."""
     return f"{config['space']} {config['data']} {config['method']} {config['scale']} seed {config['seed']}"
+
+
+def _result(row: dict) -> str:
+    """What a row found, in a few words."""
+    task = tasks.of(row["data"])
+    return row["error"] or " and ".join(
+        f"{name.replace('_', ' ').replace('error', task.metric)} {task.show(row[name])}"
+        for name in ("one_shot_error", "test_error")
+        if row[name] is not None
+    )
 
 
 # ---------------------------------------------------------------- sending jobs out
@@ -415,8 +422,8 @@ def _folder(config: dict, path: Path) -> Path:
 def _finished(here: Path) -> dict | None:
     """The row of a job that has ended well."""
     file = here / "row.json"
-    row = files.from_json(file.read_text()) if file.is_file() else None
-    return row if row is not None and row["error"] is None else None
+    row = files.object_in(file) if file.is_file() else None
+    return row if row is not None and row.get("error") is None else None
 
 
 def _rows(table: pd.DataFrame) -> dict[str, dict]:
@@ -430,7 +437,7 @@ def _claim(path: Path) -> None:
     """Makes `path` a sweep's folder, or finds that it is one, even one that a killed process had only begun. Raises ValueError where it is something else."""
     file = path / "sweep.json"
     if file.is_file():
-        version = files.from_json(file.read_text()).get("version")
+        version = files.object_in(file).get("version")
         if version != __version__:
             raise ValueError(
                 f"path: {str(path)!r} holds results of darts_lab {version}, this is {__version__}; choose another folder"

@@ -300,8 +300,10 @@ def test_a_kernel_that_is_killed_loses_no_finished_epoch(page, jupyter):
 
 def test_the_dashboard_searches_compares_and_replays(page, tmp_path):
     shutil.copy(ROOT / "dashboard.ipynb", tmp_path)
-    command = ["voila", "--no-browser", "--Voila.ip=127.0.0.1", "dashboard.ipynb"]
-    with served(command, tmp_path, "/voila/static/voila.js") as (address, _):
+    command = ["voila", "--no-browser", "--Voila.ip=127.0.0.1", "--template=darts_lab", "dashboard.ipynb"]
+    with served(command, tmp_path, "/voila/static/voila.js", JUPYTER_PATH=str(ROOT / "jupyter")) as (address, _):
+        asked = []
+        page.on("request", lambda request: asked.append(request.url))
         page.goto(address)
         lab = OnPage(page)
         lab.choose("scale", "laptop")
@@ -348,4 +350,6 @@ def test_the_dashboard_searches_compares_and_replays(page, tmp_path):
         replay.locator(".darts-lab-path input").fill("nowhere")
         replay.locator(".darts-lab-path input").press("Enter")
         until(lambda: "Not opened: path: 'nowhere' is no directory" in status.inner_text())
+        assert [url for url in asked if url.startswith(address)]
+        assert not [url for url in asked if not url.startswith((address, "data:", "blob:"))], "nothing is from elsewhere"
         page.goto("about:blank")

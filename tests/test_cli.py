@@ -147,3 +147,44 @@ def test_a_row_that_is_not_there_is_said_to_be(capsys, tmp_path):
     for arguments, says in ((("--row", "3"), "row: 3 is not in"), ((), "row: holds no job of a sweep")):
         status, _, errors = call(capsys, "verify", str(tmp_path / "t.csv"), *arguments)
         assert status == 2 and len(errors) == 1 and says in errors[0]
+
+
+def test_a_table_without_rows_is_said_to_be_empty(capsys, tmp_path):
+    (tmp_path / "t.csv").write_text("space,data\n")
+    status, _, errors = call(capsys, "verify", str(tmp_path / "t.csv"))
+    assert status == 2 and errors == [f"darts-lab verify: table: '{tmp_path}/t.csv' holds no row"]
+
+
+def test_a_sweep_whose_runs_failed_says_so_and_ends_with_an_error(capsys, tmp_path):
+    options = ("--scale", "tiny", "--seeds", "2", "--set", "batch_size=100000", "--path", str(tmp_path / "s"))
+    status, lines, errors = call(capsys, "sweep", *options)
+    assert status == 2 and len(errors) == 1 and "2 of 2 runs failed; the first: ValueError: batch_size" in errors[0]
+    assert (tmp_path / "s" / "table.csv").exists() and str(tmp_path / "s" / "table.csv") in lines
+
+
+def test_the_cell_of_a_run_is_what_its_history_ends_with(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    search = dl.Search(scale="tiny", seed=1, path="run", epochs=1)
+    status, _, errors = call(capsys, "evaluate", "run")
+    assert status == 2 and "genotype: 'run' is neither" in errors[0]
+    list(search)
+    other = dl.uniform_genotype(search.space, "skip_connect")
+    assert other != search.genotype
+    (tmp_path / "run" / "genotype.txt").write_text(f"{other}\n")
+    _, lines, _ = call(capsys, "evaluate", "run", "--scale", "tiny", "--set", "epochs=1", "--json")
+    assert json.loads(lines[-1])["genotype"] == str(search.genotype)
+
+
+def test_the_spectrum_of_no_batch_is_refused(capsys, tmp_path):
+    next(dl.Search(scale="tiny", seed=1, path=tmp_path / "run"))
+    status, _, errors = call(capsys, "spectrum", str(tmp_path / "run"), "--batches", "0")
+    assert status == 2 and len(errors) == 1 and "batches: 0" in errors[0]
+
+
+def test_prime_searches_from_the_command_line_with_fewer_steps_of_alpha(capsys, tmp_path):
+    options = ("--method", "DARTS-PRIME", "--scale", "tiny", "--set", "epochs=2", "--path", str(tmp_path / "run"))
+    status, lines, _ = call(capsys, "search", *options, "--json")
+    epochs = [json.loads(line) for line in lines[:-1]]
+    assert status == 0 and len(epochs) == 2
+    batches = sum(len(epoch["moments"]) for epoch in epochs)
+    assert 0 <= sum(epoch["alpha_steps"] for epoch in epochs) < batches / 2, "alpha waits for its moments"

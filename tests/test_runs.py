@@ -491,6 +491,24 @@ def test_what_a_line_of_costs_says_of_the_epoch_itself_does_not_count(reference,
 
 
 @pytest.mark.skipif(os.name != "posix", reason="permissions are those of POSIX")
+def test_the_history_of_another_run_is_not_read(reference, second_order, tmp_path):
+    path = shutil.copytree(reference[0], tmp_path / "run")
+    assert runs.read(path).genotype == runs.read(reference[0]).genotype
+    for name in ("history.jsonl", "costs.jsonl"):
+        shutil.copy(second_order[0] / name, path / name)
+    with pytest.raises(ValueError, match="history.jsonl' is damaged, or it and the checkpoint are of different runs"):
+        runs.read(path)
+
+
+def test_the_result_of_a_recorded_search_is_the_cell_that_early_stopping_chose(reference):
+    found = runs.read(reference[0])
+    assert found.genotype == found.history[-1].genotype
+    ended = replace(found, history=[*found.history[:-1], replace(found.history[-1], stop_epoch=0)])
+    assert ended.genotype == found.history[0].genotype
+    with pytest.raises(ValueError, match="has not finished its first epoch"):
+        _ = replace(found, history=[]).genotype
+
+
 def test_others_may_read_what_is_written_as_far_as_the_umask_lets_them(reference):
     new = os.umask(0)
     os.umask(new)
@@ -498,6 +516,10 @@ def test_others_may_read_what_is_written_as_far_as_the_umask_lets_them(reference
 
 
 # --- Reading small files ----------------------------------------------------------------------
+
+
+def test_to_ask_whether_a_run_is_held_makes_nothing(tmp_path):
+    assert not files.held(tmp_path / "nowhere") and not (tmp_path / "nowhere").exists()
 
 
 def test_text_of_a_file_is_read_and_what_is_large_or_no_text_is_refused(tmp_path):

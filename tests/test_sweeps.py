@@ -282,6 +282,18 @@ def test_a_folder_of_another_version_or_of_something_else_is_refused(jobs, tmp_p
 # --- Executors -------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("content", ["[]", "{", "[" * 5000, '"x"'])
+def test_a_file_of_a_sweep_that_is_damaged_is_named(content, jobs, tmp_path):
+    (tmp_path / "sweep.json").write_text(content)
+    with pytest.raises(ValueError, match=r"path: .*sweep.json' is damaged"):
+        sweep(jobs[:1], tmp_path)
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "row.json").write_text(content)
+    for reader in (read, epochs):
+        with pytest.raises(ValueError, match=r"path: .*row.json' is damaged"):
+            reader(tmp_path)
+
+
 def test_processes_of_loky_give_the_bits_of_one(inline, jobs, tmp_path):
     heard = []
     assert same(sweep(jobs, tmp_path / "s", 2, report=heard.append), inline[1])
@@ -375,3 +387,11 @@ def test_work_leaves_the_threads_of_the_process_as_they_were(jobs, tmp_path):
     work(complete(jobs[0] | {"evaluation": None, "epochs": 1}), tmp_path, threads=2)
     assert torch.get_num_threads() == 1
     assert Path(tmp_path).is_dir()
+
+
+def test_a_pool_of_threads_leaves_them_so_too(jobs, tmp_path):
+    short = [job | {"evaluation": None, "epochs": 1} for job in jobs[:2]]
+    with ThreadPoolExecutor(2) as pool:
+        table = sweep(short, tmp_path, pool, threads=2, report=lambda line: None)
+        assert table["error"].isna().all() and torch.get_num_threads() == 1
+        assert [*pool.map(lambda _: torch.get_num_threads(), range(4))][0] in (1, 2)
