@@ -249,14 +249,17 @@ _REAL = {
     ),
 }
 
-# what `load` knows
+DOWNLOADS = tuple(_REAL)  # what `load` can fetch, and what it knows
 NAMES = ("digits", *_REAL, "pydocs", "ptb", "stereo", "flyingthings3d", "bathymetry")
 
 
 def available(folder: str | Path | None = None) -> dict[str, bool]:
-    """Which real data sets have all their files in `folder`; checksums are left to `load`."""
+    """Which real data sets have all their files in `folder` (FlyingThings3D: its folder); checksums are left to `load`."""
+    from darts_lab import corpus
+
     where = folder_of(folder)
-    return {n: all((where / f).is_file() for f in needed) for n, (needed, *_) in _REAL.items()}
+    found = {n: all((where / f).is_file() for f in needed) for n, (needed, *_) in _REAL.items()}
+    return found | {"ptb": corpus.has_ptb(folder), "flyingthings3d": (where / "flyingthings3d").is_dir()}
 
 
 def folder_of(folder: str | Path | None) -> Path:

@@ -107,8 +107,12 @@ def check() -> None:
         if there:
             print(f"Data: {real} found.")
     missing = [real for real, there in found.items() if not there]
-    if missing:
-        print(f'Data: {", ".join(missing)} not found; dl.data.load("{missing[0]}", download=True) fetches it.')
+    to_fetch = [real for real in missing if real in datasets.DOWNLOADS]
+    if to_fetch:
+        print(f'Data: {", ".join(to_fetch)} not found; dl.data.load("{to_fetch[0]}", download=True) fetches it.')
+    others = [real for real in missing if real not in datasets.DOWNLOADS]
+    if others:
+        print(f"Data: {', '.join(others)} not found; to be put by hand into the folder that DARTS_LAB_DATA names.")
     print(f"Scale: {os.environ.get('DARTS_LAB_SCALE', 'laptop')} (from DARTS_LAB_SCALE: tiny, laptop or paper).")
 
 

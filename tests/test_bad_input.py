@@ -332,6 +332,12 @@ ELSEWHERE = {
     "lab of an unknown space": (lambda f: dl.lab("S9"), ["space: 'S9'", KNOWN]),
     "lab of an unknown method": (lambda f: dl.lab("S2", method="PSO"), ["method: 'PSO'", KNOWN]),
     "lab of an unknown scale": (lambda f: dl.lab("S2", scale="huge"), ["scale: 'huge'", KNOWN]),
+    "lab of data that are not there": (
+        lambda f: dl.lab("S2", "svhn"),
+        ["data: 'svhn' was not found in", "download=True"],
+        FileNotFoundError,
+    ),
+    "lab of no method": (lambda f: dl.lab("S2", method=[]), ["method: is an empty list"]),
     "lab of a seed that is none": (lambda f: dl.lab("S2", seed=-1), ["seed: -1", "from 0 to 2147483647"]),
     "lab asked before its start": (lambda f: dl.lab("S2").result(), ["lab: nothing was started", "start()"]),
     "path that is none": (lambda f: f.search(path=5), ["path: 5", "must be a path"]),

@@ -351,5 +351,7 @@ def test_the_dashboard_searches_compares_and_replays(page, tmp_path):
         replay.locator(".darts-lab-path input").press("Enter")
         until(lambda: "Not opened: path: 'nowhere' is no directory" in status.inner_text())
         assert [url for url in asked if url.startswith(address)]
-        assert not [url for url in asked if not url.startswith((address, "data:", "blob:"))], "nothing is from elsewhere"
+        assert not [url for url in asked if not url.startswith((address, "data:", "blob:"))], (
+            "nothing is from elsewhere"
+        )
         page.goto("about:blank")

@@ -17,7 +17,7 @@ from darts_lab.spaces import SPACES
 _L2 = (0, *(round(factor / L2_FACTORS[0]) for factor in L2_FACTORS))  # times the decay of the scale
 _DROP_PATH = (*DROP_PATHS, 0.8)
 _RHO, _FACTOR, _WINDOW = (0.01, 0.03, 0.1, 0.3, 1.0), (1.05, 1.1, 1.2, 1.3, 1.5, 2.0), (1, 3, 5, 7, 9)
-_BATCHES = (1, 2, 4, 8)
+_BATCHES, _USUAL_BATCHES = (1, 2, 4, 8), 2  # not the one batch of the scales, so that there is an error bar
 _GROWTH = (1.01, 1.02, 1.05, 1.1, 1.2)
 
 _METHODS = {
@@ -109,6 +109,8 @@ class Choices(widgets.VBox):
 
     def __init__(self, space, data, scale, seed):
         self.space = Menu("space", space, SPACES, "Which operations compete on which edge of a cell.", "150px")
+        if isinstance(data, str) and data.lower() in datasets.NAMES and data.lower() not in data_names():
+            datasets.load(data)  # which says where it was looked for
         self.data = Menu("data", data, data_names(), "What the network learns to tell apart.", "150px")
         self.scale = Menu("scale", scale, SCALES, "How large everything is.", "160px")
         domain = self.task.domain
@@ -178,8 +180,9 @@ class MethodChoice(widgets.VBox):
             "Largest probability with which paths are dropped; rises towards the end. May be moved while a search runs.",
         )  # fmt: skip
         self.batches = slider(
-            "batches", _BATCHES, usual.curvature_batches,
-            "Validation batches on which the dominant eigenvalue is measured; two or more give it an error bar.",
+            "batches", _BATCHES, self._fixed.get("curvature_batches", _USUAL_BATCHES),
+            "Validation batches, or as many as there are, on which the dominant eigenvalue is measured; two or more give it "
+            "an error bar.",
         )  # fmt: skip
         self.live = {"weight_decay": self.weight_decay, "drop_path": self.drop_path}
         self._by_hand = True
@@ -212,7 +215,7 @@ class MethodChoice(widgets.VBox):
         self._by_hand = False  # `show` listens to the user again
         self.weight_decay.options = sorted({usual.weight_decay, *self._decays()})
         self.show(**{name: getattr(usual, name) for name in self.live})
-        set_slider(self.batches, usual.curvature_batches)
+        set_slider(self.batches, self._fixed.get("curvature_batches", _USUAL_BATCHES))
         self.parameters = {}
         for name, (values, value, tooltip) in _parameters(method).items():
             self.parameters[name] = slider(name, values, value, tooltip)
@@ -260,8 +263,7 @@ class MethodChoice(widgets.VBox):
 
     @property
     def settings(self) -> dict:
-        moved = {name: control.value for name, control in self.live.items()}
-        return self._fixed | moved | {"curvature_batches": self.batches.value}
+        return self._fixed | {name: control.value for name, control in self.live.items()}
 
     def lock(self, locked: bool) -> None:
         """Whether all but L2 and drop path are out of use."""

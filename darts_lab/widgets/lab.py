@@ -69,6 +69,8 @@ class Lab(widgets.VBox):
         self.tracks: list[Track] = []
         self.choices = Choices(space, data, scale, seed)
         methods = list(method) if isinstance(method, list | tuple) else [method]
+        if not methods:
+            raise ValueError("method: is an empty list; at least one method is needed")
         self._fixed = settings
         self.tracks = [Track(one, self, columns=3 if len(methods) == 1 else 2) for one in methods]
         self.buttons = {}
@@ -475,7 +477,17 @@ class Lab(widgets.VBox):
             self.stop()
             if not self._working:
                 self._unlock()
+        for part in _parts(self):
+            part.close()
         super().close()
+
+
+def _parts(box: widgets.Box) -> list[widgets.Widget]:
+    """All widgets that lie in a box, and in the boxes in it."""
+    found = []
+    for child in box.children:
+        found += [*(_parts(child) if isinstance(child, widgets.Box) else ()), child]
+    return found
 
 
 def _clock(seconds: float) -> str:

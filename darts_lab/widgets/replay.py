@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import html
 import os
 import threading
+import weakref
 from pathlib import Path
 
 import ipywidgets as widgets
@@ -18,6 +20,7 @@ from darts_lab.spaces import KNOWN_OPERATIONS, SearchSpace
 from darts_lab.widgets.panels import Panels
 from darts_lab.widgets.wording import counted
 
+_REPLAYS: weakref.WeakSet[Replay] = weakref.WeakSet()
 _RULES = {"as in the published figures": RULE, "as in the paper's text": LITERAL}
 
 
@@ -32,6 +35,8 @@ class Replay(widgets.VBox):
     def __init__(self, source=None):
         self.searches: list[Recorded] = []
         self._lock, self._thread, self._view = threading.Lock(), None, None
+        self._ended = False
+        _REPLAYS.add(self)
         self.path = widgets.Combobox(
             description="run", placeholder="a run directory, or a folder with logs of RobustDARTS",
             options=_found(), continuous_update=False, layout={"width": "620px"}, style={"description_width": "60px"},
@@ -104,16 +109,16 @@ class Replay(widgets.VBox):
             return self.look()
         self.status.value = f"Reading {html.escape(path)} ..."
         try:
-            found = _read(path)
+            self._take(_read(path))
         except (OSError, ValueError) as error:
             self.status.value = f"<b style='color:#c91f16'>Not opened:</b> {html.escape(str(error))}"
-            return
-        self._take(found)
 
     def _take(self, searches: list[Recorded]) -> None:
         there = [search for search in searches if search.history]
         if not there:
             raise ValueError(f"source: none of the {len(searches)} searches has finished an epoch")
+        for search in there:
+            _space_of(search)  # which raises where it is not known
         self._quiet = True
         self.searches = there
         self.menu.options = [search.name for search in there]
@@ -178,7 +183,7 @@ class Replay(widgets.VBox):
             except Exception as error:
                 self.status.value = f"<b style='color:#c91f16'>Not drawn:</b> {html.escape(str(error))}"
             with self._lock:
-                if self.panels.frames == before:
+                if self.panels.frames == before or self._ended:
                     self._thread = None
                     return
 
@@ -213,6 +218,15 @@ class Replay(widgets.VBox):
         if search.problems:
             lines.append("Wrong with this run: " + html.escape("; ".join(search.problems)))
         self.status.value = "<br>".join(lines)
+
+
+@atexit.register
+def _end() -> None:
+    """Threads end before the interpreter does, which would else take the ground from under them."""
+    for replay in list(_REPLAYS):
+        replay._ended, thread = True, replay._thread
+        if thread is not None:
+            thread.join(10)
 
 
 def _close(one: Rule, other: Rule) -> bool:

@@ -7,6 +7,7 @@ import itertools
 import os
 import time
 import weakref
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,8 +52,10 @@ class Track:
         choices = self.lab.choices
         search = Search(
             choices.space.chosen, choices.data.chosen, self.method.method, choices.scale.chosen, choices.seed.value,
-            **self.method.settings,
+            **self.method.settings | {"curvature_batches": 1},
         )  # fmt: skip
+        most = search.task.most("valid", search.valid_batch_size)
+        search.settings = replace(search.settings, curvature_batches=min(self.method.batches.value, most))
         if from_disk:
             search = self._from_disk(search)
         self.number = next(_NUMBERS)
