@@ -5,6 +5,7 @@ Buttons are clicked as objects; nothing here depends on how fast the machine is,
 
 import asyncio
 import io
+import itertools
 import os
 import random
 import subprocess
@@ -12,8 +13,10 @@ import sys
 import textwrap
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
+from ipywidgets.widgets.widget import _instances
 from matplotlib.image import imread
 
 import darts_lab as dl
@@ -396,6 +399,41 @@ def test_two_methods_go_on_side_by_side_epoch_by_epoch_and_each_is_what_it_is_al
         assert search.seed == 4 and search.task.data.name == "digits"
     shown = [image.layout.display for image in (track.panels.images["fisher"] for track in lab.tracks)]
     assert shown == ["none", "block"], "only one of them has a Fisher trace"
+
+
+# --- What it costs, and its end ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("took", [0.001, 0.1, 0.4])
+def test_pictures_come_at_most_four_times_a_second_and_take_less_than_a_tenth_of_the_time(took, monkeypatch):
+    lab, clock, drawn, reported = dl.lab(scale="tiny"), [100.0], [], []
+
+    def draw(most):
+        clock[0] += took
+        drawn.append(clock[0])
+        return took
+
+    def report():
+        reported.append(clock[0])
+        lab._reported = clock[0]
+
+    monkeypatch.setattr("darts_lab.widgets.lab.time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    monkeypatch.setattr(lab.tracks[0], "draw", draw)
+    monkeypatch.setattr(lab, "_report", report)
+    while clock[0] < 200:
+        clock[0] += 0.01  # a batch
+        lab._look()
+    assert len(drawn) > 10 and len(drawn) * took < 10
+    assert min(b - a for a, b in itertools.pairwise(drawn)) > 0.25
+    assert min(b - a for a, b in itertools.pairwise(reported)) > 0.25
+
+
+def test_a_closed_lab_leaves_no_widget_behind():
+    before = set(_instances)
+    lab = dl.lab(scale="tiny", method=["DARTS", "CRB"])
+    assert len(set(_instances) - before) > 50
+    lab.close()
+    assert set(_instances) <= before
 
 
 # --- Whatever is pressed ------------------------------------------------------------------------

@@ -482,11 +482,14 @@ class Lab(widgets.VBox):
         super().close()
 
 
-def _parts(box: widgets.Box) -> list[widgets.Widget]:
-    """All widgets that lie in a box, and in the boxes in it."""
+def _parts(widget: widgets.Widget) -> list[widgets.Widget]:
+    """What lies in a widget, and in what lies in it: layouts and styles included."""
     found = []
-    for child in box.children:
-        found += [*(_parts(child) if isinstance(child, widgets.Box) else ()), child]
+    for part in (*getattr(widget, "children", ()), widget.layout, getattr(widget, "style", None)):
+        if isinstance(part, widgets.DOMWidget):
+            found += _parts(part)
+        if isinstance(part, widgets.Widget):
+            found.append(part)
     return found
 
 

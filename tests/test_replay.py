@@ -1,0 +1,106 @@
+"""Replay: stored searches, epoch by epoch, under a rule that moves."""
+
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from dataclasses import replace
+
+import pytest
+
+import darts_lab as dl
+from darts_lab.monitors import LITERAL, RULE
+
+
+def rising(recorded, values):
+    """A recorded search of so many epochs, with these eigenvalues."""
+    record = recorded.history[-1]
+    history = [replace(record, epoch=i, dominant_eigenvalue=value) for i, value in enumerate(values)]
+    return replace(recorded, history=history)
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory):
+    path = tmp_path_factory.mktemp("replay") / "run"
+    list(dl.Search("S2", scale="tiny", epochs=2, path=path))
+    return dl.runs.read(path)
+
+
+@pytest.fixture
+def replayed(recorded):
+    """One that rises slowly until epoch 14 and steeply then; its replay."""
+    values = [1 + 0.01 * epoch for epoch in range(15)] + [1.2 + 0.4 * epoch for epoch in range(15)]
+    return dl.replay(rising(recorded, values))
+
+
+def settled(replay):
+    end = time.monotonic() + 60
+    while replay._thread is not None:
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_the_rule_is_applied_again_as_its_sliders_move(replayed):
+    epochs, values = zip(*((r.epoch, r.dominant_eigenvalue) for r in replayed.search.history), strict=True)
+    assert replayed.rule == RULE and replayed.stop == RULE.replay(epochs, values) is not None
+    assert (
+        f"stopped in epoch {replayed.stop[1]} with the cell of epoch <b>{replayed.stop[0]}</b>" in replayed.status.value
+    )
+    before = replayed.stop
+    replayed.factor.value = 1.6
+    assert replayed.preset.value == "moved" and replayed.stop == replace(RULE, factor=1.6).replay(epochs, values)
+    assert replayed.stop[0] > before[0]
+    replayed.factor.value = 3.0
+    replayed.delta.value = 1
+    assert replayed.stop is None and "never holds" in replayed.status.value
+    replayed.preset.value = "as in the paper's text"
+    assert (replayed.window.value, replayed.unit.value) == (LITERAL.window, LITERAL.unit)
+    assert replayed.stop == LITERAL.replay(epochs, values)
+
+
+def test_the_slider_of_epochs_shows_each_as_it_was(replayed):
+    assert replayed.epoch.value == replayed.epoch.max == 29 and "<b>epoch 29</b> of 29" in replayed.status.value
+    settled(replayed)
+    shown = replayed.panels.images["eigenvalue"].value
+    replayed.epoch.value = 3
+    assert "<b>epoch 3</b> of 29" in replayed.status.value and "dominant eigenvalue 1.030" in replayed.status.value
+    settled(replayed)
+    assert shown and replayed.panels.images["eigenvalue"].value != shown
+
+
+@pytest.mark.parametrize("kind", ["nothing there", "no epoch yet", "a space nobody knows"])
+def test_what_cannot_be_shown_is_said_and_the_one_before_stays(kind, recorded, replayed, tmp_path):
+    path = tmp_path / "run"
+    if kind == "no epoch yet":
+        dl.Search("S2", scale="tiny", path=path).step()
+    elif kind == "a space nobody knows":
+        path = tmp_path / "s9" / "cifar10" / "0.0_0.0003-1"
+        path.mkdir(parents=True)
+        rates = "lr 1.0", "train_acc 50.0", "valid_acc 50.0", f"genotype = {recorded.genotype}"
+        lines = [f"2019-06-01 00:00:00,000 {word}" for word in (f"epoch 0 {rates[0]}", *rates[1:])]
+        (path / "log_1.txt").write_text("\n".join(lines) + "\n")
+    before = replayed.search
+    replayed.path.value = str(path)
+    words = {"nothing there": "is no directory", "no epoch yet": "finished an epoch", "a space nobody knows": "space: "}
+    assert "Not opened:" in replayed.status.value and words[kind] in replayed.status.value
+    assert replayed.search is before
+
+
+def test_replays_that_draw_when_python_ends_do_not_hold_it_up(recorded):
+    code = f"""
+        import darts_lab as dl
+        shown = [dl.replay({str(recorded.path)!r}) for _ in range(5)]
+    """
+    ended = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], env=os.environ, capture_output=True, text=True, timeout=120
+    )
+    assert ended.returncode == 0 and not ended.stderr, ended.stderr
+
+
+def test_no_thread_is_left_behind():
+    end = time.monotonic() + 60
+    while [thread for thread in threading.enumerate() if thread.name == "darts-lab-replay"]:
+        assert time.monotonic() < end
+        time.sleep(0.05)
