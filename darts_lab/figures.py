@@ -635,13 +635,19 @@ def over_setting(
 
 
 def scatter(x, y, kinds=None, correlation: statistics.Estimate | None = None, ax: Axes | None = None) -> Axes:
-    """Points, coloured by their kind where `kinds` tells it, under their correlation with its interval."""
+    """Points, coloured by their kind where `kinds` tells it, under their correlation with its interval.
+
+    Kinds that are a pandas categorical have the same colours in every picture, whichever of them it shows.
+    """
     ax = _axes(ax, (4, 3))
     ax.clear()
     x, y = np.asarray(x, float), np.asarray(y, float)
+    known = kinds.dtype.categories if isinstance(getattr(kinds, "dtype", None), pd.CategoricalDtype) else kinds
     kinds = np.asarray([""] * len(x) if kinds is None else [str(kind) for kind in kinds])
-    for number, kind in enumerate(dict.fromkeys(kinds)):
+    for number, kind in enumerate(dict.fromkeys(map(str, kinds if known is None else known))):
         of, marker = kinds == kind, "os^Dv"[number // 8 % 5]
+        if not of.any():
+            continue
         ax.plot(x[of], y[of], marker, color=PALETTE[number % 8], alpha=0.8, markersize=5, label=kind or None)
     if ax.get_legend_handles_labels()[0]:
         ax.legend()

@@ -126,7 +126,8 @@ class ADMM:
 def survivors(alpha: Tensor, alive: Tensor, space: SearchSpace) -> Tensor:
     """Which operations remain, (cell types, edges, candidates): those of `alive` whose alpha is above zero.
 
-    A node that would lose its last operation keeps the one with the largest alpha.
+    A node that would lose its last operation keeps the one with the largest alpha. (A genotype has two edges for each node
+    nevertheless: where only one has an operation left, `discretize` puts the first of another edge beside it.)
     """
     remain, begin = alive & (alpha > 0), 0
     parts = []

@@ -177,6 +177,9 @@ class LanguageEvaluationSettings(_Reading, EvaluationSettings):
     nonmonotone: int = 5  # epochs without a new best before the weights are averaged
 
 
+# Maile et al. 2021 differ on Penn Treebank (`train_search_rnn.py`, `train_rnn.py` of their code): the Fisher trace is not
+# averaged (`average` 1.0 of `schedules.FisherTrace`), and trainings last at most 1,200 epochs, or until 20 in a row bring no
+# better validation.
 LANGUAGE_L2_FACTORS = (5e-7, 15e-7, 45e-7, 135e-7)  # weight decays of w in search, Zela et al. 2020, Fig. 11
 
 # How laptop's numbers were chosen. Four nodes and 64 channels, so that a search of 600 steps takes about 200 s of processor

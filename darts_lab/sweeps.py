@@ -41,7 +41,7 @@ COLUMNS = (
     "space", "data", "method", "weight_decay", "drop_path", "seed", "scale", "one_shot_error", "test_error",
     "discretization_drop",
     "dominant_eigenvalue_mean", "dominant_eigenvalue_last", "skips_normal", "skips_reduce", "noise_normal",
-    "noise_reduce", "epochs", "alpha_steps", "stop_epoch", "parameters", "seconds", "threads", "device", "settings", "evaluation",
+    "noise_reduce", "epochs", "alpha_steps", "stop_epoch", "parameters", "seconds", "search_seconds", "threads", "device", "settings", "evaluation",
     "genotype", "config_hash", "version", "error",
 )  # fmt: skip
 
@@ -227,7 +227,8 @@ def verify(row: dict) -> pd.DataFrame:
     names = [
         name
         for name in COLUMNS  # a table may be older than a column
-        if name in row and name not in ("seconds", "version", "device", "threads", "settings", "evaluation")
+        if name in row
+        and name not in ("seconds", "search_seconds", "version", "device", "threads", "settings", "evaluation")
     ]
     pairs = [tuple(None if pd.isna(value) else value for value in (row[name], again[name])) for name in names]
     found = pd.DataFrame(pairs, index=names, columns=["table", "again"])
@@ -370,7 +371,8 @@ def _searched(config: dict, here: Path) -> dict:
         "epochs": len(search.history),
         "alpha_steps": sum(record.alpha_steps for record in search.history),
         "stop_epoch": last.stop_epoch,
-        "seconds": sum(record.seconds for record in search.history),
+        "seconds": (seconds := sum(record.seconds for record in search.history)),
+        "search_seconds": round(seconds, 2),
         "device": search.device.type,
         "genotype": str(search.genotype),
     }

@@ -31,11 +31,11 @@ PATH = Path(__file__).with_suffix(".csv")
 RUNS = PATH.parents[1] / "runs" / "language"
 COLUMNS = {
     "one_shot_error": (1, 1), "test_error": (1, 1), "discretization_drop": (1, 0), "dominant_eigenvalue_mean": (1, 3),
-    "dominant_eigenvalue_last": (1, 3), "identity": (1, 1), "commonest": (1, 1), "seconds": (1, 0),
+    "dominant_eigenvalue_last": (1, 3), "identity": (1, 1), "commonest": (1, 1), "search_seconds": (1, 0), "seconds": (1, 0),
 }  # fmt: skip
 HEADS = [
     "L2 factor", "seeds", "one-shot perplexity", "retrained test perplexity", "rise when discretized", "mean eigenvalue",
-    "last eigenvalue", "identity edges", "edges of the commonest operation", "seconds",
+    "last eigenvalue", "identity edges", "edges of the commonest operation", "seconds of the search", "with training",
 ]  # fmt: skip
 
 
@@ -81,9 +81,23 @@ def counted(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def apart(rows: pd.DataFrame, one: str, other: str) -> str:
-    """`one` minus `other` in the retrained test perplexity, paired by seed; bold where the interval excludes zero."""
-    difference = statistics.paired_difference(rows, "test_error", one, other, "kind")
+    """`one` minus `other` in the retrained test perplexity, bold where the interval excludes zero: paired by seed, but for
+    random cells, which share nothing with a search."""
+    if one == RANDOM:
+        difference = statistics.difference(*(rows.loc[rows["kind"] == kind, "test_error"] for kind in (one, other)))
+    else:
+        difference = statistics.paired_difference(rows, "test_error", one, other, "kind")
     return f"**{shown(difference)}**" if difference.excludes_zero else shown(difference)
+
+
+def reached(rows: pd.DataFrame, unigram: float) -> list[str]:
+    """What cells reach of the perplexity of guessing words by their frequency."""
+    lines = []
+    for kind in (f"DARTS, L2 {FACTORS[0]:g}", RANDOM):
+        errors = rows.loc[rows["kind"] == kind, "test_error"].astype(float)
+        share = statistics.mean(errors / unigram)
+        lines.append([kind, str(len(errors)), shown(statistics.mean(errors)), f"{unigram:.0f}", shown(share, 2)])
+    return ["", *markdown(["cells", "seeds", "retrained test perplexity", "single words", "share of it"], lines)]
 
 
 def summary(table: pd.DataFrame, epochs: pd.DataFrame) -> str:
@@ -96,8 +110,8 @@ def summary(table: pd.DataFrame, epochs: pd.DataFrame) -> str:
         f"Ours: data pydocs as Python {platform.python_version()} has it (the text differs from version to version), scale laptop, "
         f"darts_lab {dl.__version__}, {len(table)} runs. Mean over seeds ± half of the 95 % interval (Student's t); errors are "
         f"perplexities. Guessing words by their frequency has a perplexity of {unigram}. Cells have 4 nodes and so keep 4 edges. Seconds "
-        "are those of one thread on a shared machine of two cores, search and training together. The differences are those of "
-        "the retrained test perplexity, paired by seed; bold where the interval excludes zero. The L2 factors are those of "
+        "are those of one thread on a shared machine of two cores. The differences are those of "
+        "the retrained test perplexity, paired by seed, those with random cells not (Welch's t); bold where the interval excludes zero. The L2 factors are those of "
         "Zela et al. (Fig. 11) times ten, see `results/language.py`. Made by `make language`; every run stands in "
         "`language.csv`, every second epoch in `language_epochs.csv`.",
     ]
@@ -109,6 +123,7 @@ def summary(table: pd.DataFrame, epochs: pd.DataFrame) -> str:
             differences = ["" if name == other else apart(of, other, name) for other in (plain, RANDOM)]
             rows.append([name, factor, str(len(group)), *means(group, COLUMNS), *differences])
         lines += ["", f"## {space}", "", *markdown(["cell", *HEADS, "plain minus this", "random minus this"], rows)]
+        lines += reached(of, corpus.unigram_perplexity("test"))
         searched = of[of["one_shot_error"].notna()]
         for x in ("one_shot_error", "dominant_eigenvalue_mean", "dominant_eigenvalue_last"):
             found = statistics.correlation(searched[x], searched["test_error"], "spearman")

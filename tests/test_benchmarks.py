@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
+import darts_lab as dl
+
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 
 
@@ -75,3 +77,10 @@ def test_the_benchmark_of_the_lab_measures_pictures_and_memory(tmp_path, monkeyp
     assert 0 < found["share"] < 1 and found["pictures_a_second"] > 0 and found["step"] > 0
     epochs, megabytes = zip(*lab.memory(True, epochs=10), strict=True)
     assert len(epochs) == 10 and epochs[-1] == 10 and min(megabytes) > 50
+
+
+def test_a_search_of_every_domain_is_timed():
+    domains = benchmark("domains")
+    assert {dl.tasks.of(data).domain for _, data in domains.SEARCHES} == set(dl.scales.DOMAINS)
+    took, used, epochs = domains.seconds("S2", "bathymetry", "tiny")
+    assert took > 0 and used > 0 and epochs == dl.scales.get("tiny", "bathymetry").search.epochs

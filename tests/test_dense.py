@@ -1,7 +1,9 @@
 """Searches for disparity and depth networks: what images can do, they can do too."""
 
+import ast
 import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ from darts_lab.dense import DenseNetwork, DenseSupernet
 from darts_lab.supernet import frozen_statistics, parameter_count
 from darts_lab.tasks import disparity
 
-KINDS = {"stereo": "S6", "bathymetry": "S2"}  # data of each task, and a space
+KINDS = {"stereo": "S6", "bathymetry": "S2", "digits": "S2"}  # data of each task (language: test_language), and a space
 SIZES = {"epochs": 2, "batch_size": 4, "channels": 4, "layers": 3, "train_samples": 8, "valid_samples": 8}
 
 
@@ -36,9 +38,14 @@ def small_data():
     def patches(seed):
         return torch.rand(16, 4, 8, 8, generator=seeded(seed)), 20 * torch.rand(16, generator=seeded(seed + 1))
 
+    def images(seed):
+        pixels = torch.randint(256, (16, 3, 8, 8), generator=seeded(seed)).to(torch.uint8)
+        return pixels, torch.arange(16) % 4
+
     return {
         "stereo": stereo.from_arrays("pairs", *map(pairs, (0, 2, 4))),
         "bathymetry": bathymetry.from_arrays("patches", *map(patches, (0, 2, 4))),
+        "digits": dl.data.from_tensors(*map(images, (0, 2, 4)), classes=4),
     }
 
 
@@ -195,6 +202,31 @@ def test_every_named_method_runs_two_epochs_on_every_task(method, kind, small_se
     assert search.genotype.mixing(search.space).sum() == 2 * len(search.space.cells)
 
 
+CORE = ("search", "curvature", "monitors", "schedules", "regularizers")
+DOMAINS = {*scales.DOMAINS, *dl.data.NAMES, "Classification", "Language", "Disparity", "Regression"}
+
+
+def words_of(source):
+    """The names and strings in Python code, but for its docstrings."""
+    tree = ast.parse(source)
+    told = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in told:
+            yield node.value
+        yield from (
+            getattr(node, name) for name in ("id", "attr", "name") if isinstance(getattr(node, name, None), str)
+        )
+
+
+@pytest.mark.parametrize("part", CORE)
+def test_the_core_asks_for_no_domain(part):
+    source = (Path(dl.__file__).parent / f"{part}.py").read_text()
+    found = set(words_of(source)) & DOMAINS - {"digits"}
+    assert not found and "isinstance(self.task" not in source and "isinstance(task" not in source
+    branch = 'if task.domain == "language": pass'
+    assert "language" in set(words_of(source + "\n" + branch)), "so that the test can fail"
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_interrupted_search_goes_on_bit_for_bit(kind, small_data, tmp_path):
     arguments = KINDS[kind], small_data[kind], "DARTS-PRIME", "tiny"
@@ -314,8 +346,12 @@ def test_predictions_are_what_the_error_is_measured_on(kind, small_search, small
     before = search.supernet.training
     inputs, found, truth = dl.predictions(search)
     assert search.supernet.training == before and len(inputs) == len(found) == len(truth) == 16
+    if kind == "digits":
+        found = found.argmax(1)  # of the logits
     assert found.shape == truth.shape
-    if kind == "stereo":
+    if kind == "digits":
+        error = (found != truth).mean()
+    elif kind == "stereo":
         error = np.nanmean(np.abs(found - truth), (1, 2)).mean()
     else:
         error = np.sqrt(((found - truth) ** 2).mean())

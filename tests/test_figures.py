@@ -95,6 +95,14 @@ def test_lines_over_epochs_are_means_bands_are_intervals_and_the_picture_ends_wi
     assert ax.get_ylim() == pytest.approx((0 - 3.2, 40 + 3.2))
 
 
+def test_kinds_of_a_category_keep_their_colours_from_picture_to_picture(ax):
+    kinds = pd.Series(pd.Categorical(["b", "c"], ["a", "b", "c"]))
+    figures.scatter([1, 2], [3, 4], kinds, ax=ax)
+    assert [(line.get_label(), line.get_color()) for line in ax.lines] == list(zip("bc", figures.PALETTE[1:3]))
+    figures.scatter([1, 2], [3, 4], ["b", "c"], ax=ax)
+    assert [line.get_color() for line in ax.lines] == list(figures.PALETTE[:2])
+
+
 def test_settings_stand_side_by_side_with_means_of_their_runs(ax):
     table = pd.DataFrame({"space": "S2", "weight_decay": [3e-4, 3e-4, 0.0243], "skips_normal": [4.0, 3.0, 2.0]})
     figures.over_setting(table, "weight_decay", "skips_normal", ax=ax)

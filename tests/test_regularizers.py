@@ -13,7 +13,13 @@ from darts_lab import spaces
 from darts_lab.methods import softmax
 from darts_lab.regularizers import ADMM, AdjustedProximity, Proximity, distance, projection, survivors
 
-SMALL = [spaces.S2.with_nodes(2), spaces.S3.with_nodes(2), spaces.S5, spaces.DARTS.with_nodes(1)]
+SMALL = [
+    spaces.S2.with_nodes(2),
+    spaces.S3.with_nodes(2),
+    spaces.S5,
+    spaces.DARTS.with_nodes(1),
+    spaces.RNN.with_nodes(2),
+]
 
 
 def cells(space, cell_type):
@@ -25,7 +31,7 @@ def cells(space, cell_type):
         choices.append(
             [
                 picks
-                for pair in itertools.combinations(into, 2)
+                for pair in itertools.combinations(into, space.inputs)
                 for picks in itertools.product(
                     *([(edge, k) for k, name in enumerate(names[edge]) if name != "none"] for edge in pair)
                 )
@@ -38,7 +44,7 @@ def cells(space, cell_type):
         yield matrix
 
 
-ALL = {space.name: [torch.stack(list(cells(space, kind))) for kind in spaces.CELL_TYPES] for space in SMALL}
+ALL = {space.name: [torch.stack(list(cells(space, kind))) for kind in space.cell_types] for space in SMALL}
 
 
 @given(st.sampled_from(SMALL), st.integers(0, 2**32), st.booleans())

@@ -66,6 +66,24 @@ def test_the_jobs_of_prime_are_allowed_and_their_summary_says_what_they_hold(mad
     assert "nan" not in text
 
 
+def test_the_jobs_of_language_are_allowed_and_their_summary_says_what_they_hold(made_by):
+    script = made_by("language")
+    configs = [sweeps.complete(job) for job in script.jobs()]
+    assert len({sweeps.runs.config_hash(config) for config in configs}) == len(configs)
+    rows = []
+    for number, config in enumerate(configs):  # numbers that nobody measured
+        row = sweeps._row(config, 1) | {"test_error": 150.0 + number % 7, "genotype": config.get("genotype")}
+        if "settings" in config:
+            row |= dict.fromkeys([name for name in script.COLUMNS if name in row], 100.0 + number % 5)
+            row["genotype"] = str(script.cells(config["space"], 0)["all identity"])
+        rows.append(row)
+    epochs = pd.DataFrame([row | {"epoch": 1, "dominant_eigenvalue": 1.0} for row in rows if row["one_shot_error"]])
+    text = script.summary(pd.DataFrame(rows), epochs)
+    for name in (*(f"DARTS, L2 {factor:g}" for factor in script.FACTORS), "DARTS-PRIME", "all identity", "all relu"):
+        assert text.count(f"\n| {name} | ") >= len(script.SPACES), name
+    assert text.count("\n| random cell |  | 8 |") == 2 and text.count("\n| random cell | 8 | 15") == 2
+
+
 def test_the_jobs_of_the_dense_tables_are_allowed_and_their_summary_says_what_they_hold(made_by):
     script = made_by("dense")
     jobs = script.jobs()

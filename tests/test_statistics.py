@@ -1,11 +1,13 @@
 """Intervals cover what they promise, and differences are paired."""
 
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 
-from darts_lab.statistics import Estimate, bootstrap, correlation, mean, paired_difference
+from darts_lab.statistics import Estimate, bootstrap, correlation, difference, mean, paired_difference
 
 RNG = np.random.default_rng(0)
 
@@ -92,3 +94,14 @@ def test_wrong_arguments_are_named(call, says):
 
 def test_an_estimate_is_shown_with_its_interval():
     assert str(Estimate(1.23456, 1.0, 1.5, 5)) == "1.23 [1, 1.5]"
+
+
+def test_a_difference_of_samples_that_share_nothing_is_welchs():
+    one, other = [1.0, 2.0, 3.0, 6.0], [0.0, 1.0, 0.5]
+    found = difference(one, other)
+    errors = [np.var(sample, ddof=1) / len(sample) for sample in (one, other)]
+    freedom = sum(errors) ** 2 / sum(error**2 / (len(sample) - 1) for error, sample in zip(errors, (one, other)))
+    half = stats.t.ppf(0.975, freedom) * math.sqrt(sum(errors))
+    assert (found.value, found.n) == (pytest.approx(2.5), 3)
+    assert (found.low, found.high) == (pytest.approx(2.5 - half), pytest.approx(2.5 + half))
+    assert math.isnan(difference([1.0], other).low) and math.isnan(difference([1, 1], [2, 2]).low)
