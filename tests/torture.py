@@ -9,6 +9,7 @@ tensors bit for bit, with a run that nobody disturbed.
 
 import argparse
 import itertools
+import json
 import os
 import random
 import re
@@ -278,13 +279,14 @@ def sweep_kills(count: int, dice: random.Random, folder: Path, workers: int) -> 
 
     began = time.monotonic()
     assert ended(*child(lambda _: all_of(folder / "reference")))[0] == 0
-    took, problems, well = time.monotonic() - began, [], 0
+    took, problems, well, missed = time.monotonic() - began, [], 0, 0
     expected = [dl.sweeps.read(folder / "reference").drop(columns=["seconds", "search_seconds"])]
     for number in range(count):
         path = folder / f"sweep{number}"
         process, reading = child(lambda _, path=path: all_of(path))
         time.sleep(dice.uniform(0.1, 0.9) * took)
         victims = _children(process) if workers else [process]
+        missed += not victims  # between two workers, or behind the last: nothing was killed
         for victim in victims[:1]:
             os.kill(victim, signal.SIGKILL)
         ended(process, reading)
@@ -297,7 +299,9 @@ def sweep_kills(count: int, dice: random.Random, folder: Path, workers: int) -> 
                 problems.append("other results")
         well += same_table
         shutil.rmtree(path)
-    return {"tried": count, "ended well": well, **lost(problems)}
+    found = lost(problems)
+    found["found"] = "; ".join(filter(None, [found["found"], f"{missed} found no worker to kill" if missed else ""]))
+    return {"tried": count, "ended well": well, **found}
 
 
 def _children(process: int) -> list[int]:
@@ -361,13 +365,53 @@ def breakages(case: Case, name: str, change, places, dice: random.Random, folder
         (path / name).write_bytes(change(content, at, dice))
         found.append(judge(case, path, good, before))
     (path / name).write_bytes(content)
-    fine = ("refused", "fell back", "unharmed")
-    wrong = [one for one in found if one not in fine]
-    told = ", ".join(f"{found.count(kind)} {kind}" for kind in fine if kind in found)
+    return told_apart(found, ("refused", "fell back", "unharmed"))
+
+
+def told_apart(outcomes: list[str], fine: tuple[str, ...]) -> dict:
+    """The row of what became of so many broken runs, of which `fine` is no fault."""
+    wrong = [one for one in outcomes if one not in fine]
+    told = ", ".join(f"{outcomes.count(kind)} {kind}" for kind in fine if kind in outcomes)
     return {
-        "tried": len(found), "ended well": len(found) - len(wrong), "said": len(found) - found.count("unharmed"),
-        "lost": len(wrong), "found": "; ".join([told, *sorted(set(wrong))]),
+        "tried": len(outcomes), "ended well": len(outcomes) - len(wrong), "lost": len(wrong),
+        "said": len(outcomes) - outcomes.count("unharmed"), "found": "; ".join([told, *sorted(set(wrong))]),
     }  # fmt: skip
+
+
+def swaps(case: Case, folder: Path) -> dict:
+    """Every mixture of the files of two finished runs that differ in their seed."""
+    names = ("config.json", "history.jsonl", "costs.jsonl", "genotype.txt", "checkpoint.pt", "previous.pt")
+    other = Case(case.kind, *case.arguments, **case.settings | {"seed": 1})
+    for which, one in (("one", case), ("other", other)):
+        for _ in one.on(folder / which):
+            pass
+    shutil.copytree(folder / "one", folder / "run")
+    before = torch.load(folder / "one" / "previous.pt", weights_only=True)
+    before.pop("of")
+    good, theirs, found = state_of(case.on(folder / "one")), state_of(case.on(folder / "other")), []
+    for size in range(1, len(names)):
+        for swapped in itertools.combinations(names, size):
+            for name in names:
+                shutil.copy(folder / ("other" if name in swapped else "one") / name, folder / "run" / name)
+            outcome = judge(case, folder / "run", good, before)
+            if outcome == "silently different" and {"config.json", "history.jsonl", "checkpoint.pt"} <= {*swapped}:
+                whole = same(state_of(case.on(folder / "run")), theirs)
+                outcome = "the other run, whole" if whole else outcome
+            found.append(outcome)
+    return told_apart(found, ("refused", "fell back", "unharmed", "the other run, whole"))
+
+
+def versions(case: Case, folder: Path) -> dict:
+    """A run whose config says that another version made it, or says nothing that can be."""
+    for _ in case.on(folder / "run"):
+        pass
+    config, found = dl.files.object_in(folder / "run" / "config.json"), []
+    for version in ("0.0.9", "0.2.0", "1.0.0", "", None, 1, [], {}, "nothing"):
+        changed = {name: value for name, value in config.items() if name != "version"}
+        changed |= {} if version == "nothing" else {"version": version}
+        (folder / "run" / "config.json").write_text(json.dumps(changed, indent=1))
+        found.append(judge(case, folder / "run", {}, {}))
+    return told_apart(found, ("refused",))
 
 
 # ---------------------------------------------------------------- disks
@@ -417,6 +461,68 @@ def full_disks(case: Case, count: int, dice: random.Random, folder: Path) -> dic
     return {"tried": count, "ended well": well, "said": hit, **lost(problems)}
 
 
+def read_only_disks(case: Case, count: int, dice: random.Random, folder: Path) -> dict:
+    """A run on a disk that takes nothing any more after some epoch; then it does again, and the run goes on."""
+    reference, problems, well, refused = folder / "reference", [], 0, 0
+    epochs = len([*case.on(reference)])
+    for _ in range(count):
+        with disk("64m", folder) as root:
+            path = root / "run"
+            search = case.on(path)
+            for _ in range(dice.randrange(1, epochs)):
+                next(search)
+            search.release()
+            remount(root, "ro")
+            try:
+                next(case.on(path))
+                problems.append("wrote on a disk that is read-only")
+            except OSError as error:
+                refused += 1
+                if "Read-only file system" not in str(error) or "\n" in str(error):
+                    problems.append(f"unclear: {error}")
+            remount(root, "rw")
+            for _ in case.on(path):
+                pass
+            problem = differences(path, reference)
+            well += not problem
+            problems += problem
+    return {"tried": count, "ended well": well, "said": refused, **lost(problems)}
+
+
+def in_use(case: Case, count: int, dice: random.Random, folder: Path) -> dict:
+    """A run that another process computes: refused as long as that lives, gone on with when it is dead."""
+    reference, problems, well, refused = folder / "reference", [], 0, 0
+    epochs = len([*case.on(reference)])
+    for number in range(count):
+        path, until = folder / f"run{number}", dice.randrange(1, epochs)
+
+        def work(tell, path=path, until=until):
+            search = case.on(path)
+            for _ in range(until):
+                next(search)
+            search.step()
+            tell()
+            time.sleep(600)
+
+        process, reading = child(work)
+        os.read(reading, 1)  # it is amid an epoch now
+        try:
+            case.on(path).step()
+            problems.append("two computed one run")
+        except ValueError as error:
+            refused += 1
+            if "is in use by another process" not in str(error) or "\n" in str(error):
+                problems.append(f"unclear: {error}")
+        os.kill(process, signal.SIGKILL)
+        ended(process, reading)
+        for _ in case.on(path):
+            pass
+        problem = differences(path, reference)
+        well += not problem
+        problems += problem
+    return {"tried": count, "ended well": well, "said": refused, **lost(problems)}
+
+
 # ---------------------------------------------------------------- all of it, and its table
 
 
@@ -446,6 +552,12 @@ def rows(options):
         "DARTS, order 1",
         lambda folder: full_disks(cases()["DARTS, order 1"], 2 * options.count, dice, folder),
     )
+    for name in ("DARTS, order 1", "evaluate"):
+        case = cases()[name]
+        yield "swapped", f"files of two runs of {name}", lambda folder, case=case: swaps(case, folder)
+        yield "another version", f"config.json of {name}", lambda folder, case=case: versions(case, folder)
+        for what, make in (("read-only disk", read_only_disks), ("in use", in_use)):
+            yield what, name, lambda folder, case=case, make=make: make(case, options.count, dice, folder)
     import fuzz
 
     for name in fuzz.TARGETS:
