@@ -471,7 +471,7 @@ def read_only_disks(case: Case, count: int, dice: random.Random, folder: Path) -
             search = case.on(path)
             for _ in range(dice.randrange(1, epochs)):
                 next(search)
-            search.release()
+            search.run.release()
             remount(root, "ro")
             try:
                 next(case.on(path))
