@@ -556,15 +556,17 @@ def by_kind(
     """`value`, a fraction shown in per cent (or `factor` times it in `unit`), of every run as a dot, by kind of run: means
     with their 95 % intervals.
 
-    Every row of `table` is one run, such as those of a sweep; kinds stand in the order in which they come.
+    Every row of `table` is one run, such as those of a sweep; kinds stand in the order in which they come. Kinds that are
+    a pandas categorical have the same colours in every picture, whichever of them it shows.
     """
     ax = _axes(ax, (6, 3.4))
     ax.clear()
     rows = table.dropna(subset=value)
+    numbers = _numbers(rows[kind])
     kinds = list(dict.fromkeys(rows[kind]))
     for row, name in enumerate(kinds):
         values = factor * rows.loc[rows[kind] == name, value].to_numpy(float)
-        colour, mean = PALETTE[row % 8], statistics.mean(values)
+        colour, mean = PALETTE[numbers[name] % 8], statistics.mean(values)
         ax.plot(values, row + np.linspace(-0.12, 0.12, len(values)), "o", color=colour, alpha=0.6, markersize=4)
         if np.isfinite(mean.low):
             ax.plot([mean.low, mean.high], [row, row], color="#222222", linewidth=1)
@@ -634,6 +636,12 @@ def over_setting(
     return ax
 
 
+def _numbers(kinds: pd.Series) -> dict:
+    """Every kind with its number: of a pandas categorical that of its category, else by the order in which they come."""
+    known = kinds.dtype.categories if isinstance(kinds.dtype, pd.CategoricalDtype) else dict.fromkeys(kinds)
+    return {kind: number for number, kind in enumerate(known)}
+
+
 def scatter(x, y, kinds=None, correlation: statistics.Estimate | None = None, ax: Axes | None = None) -> Axes:
     """Points, coloured by their kind where `kinds` tells it, under their correlation with its interval.
 
@@ -642,13 +650,12 @@ def scatter(x, y, kinds=None, correlation: statistics.Estimate | None = None, ax
     ax = _axes(ax, (4, 3))
     ax.clear()
     x, y = np.asarray(x, float), np.asarray(y, float)
-    known = kinds.dtype.categories if isinstance(getattr(kinds, "dtype", None), pd.CategoricalDtype) else kinds
-    kinds = np.asarray([""] * len(x) if kinds is None else [str(kind) for kind in kinds])
-    for number, kind in enumerate(dict.fromkeys(map(str, kinds if known is None else known))):
-        of, marker = kinds == kind, "os^Dv"[number // 8 % 5]
+    kinds = pd.Series([""] * len(x) if kinds is None else kinds)
+    for kind, number in _numbers(kinds).items():
+        of, marker = (kinds == kind).to_numpy(), "os^Dv"[number // 8 % 5]
         if not of.any():
             continue
-        ax.plot(x[of], y[of], marker, color=PALETTE[number % 8], alpha=0.8, markersize=5, label=kind or None)
+        ax.plot(x[of], y[of], marker, color=PALETTE[number % 8], alpha=0.8, markersize=5, label=str(kind) or None)
     if ax.get_legend_handles_labels()[0]:
         ax.legend()
     if correlation is not None:

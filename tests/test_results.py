@@ -9,7 +9,8 @@ import pytest
 from darts_lab import sweeps
 
 RESULTS = Path(__file__).parents[1] / "results"
-TABLES = ("robustness.csv", "longer.csv")
+SEARCHED = ("robustness.csv", "longer.csv")
+TABLES = (*SEARCHED, "s5_cells.csv", "over_epochs_cells.csv")
 ISSUE = (
     "space data method seed scale one_shot_error test_error discretization_drop dominant_eigenvalue_mean "
     "dominant_eigenvalue_last skips_normal skips_reduce seconds config_hash version"
@@ -44,7 +45,36 @@ def test_the_summary_of_longer_searches_is_that_of_both_tables(made_by):
     assert text == script.PATH.with_suffix(".md").read_text()
 
 
-@pytest.mark.parametrize("name", TABLES)
+def test_the_summary_of_s5_is_that_of_its_tables(made_by):
+    script = made_by("ground_truth")
+    trainings, epochs = pd.read_csv(script.CELLS), pd.read_csv(script.SEARCHES)
+    assert script.summary(trainings, epochs) == script.CELLS.with_name("s5.md").read_text()
+    assert set(trainings.groupby("genotype").size()) == {len(script.CELL_SEEDS)} and trainings["genotype"].nunique() == 81
+    wanted = {sweeps.runs.config_hash(sweeps.complete(job)) for job in script.searches()}
+    assert set(epochs["config_hash"]) == wanted
+
+
+def test_the_cell_of_every_fifth_epoch_has_been_trained(made_by):
+    script = made_by("over_epochs")
+    table, cells = pd.read_csv(script.PATH), pd.read_csv(script.CELLS)
+    assert table["test_error"].notna().all() and set(table["genotype"]) == set(cells["genotype"])
+    assert set(table.groupby(["space", "seed"]).size()) == {1 + 40 // script.EVERY}
+    wanted = {
+        sweeps.runs.config_hash(sweeps.complete(job))
+        for job in sweeps.grid(space=list(script.SPACES), seed=script.SEEDS, evaluation=None)
+    }
+    assert set(table["config_hash"]) == wanted
+
+
+def test_selection_chose_one_cell_of_each_group_by_the_least_error_of_its_short_training():
+    table, runs = pd.read_csv(RESULTS / "selection.csv"), pd.read_csv(RESULTS / "robustness.csv").set_index("config_hash")
+    assert (table["test_error"].to_numpy() == runs.loc[table["config_hash"], "test_error"].to_numpy()).all()
+    for group, rows in table.groupby(["space", "method"]):
+        assert rows["chosen"].sum() == 1, group
+        assert rows.loc[rows["chosen"], "short_valid_error"].item() == rows["short_valid_error"].min(), group
+
+
+@pytest.mark.parametrize("name", SEARCHED)
 def test_epochs_end_as_their_runs_did(name):
     runs = pd.read_csv(RESULTS / name).set_index("config_hash")
     epochs = pd.read_csv((RESULTS / name).with_suffix("").as_posix() + "_epochs.csv")
