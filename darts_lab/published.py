@@ -437,7 +437,7 @@ def _cost() -> Iterator[dict]:
 def _prime() -> Iterator[dict]:
     """DARTS-PRIME in the full space: test error, size, and what the search cost."""
     for data, *cells in (("cifar10", "2.62", "3.7", "0.5"), ("cifar100", "17.44", "3.16")):
-        for statistic, cell in zip((ERROR, "parameters in millions", "search cost in GPU days"), cells):
+        for statistic, cell in zip((ERROR, "parameters", "search cost in GPU days"), cells):
             known = {"paper": PRIME, "space": "DARTS", "data": data, "method": "DARTS-PRIME"}
             yield _row("Papers with Code", "listed", statistic, cell, "as listed by Papers with Code", **known)
 

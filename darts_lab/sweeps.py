@@ -49,7 +49,7 @@ COLUMNS = (
 def grid(**axes) -> list[dict]:
     """Jobs for every combination: `grid(space=["S1", "S2"], method="DARTS", seed=range(3))` gives six.
 
-    A list, tuple or range is an axis, anything else the same for all. Raises ValueError for an axis that is empty or
+    A list, tuple or range is an axis, anything else the same for all: one pair of `alpha_betas` is `[(0.5, 0.999)]`. Raises ValueError for an axis that is empty or
     holds a value twice, and for what the jobs themselves do not allow (`sweep`).
     """
     values = {}

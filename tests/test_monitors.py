@@ -113,6 +113,12 @@ def test_the_all_ones_of_an_edge_are_an_eigenvector_of_the_authors_hessians_with
 # ---------------------------------------------------------------- the rule by itself
 
 
+def test_the_two_rules_are_those_of_the_code_and_of_the_text():
+    # plots/increasing_eigens.py of RobustDARTS; Zela et al. 2020, section 5.1: window 5, T = 0.75
+    assert RULE == Rule(window=5, factor=1.3, delta=4, start=10, unit="measurements")
+    assert LITERAL == Rule(window=5, factor=1 / 0.75, delta=5, start=0, unit="epochs")
+
+
 def test_a_rise_is_seen_four_measurements_later_when_its_window_is_full():
     epochs = measured_epochs(50, 2)
     values = [0.1] * 10 + [1.0] * 16  # from epoch 20 on

@@ -160,10 +160,10 @@ def test_of_prime_there_is_what_an_index_lists():
     assert set(table["certainty"]) == {"listed"} and set(table["note"]) == {"as listed by Papers with Code"}
     assert table[["data", "statistic", "value"]].values.tolist() == [
         ["cifar10", "test error", 2.62],
-        ["cifar10", "parameters in millions", 3.7],
+        ["cifar10", "parameters", 3.7],
         ["cifar10", "search cost in GPU days", 0.5],
         ["cifar100", "test error", 17.44],
-        ["cifar100", "parameters in millions", 3.16],
+        ["cifar100", "parameters", 3.16],
     ]
 
 

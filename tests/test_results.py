@@ -49,7 +49,9 @@ def test_the_summary_of_s5_is_that_of_its_tables(made_by):
     script = made_by("ground_truth")
     trainings, epochs = pd.read_csv(script.CELLS), pd.read_csv(script.SEARCHES)
     assert script.summary(trainings, epochs) == script.CELLS.with_name("s5.md").read_text()
-    assert set(trainings.groupby("genotype").size()) == {len(script.CELL_SEEDS)} and trainings["genotype"].nunique() == 81
+    assert (
+        set(trainings.groupby("genotype").size()) == {len(script.CELL_SEEDS)} and trainings["genotype"].nunique() == 81
+    )
     wanted = {sweeps.runs.config_hash(sweeps.complete(job)) for job in script.searches()}
     assert set(epochs["config_hash"]) == wanted
 
@@ -67,7 +69,10 @@ def test_the_cell_of_every_fifth_epoch_has_been_trained(made_by):
 
 
 def test_selection_chose_one_cell_of_each_group_by_the_least_error_of_its_short_training():
-    table, runs = pd.read_csv(RESULTS / "selection.csv"), pd.read_csv(RESULTS / "robustness.csv").set_index("config_hash")
+    table, runs = (
+        pd.read_csv(RESULTS / "selection.csv"),
+        pd.read_csv(RESULTS / "robustness.csv").set_index("config_hash"),
+    )
     assert (table["test_error"].to_numpy() == runs.loc[table["config_hash"], "test_error"].to_numpy()).all()
     for group, rows in table.groupby(["space", "method"]):
         assert rows["chosen"].sum() == 1, group
