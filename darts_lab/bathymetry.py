@@ -263,12 +263,12 @@ def read_csv(path: str | Path, filtered: bool = False) -> tuple[np.ndarray, np.n
     depths = pd.to_numeric(table.iloc[:, 1], errors="coerce").to_numpy(np.float32)
     if not np.isfinite(depths).all():
         row = int(np.flatnonzero(~np.isfinite(depths))[0])
-        raise ValueError(f"file {str(path)!r}: row {row} has no depth, but {table.iloc[row, 1]!r}")
+        raise ValueError(f"file {str(path)!r}: row {row} has no depth, but {str(table.iloc[row, 1])[:80]!r}")
     patches = []
     for name in table.iloc[:, 0]:
         file = path.parent / str(name)
-        if not file.resolve().is_relative_to(path.parent.resolve()):
-            raise ValueError(f"file {str(path)!r}: {name!r} leads out of its folder")
+        if "\0" in str(name) or not file.resolve().is_relative_to(path.parent.resolve()):
+            raise ValueError(f"file {str(path)!r}: {str(name)[:80]!r} leads out of its folder")
         patch = read_patch(file)
         if patches and patch.shape != patches[0].shape:
             raise ValueError(f"file {str(file)!r}: is {patch.shape}, the first of its table {patches[0].shape}")

@@ -164,7 +164,7 @@ def _settings(pairs: list[str]) -> dict:
     settings = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
-        if not equals:
+        if not equals or not name.isidentifier():
             raise ValueError(f"--set: {pair[:80]!r} does not have the form NAME=VALUE")
         try:
             settings[name] = files.from_json(value)

@@ -261,18 +261,18 @@ class Training:
             raise ValueError(f"run: {str(run.path)!r} holds no training that can go on: {error}") from error
         training.run = run
         state = run.load(training.device)
+        epochs = 0 if state is None else state["epoch"]
+        training.history = run.history(lambda record: TrainingRecord(**record), epochs)
         if state is not None:
+            run.check(state, epochs)
             try:
                 training.network.load_state_dict(state["network"])
                 training.optimizer.load_state_dict(state["optimizer"])
                 training.generator.set_state(state["generator"].cpu())
                 training.kept = state.get("kept")
             except (KeyError, RuntimeError, ValueError, TypeError) as error:
-                raise ValueError(f"checkpoint: does not fit the training in {str(run.path)!r}: {error}") from error
-        epochs = 0 if state is None else state["epoch"]
-        training.history = run.history(lambda record: TrainingRecord(**record), epochs)
-        if state is not None:
-            run.check(state, epochs)
+                words = " ".join(str(error).split())[:200]
+                raise ValueError(f"checkpoint: does not fit the training in {str(run.path)!r}: {words}") from error
         return training
 
 

@@ -182,7 +182,7 @@ class LanguageEvaluationSettings(_Reading, EvaluationSettings):
 # better validation.
 LANGUAGE_L2_FACTORS = (5e-7, 15e-7, 45e-7, 135e-7)  # weight decays of w in search, Zela et al. 2020, Fig. 11
 
-# How laptop's numbers were chosen. Four nodes and 64 channels, so that a search of 600 steps takes about 200 s of processor
+# How laptop's numbers were chosen. Four nodes and 64 channels, so that a search of 600 steps takes about 260 s of processor
 # time on a crowded machine; a text short enough to be read 24 times in that, because the rules that watch the eigenvalue need
 # as many epochs. No dropout: as for images, weights that learn their text by heart are what a search can suffer from, and what
 # L2 is meant to mend. The L2 factor is ten times that of the paper, whose search has about nine times as many steps at the

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+import scipy  # whose parts load when they are asked for
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def mean(values: Sequence[float], level: float = 0.95) -> Estimate:
     values = _samples(values, level)
     if len(values) < 2:
         return Estimate(float(values.mean()), np.nan, np.nan, len(values), level)
-    half = stats.sem(values) * stats.t.ppf((1 + level) / 2, len(values) - 1)
+    half = scipy.stats.sem(values) * scipy.stats.t.ppf((1 + level) / 2, len(values) - 1)
     return Estimate(float(values.mean()), float(values.mean() - half), float(values.mean() + half), len(values), level)
 
 
@@ -52,7 +52,7 @@ def bootstrap(
     value = float(statistic(values))
     if len(values) < 2 or np.ptp(values) == 0:
         return Estimate(value, np.nan, np.nan, len(values), level)
-    found = stats.bootstrap(
+    found = scipy.stats.bootstrap(
         (values,), statistic, confidence_level=level, n_resamples=resamples, rng=np.random.default_rng(seed)
     ).confidence_interval
     return Estimate(value, float(found.low), float(found.high), len(values), level)
@@ -72,18 +72,20 @@ def correlation(
         raise ValueError(f"x, y: have shapes {x.shape} and {y.shape}; they must be equally long lists")
     x, y = _samples(np.stack([x, y])[:, np.isfinite(x) & np.isfinite(y)], level)
     if len(x) < 4 or np.ptp(x) == 0 or np.ptp(y) == 0:
-        value = stats.pearsonr(x, y)[0] if len(x) > 1 and np.ptp(x) * np.ptp(y) > 0 and kind == "pearson" else np.nan
+        value = (
+            scipy.stats.pearsonr(x, y)[0] if len(x) > 1 and np.ptp(x) * np.ptp(y) > 0 and kind == "pearson" else np.nan
+        )
         return Estimate(float(value), np.nan, np.nan, len(x), level)
     if kind == "pearson":
-        found = stats.pearsonr(x, y)
+        found = scipy.stats.pearsonr(x, y)
         return Estimate(float(found.statistic), *map(float, found.confidence_interval(level)), len(x), level)
 
     def of_ranks(x, y, axis=-1):
-        x, y = (stats.zscore(stats.rankdata(values, axis=axis), axis=axis) for values in (x, y))
+        x, y = (scipy.stats.zscore(scipy.stats.rankdata(values, axis=axis), axis=axis) for values in (x, y))
         return (x * y).mean(axis)
 
     with np.errstate(invalid="ignore"):
-        interval = stats.bootstrap(
+        interval = scipy.stats.bootstrap(
             (x, y), of_ranks, paired=True, vectorized=True, confidence_level=level, n_resamples=9999,
             method="percentile", rng=np.random.default_rng(seed),
         ).confidence_interval  # fmt: skip
@@ -97,7 +99,7 @@ def difference(one: Sequence[float], other: Sequence[float], level: float = 0.95
     value, fewer = float(one.mean() - other.mean()), min(len(one), len(other))
     if fewer < 2 or np.ptp(one) == np.ptp(other) == 0:
         return Estimate(value, np.nan, np.nan, fewer, level)
-    found = stats.ttest_ind(one, other, equal_var=False).confidence_interval(level)
+    found = scipy.stats.ttest_ind(one, other, equal_var=False).confidence_interval(level)
     return Estimate(value, float(found.low), float(found.high), fewer, level)
 
 

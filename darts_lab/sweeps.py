@@ -204,13 +204,13 @@ def job_of(row: dict) -> dict:
         if settings is None:
             job["genotype"] = row["genotype"]
         job |= (settings or {}) | {"evaluation": evaluation}
-        config = complete(job)
+        config, wanted, version = complete(job), row["config_hash"], row["version"]
     except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"row: holds no job of a sweep: {error!r}") from error
-    if runs.config_hash(config) != row["config_hash"]:
+        raise ValueError(f"row: holds no job of a sweep: {repr(error)[:200]}") from error
+    if runs.config_hash(config) != wanted:
         raise ValueError(
-            f"row: its config_hash is {row['config_hash']}, but what it asks for now makes {runs.config_hash(config)}; "
-            f"it was made by version {row['version']}, this is {__version__}"
+            f"row: its config_hash is {str(wanted)[:80]!r}, but what it asks for now makes {runs.config_hash(config)!r}; "
+            f"it was made by version {str(version)[:80]!r}, this is {__version__!r}"
         )
     return job
 

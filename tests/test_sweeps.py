@@ -378,7 +378,7 @@ def test_a_row_that_is_none_or_was_changed_is_refused(inline):
     row = inline[1].iloc[0].to_dict()
     with pytest.raises(ValueError, match="row: holds no job of a sweep"):
         job_of({"space": "S2"})
-    with pytest.raises(ValueError, match="row: its config_hash is 00000000, but what it asks for now makes"):
+    with pytest.raises(ValueError, match="row: its config_hash is '00000000', but what it asks for now makes"):
         job_of(row | {"config_hash": "00000000"})
 
 

@@ -535,9 +535,8 @@ def rows(options):
             name,
             lambda folder, case=case: kills(case, options.count // 2, -(-options.count // 2), dice, folder),
         )
-    few = max(1, options.count // 5)
-    yield "kill", "sweep, its process", lambda folder: sweep_kills(few, dice, folder, 0)
-    yield "kill", "sweep, a worker", lambda folder: sweep_kills(few, dice, folder, 2)
+    yield "kill", "sweep, its process", lambda folder: sweep_kills(options.count, dice, folder, 0)
+    yield "kill", "sweep, a worker", lambda folder: sweep_kills(options.count, dice, folder, 2)
     for name in ("DARTS, order 1", "evaluate"):
         case = cases()[name]
         for file in ("checkpoint.pt", "history.jsonl", "config.json", "costs.jsonl", "previous.pt"):
