@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import html
 import io
 import os
@@ -21,8 +22,8 @@ def save(name: str, figure: Figure | None = None, *, run=None, folder: str | Pat
     """Writes a figure (default: the one of pyplot that is being drawn) as name.pdf, name.png and name.csv, what is
     plotted in it, and gives their paths.
 
-    `run` is what it was drawn from: a Search, a Training, a Run, a Recorded, a word such as the name of a table, or a
-    list of these. Their hashes and names stand in the metadata of PDF and PNG and in the first line of the CSV
+    `run` is what it was drawn from: a Search, a Training, a Run, a Recorded, the path of a table, another word, or a
+    list of these. Their hashes (of a table the first eight digits of its SHA-256) and names stand in the metadata of PDF and PNG and in the first line of the CSV
     (`pandas.read_csv(path, comment="#")`). `folder` is "figures" or what DARTS_LAB_FIGURES says. Raises ValueError for
     a name that is no file's.
     """
@@ -48,8 +49,12 @@ def save(name: str, figure: Figure | None = None, *, run=None, folder: str | Pat
 
 
 def _source(run) -> str:
-    if isinstance(run, str):
-        return run
+    if isinstance(run, str | Path):
+        file = Path(run)
+        if not file.is_file():
+            return str(run)
+        name = f"{file.parent.name}/{file.name}".removeprefix("/")
+        return f"table {name}, sha256 {hashlib.sha256(file.read_bytes()).hexdigest()[:8]}"
     if isinstance(run, runs.Recorded):
         try:
             return _source(runs.Run(run.path))

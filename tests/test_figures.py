@@ -1,5 +1,7 @@
 """Figures show the values they are given."""
 
+import hashlib
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -170,6 +172,16 @@ def test_a_figure_of_a_search_that_was_changed_by_hand_carries_the_hash_of_its_r
     paths = figures.save("empty", Figure(), run=[search, dl.runs.read(tmp_path / "run"), "a table"], folder=tmp_path)
     digits = dl.runs.config_hash(search.run.config)
     assert paths[2].read_text().splitlines()[0].count(f"run {digits}") == 2 and "a table" in paths[2].read_text()
+
+
+def test_a_figure_of_a_table_carries_the_hash_of_its_bytes(tmp_path):
+    table = tmp_path / "results" / "some.csv"
+    table.parent.mkdir()
+    table.write_bytes(b"a,b\n1,2\n")
+    paths = figures.save("empty", Figure(), run=table, folder=tmp_path)
+    digits = hashlib.sha256(b"a,b\n1,2\n").hexdigest()[:8]
+    assert paths[2].read_text().splitlines()[0] == f"# table results/some.csv, sha256 {digits}"
+    assert f"sha256 {digits}".encode() in paths[1].read_bytes()
 
 
 def test_the_gallery_shows_every_figure_with_its_source(tmp_path):

@@ -82,7 +82,8 @@ class Lab(widgets.VBox):
         self.buttons["Start"].button_style = "success"
         self.progress = widgets.FloatProgress(min=0, max=1, layout={"width": "100%", "height": "12px"})
         self.device, why = choose_device()
-        self.status = widgets.HTML(f"Press <b>Start</b>. Computed on {self.device.type}: {why}.")
+        self._at_first = f"Press <b>Start</b>. Computed on {self.device.type}: {why}."
+        self.status = widgets.HTML(self._at_first)
         self.status.add_class("darts-lab-status")
         self.kept: list[Kept] = []
         self._kept_box = widgets.VBox()
@@ -275,7 +276,7 @@ class Lab(widgets.VBox):
             track.title.value = ""
         self.choices.reset()
         self._rest, self._going, self.progress.value = "idle", False, 0.0
-        self._say("Press <b>Start</b>.")
+        self._say(self._at_first)
         self._show_buttons()
 
     # The thread
