@@ -272,6 +272,7 @@ def test_figure_6_is_the_digitised_one(digitised):
 
 
 def test_figures_2_and_3_are_the_digitised_ones_at_the_listed_epochs(digitised):
+    assert len(TABLES["s5"]) == 3 * 50
     for row in TABLES["s5"].itertuples():
         words = {"test regret": "test regret", ONE_SHOT: "one-shot val error"}[row.statistic]
         epoch = int(row.setting.removeprefix("epoch="))
