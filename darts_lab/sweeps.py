@@ -264,6 +264,7 @@ def _worked(todo: dict[int, dict], path: Path, executor, threads, retries, repor
     if executor is None:
         yield from ((number, work(config, path, threads)) for number, config in todo.items())
         return
+    begun = {number for number, config in todo.items() if _begun(_folder(config, path))}
     for attempt in range(retries + 1):
         pool, futures, lost = _pool(executor), {}, {}
         try:
@@ -280,13 +281,17 @@ def _worked(todo: dict[int, dict], path: Path, executor, threads, retries, repor
                 except Exception as error:  # `work` catches what a job raises, so this is the worker's own end
                     lost[futures[future]] = error
                 else:
-                    yield futures[future], row
+                    number = futures[future]
+                    if row.get("resumed") and number not in begun:  # by an executor that sends jobs again without a word
+                        report(f"{told(todo[number])}: its worker died; another has gone on with it")
+                    yield number, row
         finally:
             for future in futures:
                 future.cancel()
         if not lost:
             return
         todo = {number: todo[number] for number in lost}
+        begun |= lost.keys()
         if attempt < retries:
             report(f"a worker died ({_words(next(iter(lost.values())))}); {len(todo)} jobs are sent again")
     for number, error in lost.items():
@@ -315,25 +320,32 @@ def _words(error: BaseException) -> str:
 
 
 def work(config: dict, path: str | Path, threads: int = 1) -> dict:
-    """The row of one complete job, whose folder lies below `path`; whatever goes wrong stands in its `error`."""
+    """The row of one complete job, whose folder lies below `path`; whatever goes wrong stands in its `error`.
+
+    `resumed` says whether somebody had begun with it before.
+    """
     before, here = torch.get_num_threads(), _folder(config, Path(path))
     torch.set_num_threads(threads)
     try:
         here.mkdir(parents=True, exist_ok=True)
         with FileLock(here / "lock", timeout=0):
-            row = _finished(here)
+            resumed, row = _begun(here), _finished(here)
             if row is None:
                 found = _searched(config, here)
                 row = _row(config, threads) | found | _trained(config, here, found["genotype"])
                 row["seconds"] = round(row["seconds"] + row.pop("training_seconds"), 2)
                 files.write(here / "row.json", json.dumps(row).encode())
-        return row
+        return row | {"resumed": resumed}
     except Timeout:
         return _row(config, threads) | {"error": f"path: {str(here)!r} is in use by another process"}
     except Exception as error:
         return _failed(config, Path(path), threads, _words(error))
     finally:
         torch.set_num_threads(before)
+
+
+def _begun(here: Path) -> bool:
+    return any((here / name / "config.json").is_file() for name in ("search", "training"))
 
 
 def _row(config: dict, threads: int) -> dict:

@@ -358,9 +358,11 @@ def test_dask_with_a_worker_killed_in_the_middle_gives_the_bits_of_one_process(i
 
         thread = threading.Thread(target=kill)
         thread.start()
-        table = quietly(jobs, path, client.get_executor(pure=False))
+        said = []
+        table = sweep(jobs, path, client.get_executor(pure=False), report=said.append)
         thread.join()
     assert same(table, inline[1])
+    assert any("its worker died; another has gone on with it" in line for line in said)
 
 
 # --- Doing a row again ---------------------------------------------------------------------------
