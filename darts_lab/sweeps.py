@@ -264,7 +264,7 @@ def _worked(todo: dict[int, dict], path: Path, executor, threads, retries, repor
     if executor is None:
         yield from ((number, work(config, path, threads)) for number, config in todo.items())
         return
-    begun = {number for number, config in todo.items() if _begun(_folder(config, path))}
+    begun = {number for number, config in todo.items() if any(map(_begun, _folder(config, path).glob("*")))}
     for attempt in range(retries + 1):
         pool, futures, lost = _pool(executor), {}, {}
         try:
@@ -282,7 +282,7 @@ def _worked(todo: dict[int, dict], path: Path, executor, threads, retries, repor
                     lost[futures[future]] = error
                 else:
                     number = futures[future]
-                    if row.get("resumed") and number not in begun:  # by an executor that sends jobs again without a word
+                    if row.get("resumed") and number not in begun:  # the executor sends jobs again by itself
                         report(f"{told(todo[number])}: its worker died; another has gone on with it")
                     yield number, row
         finally:
@@ -312,8 +312,7 @@ def _pool(executor: Executor | str | int):
 
 
 def _words(error: BaseException) -> str:
-    message = " ".join(str(error).split())
-    return f"{type(error).__name__}: {message[:300]}"
+    return f"{type(error).__name__}: {files.in_a_line(error, 300)}"
 
 
 # ---------------------------------------------------------------- one job, in a worker
@@ -322,14 +321,15 @@ def _words(error: BaseException) -> str:
 def work(config: dict, path: str | Path, threads: int = 1) -> dict:
     """The row of one complete job, whose folder lies below `path`; whatever goes wrong stands in its `error`.
 
-    `resumed` says whether somebody had begun with it before.
+    `resumed` says whether somebody else had begun with it, and not come to its end.
     """
     before, here = torch.get_num_threads(), _folder(config, Path(path))
     torch.set_num_threads(threads)
     try:
         here.mkdir(parents=True, exist_ok=True)
         with FileLock(here / "lock", timeout=0):
-            resumed, row = _begun(here), _finished(here)
+            row = _finished(here)
+            resumed = row is None and any(map(_begun, here.glob("*")))
             if row is None:
                 found = _searched(config, here)
                 row = _row(config, threads) | found | _trained(config, here, found["genotype"])
@@ -344,8 +344,9 @@ def work(config: dict, path: str | Path, threads: int = 1) -> dict:
         torch.set_num_threads(before)
 
 
-def _begun(here: Path) -> bool:
-    return any((here / name / "config.json").is_file() for name in ("search", "training"))
+def _begun(run: Path) -> bool:
+    """Whether a search or a training has been begun in the directory `run`."""
+    return (run / "config.json").is_file()
 
 
 def _row(config: dict, threads: int) -> dict:
@@ -365,7 +366,7 @@ def _searched(config: dict, here: Path) -> dict:
     if "settings" not in config:
         genotype = Genotype.parse(config["genotype"])
         return _counted(genotype) | {"genotype": str(genotype)}
-    if (here / "search" / "config.json").is_file():
+    if _begun(here / "search"):
         search = Search.resume(here / "search")
     else:
         names = (config[name] for name in NAMES)
@@ -402,7 +403,7 @@ def _trained(config: dict, here: Path, genotype: str) -> dict:
     """What the training from scratch of a job's cell, `genotype`, found; it goes on where it was interrupted."""
     if "evaluation" not in config:
         return {"training_seconds": 0.0}
-    if (here / "training" / "config.json").is_file():
+    if _begun(here / "training"):
         training = Training.resume(here / "training")
     else:
         training = Training(
