@@ -16,6 +16,7 @@ import torch
 
 from darts_lab import data as datasets
 from darts_lab.data import SPLITS, Images
+from darts_lab.files import in_a_line
 
 
 @dataclass(frozen=True, eq=False)
@@ -252,7 +253,7 @@ def read_csv(path: str | Path, filtered: bool = False) -> tuple[np.ndarray, np.n
     try:
         table = pd.read_csv(path)
     except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise ValueError(f"file {str(path)!r}: is no CSV table: {' '.join(str(error).split())[:200]}") from error
+        raise ValueError(f"file {str(path)!r}: is no CSV table: {in_a_line(error)}") from error
     if filtered:
         missing = [name for name in ("max_energy", "z") if name not in table.columns]
         if missing:
@@ -285,7 +286,7 @@ def read_patch(path: str | Path) -> np.ndarray:
     except FileNotFoundError:
         raise FileNotFoundError(f"file {str(path)!r}: is not there") from None
     except Exception as error:  # a damaged header raises whatever its reader stumbles over
-        words = " ".join(str(error).split())[:200]
+        words = in_a_line(error)
         raise ValueError(f"file {str(path)!r}: is no whole .npy file of numbers: {words}") from error
     if (
         not isinstance(array, np.ndarray)

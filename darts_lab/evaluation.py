@@ -14,6 +14,7 @@ from torch.func import functional_call
 from darts_lab import __version__, runs, scales, spaces, tasks
 from darts_lab import data as datasets
 from darts_lab.environment import choose_device, deterministic, keep_memory, lower_precision, peak_memory
+from darts_lab.files import in_a_line
 from darts_lab.genotype import Genotype
 from darts_lab.search import Search, check_finite, cosine, descend, seed_of
 from darts_lab.supernet import parameter_count
@@ -271,7 +272,7 @@ class Training:
                 training.generator.set_state(state["generator"].cpu())
                 training.kept = state.get("kept")
             except (KeyError, RuntimeError, ValueError, TypeError) as error:
-                words = " ".join(str(error).split())[:200]
+                words = in_a_line(error)
                 raise ValueError(f"checkpoint: does not fit the training in {str(run.path)!r}: {words}") from error
         return training
 

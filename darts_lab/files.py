@@ -100,6 +100,11 @@ def read_text(path: str | Path, most: int = 1_000_000) -> str:
         raise ValueError(f"path: {str(path)!r} is not text") from error
 
 
+def in_a_line(error: BaseException, most: int = 200) -> str:
+    """What an error says, in one line of at most so many letters: others' errors may be long, and have several lines."""
+    return " ".join(str(error).split())[:most]
+
+
 class Damaged(ValueError):
     """A file is not what was written."""
 
@@ -117,7 +122,7 @@ def check_sums(path: str | Path) -> None:
     except (FileNotFoundError, PermissionError):
         raise
     except Exception as error:  # whatever the reader stumbles over
-        words = " ".join(str(error).split())[:100]
+        words = in_a_line(error, 100)
         raise Damaged(f"checkpoint: {str(path)!r} cannot be read: it is damaged ({words})") from error
 
 

@@ -257,7 +257,7 @@ class Run:
                 found.append(record(cost | line))
             except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RuntimeError) as error:
                 where = str(self.path / "history.jsonl")
-                words = " ".join(str(error).split())[:200]
+                words = files.in_a_line(error)
                 raise ValueError(f"run: line {number} of {where!r} is no record of an epoch: {words}") from error
         return found
 

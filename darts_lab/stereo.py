@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from darts_lab import data as datasets
 from darts_lab.data import SPLITS, Images
+from darts_lab.files import in_a_line
 
 MOST_PIXELS = 40_000_000  # of one image that is read from a file: a header that claims more is not believed
 
@@ -320,7 +321,7 @@ class _told:
         if isinstance(error, FileNotFoundError | PermissionError):
             return
         if isinstance(error, OSError | ValueError | SyntaxError | EOFError | Image.DecompressionBombError):
-            words = " ".join(str(error).split())[:200]
+            words = in_a_line(error)
             raise ValueError(f"file {str(self.path)!r}: {words}") from error
 
 

@@ -68,7 +68,8 @@ def summary(trainings: pd.DataFrame, epochs: pd.DataFrame) -> str:
         f"errors go from {100 * best['test_error']:.1f} to {100 * worst['test_error']:.1f} %, median "
         f"{100 * truth['test_error'].median():.1f} %; one training has a standard deviation of "
         f"{100 * (truth['standard_error'] ** 2 * truth['trainings']).mean() ** 0.5:.2f} points. The regret is the mean test "
-        "error of a cell minus that of the best (which, of so many uncertain means, is somewhat too good), in percentage points; below: of the cell that a search would have returned "
+        "error of a cell minus that of the best (which, of so many uncertain means, is somewhat too good), in percentage "
+        "points; below: of the cell that a search would have returned "
         f"after so many epochs, mean over {len(SEEDS)} seeds ± half of the 95 % interval (Student's t). Made by `make s5` "
         "from `results/ground_truth.py`; trainings in `s5_cells.csv`, epochs in `s5_searches.csv`.",
         "",

@@ -110,7 +110,8 @@ def summary(table: pd.DataFrame, epochs: pd.DataFrame) -> str:
         f"Ours: data pydocs as Python {platform.python_version()} has it (the text differs from version to version), scale laptop, "
         f"darts_lab {dl.__version__}, {len(table)} runs. Mean over seeds ± half of the 95 % interval (Student's t); errors are "
         f"perplexities. Guessing words by their frequency has a perplexity of {unigram}. Cells have 4 nodes and so keep 4 edges. Seconds "
-        "are those of one thread on a shared machine of two cores. The differences are those of "
+        "are those of one thread on a shared machine of two cores, on which processes stood still for minutes at times: they are too "
+        "large, some by far, and `benchmarks/README.md` has those of an idle machine. The differences are those of "
         "the retrained test perplexity, paired by seed, those with random cells not (Welch's t); bold where the interval excludes zero. The L2 factors are those of "
         "Zela et al. (Fig. 11) times ten, see `results/language.py`. Made by `make language`; every run stands in "
         "`language.csv`, every second epoch in `language_epochs.csv`.",

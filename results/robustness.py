@@ -197,7 +197,8 @@ def summary(table: pd.DataFrame, epochs: pd.DataFrame) -> str:
         "",
         f"Ours: data digits, scale laptop, darts_lab {dl.__version__}, {len(table)} runs. Mean over seeds ± half of the "
         "95 % interval (Student's t); errors in per cent; the one-shot error of early stopping is that of the epoch it "
-        "names, and the mean eigenvalue of adaptation that of the epochs after its last return. Kept edges are 4 in each cell; what is counted is skips, in S4 noise. Seconds are those of one thread on a "
+        "names, and the mean eigenvalue of adaptation that of the epochs after its last return. Kept edges are 4 in each "
+        "cell; what is counted is skips, in S4 noise. Seconds are those of one thread on a "
         "shared machine of two cores, search and training together, of seeds 0 to 4 only: beside the later ones many other "
         "processes ran, and beside the searches from RS-ws on tests did, so theirs are too large. Made by `make robustness` from "
         "`results/robustness.py`; every run stands in `robustness.csv`, every second epoch in `robustness_epochs.csv`.",

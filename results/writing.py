@@ -50,7 +50,7 @@ def every_second(epochs: pd.DataFrame) -> pd.DataFrame:
 
 def written(path: Path, runs: Path, table: pd.DataFrame, summary: Callable) -> None:
     """Writes `table` as the file `path`, every second epoch of its searches (below `runs`, or written before) beside it as
-    _epochs.csv, and `summary(table, epochs)` as .md, which it prints too."""
+    _epochs.csv, and `summary(table, epochs)` of what these hold as .md, which it prints too."""
     beside = epochs_path(path)
     epochs = every_second(epochs_of(runs, beside))
     epochs = epochs[epochs["config_hash"].isin(table["config_hash"])]
@@ -58,7 +58,7 @@ def written(path: Path, runs: Path, table: pd.DataFrame, summary: Callable) -> N
     epochs = epochs.sort_values(order, kind="stable")
     table.to_csv(path, index=False)
     epochs.to_csv(beside, index=False, float_format="%.6g")
-    text = summary(table, epochs)
+    text = summary(pd.read_csv(path), pd.read_csv(beside))  # of the numbers that stand there
     path.with_suffix(".md").write_text(text)
     print(text)
 

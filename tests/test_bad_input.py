@@ -271,6 +271,20 @@ ELSEWHERE = {
         ["weight_decay: 0.1 contradicts method 'R-DARTS(L2)'", "0.0243"],
     ),
     "row of nothing": (lambda f: dl.sweeps.job_of({}), ["row: holds no job of a sweep"]),
+    "row without its hash": (
+        lambda f: dl.sweeps.job_of(
+            {
+                "space": "S2",
+                "data": "digits",
+                "method": "DARTS",
+                "scale": "tiny",
+                "seed": 0,
+                "settings": "{}",
+                "evaluation": "{}",
+            }
+        ),
+        ["row: holds no job of a sweep", "config_hash"],
+    ),
     "reading a run that is none": (
         lambda f: dl.runs.read("nowhere"),
         ["run: 'nowhere'", "config.json"],

@@ -64,6 +64,7 @@ def test_settings_are_changed_by_name(capsys, tmp_path):
         (["search", "--scale", "huge"], "scale: 'huge' is not known; known: tiny, laptop, paper"),
         (["search", "--data", "mnist"], "data: 'mnist' is not known"),
         (["search", "--set", "epochs"], "--set: 'epochs' does not have the form NAME=VALUE"),
+        (["search", "--set", "two\nlines=3"], r"--set: 'two\nlines=3' does not have the form NAME=VALUE"),
         (["search", "--set", "epochs=many"], "epochs: 'many' is not a number"),
         (["search", "--set", "epoch=3"], "epoch: not a setting; known: "),
         (["search", "--set", "epochs=0"], "epochs: 0 is not allowed; it must be a whole number of at least 1"),

@@ -103,6 +103,10 @@ def test_kinds_of_a_category_keep_their_colours_from_picture_to_picture(ax):
     assert [(line.get_label(), line.get_color()) for line in ax.lines] == list(zip("bc", figures.PALETTE[1:3]))
     figures.scatter([1, 2], [3, 4], ["b", "c"], ax=ax)
     assert [line.get_color() for line in ax.lines] == list(figures.PALETTE[:2])
+    for names, first in ((kinds, 1), (["b", "c"], 0)):
+        figures.by_kind(pd.DataFrame({"method": names, "test_error": [0.1, 0.2]}), ax=ax)
+        dots = [line.get_color() for line in ax.lines if line.get_marker() == "o"]
+        assert dots == list(figures.PALETTE[first : first + 2])
 
 
 def test_settings_stand_side_by_side_with_means_of_their_runs(ax):

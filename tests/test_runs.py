@@ -468,11 +468,15 @@ def test_code_in_a_checkpoint_is_not_run(reference, data, tmp_path):
         (edited_checkpoint(without("network")), "checkpoint: .*network"),
         (edited_config(settings=[]), "holds no training that can go on"),
         (edited_config(kind="search"), "holds no training that can go on"),
+        (
+            edited_settings(channels=12),
+            r"^run: '[^\n]*config.json' is damaged, or it and the checkpoint are of different runs$",
+        ),
         (edited_config(genotype="Genotype()"), "genotype: 'Genotype.*' does not have the form"),
         (cut("history.jsonl", 0), "holds 0 epochs, its checkpoint 1"),
         (lambda path: (path / "history.jsonl").write_bytes(b"{}\n"), "run: line 1 of .*history.jsonl' is no record"),
     ],
-    ids=["list", "no network", "settings", "kind", "genotype", "history", "record"],
+    ids=["list", "no network", "settings", "kind", "size", "genotype", "history", "record"],
 )
 def test_a_damaged_training_is_refused_in_words(damage, says, small, data, tmp_path):
     genotype = uniform_genotype(dl.spaces.S5, "skip_connect")
