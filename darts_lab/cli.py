@@ -269,7 +269,8 @@ def _verify(options) -> None:
     if not 0 <= options.row < len(table):
         raise ValueError(f"row: {options.row} is not in {options.table!r}, which has rows 0 to {len(table) - 1}")
     found = sweeps.verify(table.iloc[options.row].to_dict())
-    print(found.to_string())
+    for name, one in found.iterrows():
+        print(f"{name}: {one['again']}" + ("" if one["equal"] else f", in the table {one['table']}"))
     different = found.index[~found["equal"]].tolist()
     if different:
         raise ValueError(f"row {options.row} of {options.table!r}: came out differently in {', '.join(different)}")

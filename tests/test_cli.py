@@ -134,10 +134,12 @@ def test_a_sweep_prints_a_line_a_run_and_its_rows_can_be_verified(capsys, tmp_pa
     assert status == 0 and lines[0].startswith("1 of 2: S2 digits DARTS tiny seed 0: one shot error")
     assert any(line.split()[:2] == ["S4", "DARTS"] for line in lines)
     status, lines, errors = call(capsys, "verify", f"{path}/table.csv", "--row", "1")
-    assert status == 0 and not errors and any(line.startswith("test_error") and line.endswith("True") for line in lines)
+    assert status == 0 and not errors and any(line.startswith("test_error: 0.") for line in lines)
+    assert not any("in the table" in line for line in lines)
     table = (tmp_path / "s" / "table.csv").read_text()
     (tmp_path / "changed.csv").write_text(table.replace("DARTS,0.0003,0.0,0,tiny,0.", "DARTS,0.0003,0.0,0,tiny,1."))
-    status, _, errors = call(capsys, "verify", str(tmp_path / "changed.csv"))
+    status, lines, errors = call(capsys, "verify", str(tmp_path / "changed.csv"))
+    assert sum(line.startswith("one_shot_error: 0.") and ", in the table 1." in line for line in lines) == 1
     assert status == 2 and errors == [
         f"darts-lab verify: row 0 of '{tmp_path}/changed.csv': came out differently in one_shot_error"
     ]
