@@ -10,7 +10,7 @@ from darts_lab import sweeps
 
 RESULTS = Path(__file__).parents[1] / "results"
 SEARCHED = ("robustness.csv", "longer.csv")
-TABLES = (*SEARCHED, "s5_cells.csv", "over_epochs_cells.csv", "language.csv")
+TABLES = (*SEARCHED, "s5_cells.csv", "over_epochs_cells.csv", "language.csv", "dense.csv")
 ISSUE = (
     "space data method seed scale one_shot_error test_error discretization_drop dominant_eigenvalue_mean "
     "dominant_eigenvalue_last skips_normal skips_reduce seconds config_hash version"
