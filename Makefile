@@ -41,6 +41,7 @@ notebooks: .venv/ready
 	for notebook in $(NOTEBOOKS); do \
 		DARTS_LAB_SCALE=laptop $(RUN) -m jupyter nbconvert --to notebook --inplace --execute \
 			--ExecutePreprocessor.timeout=1200 "$$notebook" || exit 1; \
+		$(RUN) notebooks/smaller.py "$$notebook" || exit 1; \
 	done
 
 # Executes the notebooks into figures/notebooks, whatever they save into figures/, and builds the gallery figures/index.html.

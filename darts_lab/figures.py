@@ -183,7 +183,7 @@ def cell(
         _arrow(ax, positions[source], positions[node + inputs], operation, width, name=name)
     for state in genotype.concat[cell_type]:
         _arrow(ax, positions[state], positions["out"], None, 0.6, name=f"{state}→output")
-    ends = {0: "$h_{t-1}$", "out": "$h_t$"} if inputs == 1 else {0: "$c_{k-2}$", 1: "$c_{k-1}$", "out": "$c_k$"}
+    ends = {0: "$x_t, h_{t-1}$", "out": "$h_t$"} if inputs == 1 else {0: "$c_{k-2}$", 1: "$c_{k-1}$", "out": "$c_k$"}
     labels = ends | {state: str(state) for state in range(inputs, states)}
     for state, (x, y) in positions.items():
         ax.text(

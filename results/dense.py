@@ -73,7 +73,7 @@ def told(table: pd.DataFrame) -> pd.DataFrame:
 
 def difference(rows: pd.DataFrame, of: str, one, other) -> str:
     """`one` minus `other` in the retrained test error, bold where the interval excludes zero: paired by seed, but for random
-    cells, which share nothing with a search."""
+    cells, which come from no search: unpaired."""
     if other == RANDOM:
         found = statistics.difference(*(rows.loc[rows[of] == kind, "test_error"] for kind in (one, other)))
     else:

@@ -82,7 +82,7 @@ def counted(table: pd.DataFrame) -> pd.DataFrame:
 
 def apart(rows: pd.DataFrame, one: str, other: str) -> str:
     """`one` minus `other` in the retrained test perplexity, bold where the interval excludes zero: paired by seed, but for
-    random cells, which share nothing with a search."""
+    random cells, which come from no search: unpaired."""
     if one == RANDOM:
         difference = statistics.difference(*(rows.loc[rows["kind"] == kind, "test_error"] for kind in (one, other)))
     else:

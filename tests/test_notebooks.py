@@ -1,12 +1,17 @@
 """The notebooks as committed, and the gate that runs them."""
 
+import base64
+import io
 import json
 import subprocess
 import sys
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
+from matplotlib.figure import Figure
+from PIL import Image
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -38,3 +43,27 @@ def test_a_notebook_with_a_wrong_claim_fails(claim, status, tmp_path):
     nbformat.write(notebook, tmp_path / "claim.ipynb")
     command = [sys.executable, "-m", "pytest", "--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=60"]
     assert subprocess.run([*command, str(tmp_path)], capture_output=True, cwd=tmp_path).returncode == status
+
+
+def test_pictures_become_smaller_and_nothing_else_changes(tmp_path):
+    figure = Figure()
+    figure.subplots().imshow([[1, 2], [3, 4]])
+    buffer = io.BytesIO()
+    figure.savefig(buffer)
+    picture, path = base64.b64encode(buffer.getvalue()).decode(), tmp_path / "a.ipynb"
+    shown = nbformat.v4.new_output("display_data", {"image/png": picture, "text/plain": "ä"})
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1 + 1", outputs=[shown])])
+    notebook.metadata["widgets"] = {"state": {"outputs": [{"data": {"image/png": picture}}]}}
+    nbformat.write(notebook, path)
+    subprocess.run([sys.executable, str(ROOT / "notebooks" / "smaller.py"), str(path)], check=True)
+    after = nbformat.read(path, 4)
+    found = after.cells[0].outputs[0].data.pop("image/png")
+    assert len(found) < len(picture)
+    assert after.metadata["widgets"]["state"]["outputs"][0]["data"].pop("image/png") == found
+    before, now = (Image.open(io.BytesIO(base64.b64decode(one))).convert("RGB") for one in (picture, found))
+    assert np.abs(np.asarray(before, float) - np.asarray(now)).mean() < 3
+    del (
+        notebook.cells[0].outputs[0].data["image/png"],
+        notebook.metadata["widgets"]["state"]["outputs"][0]["data"]["image/png"],
+    )
+    assert after == notebook
