@@ -36,12 +36,14 @@ from darts_lab.spaces import (
     MAX,
     NOISE,
     NONE,
+    RECURRENT,
     RELU,
     SEP3,
     SEP5,
     SIGMOID,
     SKIP,
     TANH,
+    UPSAMPLE,
     SearchSpace,
     inputs_of,
 )  # fmt: skip
@@ -183,7 +185,11 @@ def cell(
         _arrow(ax, positions[source], positions[node + inputs], operation, width, name=name)
     for state in genotype.concat[cell_type]:
         _arrow(ax, positions[state], positions["out"], None, 0.6, name=f"{state}→output")
-    ends = {0: "$x_t, h_{t-1}$", "out": "$h_t$"} if inputs == 1 else {0: "$c_{k-2}$", 1: "$c_{k-1}$", "out": "$c_k$"}
+    ends = {0: "$c_{k-2}$", 1: "$c_{k-1}$", "out": "$c_k$"}
+    if cell_type == RECURRENT:
+        ends = {0: "$x_t, h_{t-1}$", "out": "$h_t$"}
+    elif cell_type == UPSAMPLE:
+        ends[0] = "encoder"
     labels = ends | {state: str(state) for state in range(inputs, states)}
     for state, (x, y) in positions.items():
         ax.text(

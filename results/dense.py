@@ -3,8 +3,8 @@
     make dense        (or: python results/dense.py)
 
 Disparity (data stereo, space S6): the L2 factors of Table 4 and the strengths of augmentation of Table 3 of Zela et al.
-2020, DARTS-PRIME, and random cells. Depth (data bathymetry, space S2): DARTS, the strongest L2 factor, DARTS-PRIME, and
-random cells. Three seeds each; every search is followed by a training of its cell from scratch, with the same augmentation
+2020, DARTS-PRIME, random cells, and cells of one operation. Depth (data bathymetry, space S2): DARTS, the strongest L2
+factor, DARTS-PRIME, and such cells. Three seeds each; every search is followed by a training of its cell from scratch, with the same augmentation
 for all. Runs are kept below runs/dense, and rows that the table holds already are not made again: the command may be
 stopped, killed and called again.
 """
@@ -37,10 +37,13 @@ HEADS = ["one-shot, validation", "retrained, test", "mean eigenvalue", "last eig
          "skips, reduction", "skips, upsampling", "thousand weights", "seconds of the search", "with training"]  # fmt: skip
 
 
-def random_cell(data: str, seed: int) -> str:
-    space = dl.spaces.get(SPACES[data])
+def cells(data: str, seed: int) -> dict[str, str]:
+    """Cells that nobody searched for: a random one, and those of one operation everywhere."""
     nodes = scales.get("laptop", dl.tasks.of(data).domain).search.nodes
-    return str(dl.random_genotype(space.with_nodes(nodes), torch.Generator().manual_seed(seed)))
+    space = dl.spaces.get(SPACES[data]).with_nodes(nodes)
+    found = {RANDOM: dl.random_genotype(space, torch.Generator().manual_seed(seed))}
+    found |= {f"all {operation}": dl.uniform_genotype(space, operation) for operation in space.cell("normal")[0]}
+    return {name: str(cell) for name, cell in found.items()}
 
 
 def jobs() -> list[dict]:
@@ -51,7 +54,7 @@ def jobs() -> list[dict]:
             same = {"data": data, "space": space, "seed": seed}
             found.append(same | {"method": "DARTS"})
             found.append(same | {"method": "DARTS-PRIME"})
-            found.append(same | {"method": RANDOM, "genotype": random_cell(data, seed)})
+            found += [same | {"method": name, "genotype": cell} for name, cell in cells(data, seed).items()]
         found.append({"data": "bathymetry", "space": SPACES["bathymetry"], "seed": seed, "method": "R-DARTS(L2)"})
         disparity = {"data": "stereo", "space": SPACES["stereo"], "seed": seed, "method": "DARTS"}
         found += [disparity | {"weight_decay": factor} for factor in FACTORS[1:]]

@@ -248,6 +248,15 @@ def test_the_dashboard_draws_whatever_cells_a_space_has(name):
     assert [name.split()[1] for name in dashboard.axes if name.startswith("cell")] == list(space.cell_types)
 
 
+@pytest.mark.parametrize(
+    ("name", "cell_type", "first"),
+    [("S2", "reduce", "$c_{k-2}$"), ("S6", "upsample", "encoder"), ("RNN", "recurrent", "$x_t, h_{t-1}$")],
+)
+def test_a_cell_says_what_comes_into_it(name, cell_type, first, ax):
+    genotype = dl.random_genotype(spaces.get(name), torch.Generator().manual_seed(0))
+    assert figures.cell(genotype, cell_type, ax=ax).texts[0].get_text() == first
+
+
 def test_the_demo_prints_one_table_and_draws_one_figure(tmp_path, capsys):
     from darts_lab.demo import demo
 

@@ -120,11 +120,16 @@ def test_the_jobs_of_the_dense_tables_are_allowed_and_their_summary_says_what_th
     script = made_by("dense")
     jobs = script.jobs()
     configs = [sweeps.complete(job) for job in jobs]
-    assert len({sweeps.runs.config_hash(config) for config in configs}) == len(jobs) == 3 * (3 + 3 + 1 + 3 + 5)
+    assert (
+        len({sweeps.runs.config_hash(config) for config in configs}) == len(jobs) == 3 * ((3 + 3 + 1 + 3 + 5) + (3 + 2))
+    )
     rows = []
     for number, config in enumerate(configs):  # numbers that nobody measured, to see that all of them are found again
         row = sweeps._row(config, 1) | {"one_shot_error": 5.0, "test_error": 3 + 0.01 * number, "parameters": 20_000}
-        row |= {"genotype": config.get("genotype") or script.random_cell(config["data"], number), "seconds": 100.0}
+        row |= {
+            "genotype": config.get("genotype") or script.cells(config["data"], number)[script.RANDOM],
+            "seconds": 100.0,
+        }
         rows.append(row | {name: 0.5 for name in ("dominant_eigenvalue_mean", "dominant_eigenvalue_last")})
     text = script.summary(pd.DataFrame(rows).assign(skips_normal=1, skips_reduce=2))
     for strength in script.STRENGTHS:
