@@ -1,6 +1,6 @@
 """Makes executed notebooks smaller: their PNG pictures get a palette of 256 colours. `make notebooks` calls it.
 
-python notebooks/smaller.py notebooks/*.ipynb
+    python notebooks/smaller.py notebooks/*.ipynb
 """
 
 import base64
@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 
 from PIL import Image
+
+from darts_lab import files
 
 
 def smaller(picture: str) -> str:
@@ -32,4 +34,4 @@ def walk(part) -> None:
 for path in map(Path, sys.argv[1:]):
     notebook = json.loads(path.read_text())
     walk(notebook)
-    path.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n")
+    files.write(path, (json.dumps(notebook, indent=1, ensure_ascii=False) + "\n").encode())

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from writing import markdown, means, shown, swept, written
+from writing import markdown, marked, means, shown, swept, written
 
 import darts_lab as dl
 from darts_lab import bathymetry, methods, scales, statistics, stereo
@@ -81,7 +81,7 @@ def difference(rows: pd.DataFrame, of: str, one, other) -> str:
         found = statistics.difference(*(rows.loc[rows[of] == kind, "test_error"] for kind in (one, other)))
     else:
         found = statistics.paired_difference(rows, "test_error", one, other, of)
-    return f"**{shown(found, 2)}**" if found.excludes_zero else shown(found, 2)
+    return marked(found, 2)
 
 
 def section(title: str, rows: pd.DataFrame, by: str, base) -> list[str]:

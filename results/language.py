@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from writing import markdown, means, shown, swept, written
+from writing import markdown, marked, means, shown, swept, written
 
 import darts_lab as dl
 from darts_lab import scales, spaces, statistics
@@ -87,7 +87,7 @@ def apart(rows: pd.DataFrame, one: str, other: str) -> str:
         difference = statistics.difference(*(rows.loc[rows["kind"] == kind, "test_error"] for kind in (one, other)))
     else:
         difference = statistics.paired_difference(rows, "test_error", one, other, "kind")
-    return f"**{shown(difference)}**" if difference.excludes_zero else shown(difference)
+    return marked(difference)
 
 
 def reached(rows: pd.DataFrame, unigram: float) -> list[str]:

@@ -74,11 +74,15 @@ def shown(estimate: statistics.Estimate, digits: int = 1) -> str:
     return f"{estimate.value:.{digits}f}" + ("" if half != half else f" ± {half:.{digits}f}")
 
 
+def marked(difference: statistics.Estimate, digits: int = 1) -> str:
+    """A difference as `shown`, bold where its interval excludes zero."""
+    return f"**{shown(difference, digits)}**" if difference.excludes_zero else shown(difference, digits)
+
+
 def apart(rows: pd.DataFrame, one, other, of: str = "method") -> str:
     """`one` minus `other` in the retrained test error, in points, paired by seed; bold where the interval excludes zero."""
     rows = rows.assign(percent=100 * rows["test_error"])
-    difference = statistics.paired_difference(rows, "percent", one, other, of)
-    return f"**{shown(difference)}**" if difference.excludes_zero else shown(difference)
+    return marked(statistics.paired_difference(rows, "percent", one, other, of))
 
 
 def means(rows: pd.DataFrame, columns: dict[str, tuple[int, int]]) -> list[str]:

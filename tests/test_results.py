@@ -45,6 +45,11 @@ def test_the_summary_of_longer_searches_is_that_of_both_tables(made_by):
     assert text == script.PATH.with_suffix(".md").read_text()
 
 
+def test_the_summary_of_disparity_and_depth_is_that_of_its_table(made_by):
+    script = made_by("dense")
+    assert script.summary(pd.read_csv(script.PATH)) == script.PATH.with_suffix(".md").read_text()
+
+
 def test_the_summary_of_s5_is_that_of_its_tables(made_by):
     script = made_by("ground_truth")
     trainings, epochs = pd.read_csv(script.CELLS), pd.read_csv(script.SEARCHES)
