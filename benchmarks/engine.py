@@ -53,7 +53,8 @@ STEPS = ("first_order", "second_order", "alpha_gradient", "one_hot_forward", "re
 class Pair:
     """One search (or training) in both forms, with equal weights and one batch."""
 
-    def __init__(self, size: str, space: str):
+    def __init__(self, size: str, space: str, device: str = "cpu"):
+        self.device = device
         self.scale, pixels, *_ = SIZES[size]
         s, e = self.scale.search, self.scale.evaluation
         n = max(s.batch_size, e.batch_size)
@@ -66,19 +67,19 @@ class Pair:
         self.data = dl.data.from_tensors(split(n), split(n), split(n), classes=10)
         self.space = space
         self.train, self.valid = (
-            [part[: s.batch_size] for part in getattr(self.data, name)] for name in ("train", "valid")
+            [part[: s.batch_size].to(device) for part in getattr(self.data, name)] for name in ("train", "valid")
         )
-        self.to_train = [part[: e.batch_size] for part in self.data.train]
+        self.to_train = [part[: e.batch_size].to(device) for part in self.data.train]
 
-    def search(self, order: int) -> dl.Search:
-        some = {"train_samples": None, "valid_samples": None, "order": order}
-        return dl.Search(self.space, self.data, scale=self.scale, path=False, device="cpu", **some)
+    def search(self, order: int, **settings) -> dl.Search:
+        some = {"train_samples": None, "valid_samples": None, "order": order} | settings
+        return dl.Search(self.space, self.data, scale=self.scale, path=False, device=self.device, **some)
 
     def textbook(self, search: dl.Search):
         """The textbook's supernet and alphas, equal to those of a search; their optimisers."""
         s, space = search.settings, search.space
         edges = {kind: space.cell(kind) for kind in spaces.CELL_TYPES}
-        net = textbook.SupernetTextbook(edges, s.channels, s.layers, 10, space.nodes)
+        net = textbook.SupernetTextbook(edges, s.channels, s.layers, 10, space.nodes).to(self.device)
         net.load_state_dict(official.state_dict(search.supernet), strict=False)
         alphas = [alpha.clone().requires_grad_() for alpha in search.alpha.detach()]
         more = {"momentum": s.momentum, "weight_decay": s.weight_decay}
@@ -128,11 +129,11 @@ class Pair:
         genotype = dl.random_genotype(space, torch.Generator().manual_seed(0))
         sizes = {"channels": self.scale.evaluation.channels, "layers": self.scale.evaluation.layers}
         sizes |= {"train_samples": None, "test_samples": None}
-        training = dl.Training(genotype, self.data, self.scale, device="cpu", space=space, **sizes)
+        training = dl.Training(genotype, self.data, self.scale, device=self.device, space=space, **sizes)
         e = training.settings
         parts = {kind: [(name, source) for source, _, name in genotype.edges(kind)] for kind in spaces.CELL_TYPES}
         parts |= {f"{kind}_concat": states for kind, states in genotype.concat.items()}
-        net = textbook.NetworkTextbook(parts, e.channels, e.layers, 10, e.auxiliary > 0)
+        net = textbook.NetworkTextbook(parts, e.channels, e.layers, 10, e.auxiliary > 0).to(self.device)
         optimizer = torch.optim.SGD(net.parameters(), e.learning_rate, momentum=e.momentum, weight_decay=e.weight_decay)
         images, labels = self.to_train
 
@@ -150,14 +151,18 @@ class Pair:
         return reference, lambda: training.descend(images, labels, e.drop_path)
 
 
-def compared(reference: Callable, engine: Callable, times: int, skipped: int) -> dict:
-    """Median and range of the ratios of `times` pairs after `skipped` more; the seconds of both are medians."""
+def compared(reference: Callable, engine: Callable, times: int, skipped: int, wait: Callable = lambda: None) -> dict:
+    """Median and range of the ratios of `times` pairs after `skipped` more; the seconds of both are medians.
+
+    `wait` waits for the device where there is one: the work of both ends within their time.
+    """
     seconds = [[], []]
     for number in range(times + skipped):
         order = (0, 1) if number % 2 else (1, 0)
         for which in order:
             started = time.perf_counter()
             (reference, engine)[which]()
+            wait()
             if number >= skipped:
                 seconds[which].append(time.perf_counter() - started)
     ratios = [mine / other for mine, other in zip(*seconds, strict=True)]

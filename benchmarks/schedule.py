@@ -18,19 +18,24 @@ import darts_lab as dl
 from darts_lab.schedules import FisherTrace, Timing
 
 
-def ratios(space: str, steps: int) -> list[float]:
-    searches = [dl.Search(space, scale="laptop", seed=0, path=False, device="cpu") for _ in range(2)]
+def ratios(space: str, steps: int, device: str = "cpu") -> list[float]:
+    searches = [dl.Search(space, scale="laptop", seed=0, path=False, device=device) for _ in range(2)]
     schedule, timing, found = FisherTrace(), Timing(), []
     for number in range(steps + 10):
         indices = torch.randperm(searches[0].task.size("train"), generator=torch.Generator().manual_seed(number))[:64]
+        indices = indices.to(device)
         seconds = []
         for reads, search in sorted(enumerate(searches), key=lambda pair: (pair[0] + number) % 2):
             batch = search.task.training_batch("train", indices, search.generator)
+            if device == "cuda":
+                torch.cuda.synchronize()
             began = time.perf_counter()
             search.descend_weights(batch, search.mixing.detach())
             if reads:
                 due = schedule.due(timing, 0)
                 timing = timing.after(due, float(search.squared_gradient), schedule.average)
+            if device == "cuda":
+                torch.cuda.synchronize()
             seconds.append((reads, time.perf_counter() - began))
         seconds = dict(seconds)
         found.append(seconds[1] / seconds[0])

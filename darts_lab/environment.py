@@ -76,6 +76,15 @@ def deterministic() -> bool:
     return wanted
 
 
+def restore(generator: torch.Generator, state: dict, elsewhere: int) -> None:
+    """Brings `generator` back to where the checkpoint `state` left it; one left on another kind of device cannot be
+    brought here, and it starts from the seed `elsewhere`."""
+    if state.get("device", generator.device.type) == generator.device.type:
+        generator.set_state(state["generator"].cpu())
+    else:
+        generator.manual_seed(elsewhere)
+
+
 @contextmanager
 def lower_precision(device: torch.device, precision: str):
     """Within it PyTorch chooses bfloat16 where that is known to do no harm; "float32" changes nothing."""

@@ -13,7 +13,7 @@ from torch.func import functional_call
 
 from darts_lab import __version__, runs, scales, spaces, tasks
 from darts_lab import data as datasets
-from darts_lab.environment import choose_device, deterministic, keep_memory, lower_precision, peak_memory
+from darts_lab.environment import choose_device, deterministic, keep_memory, lower_precision, peak_memory, restore
 from darts_lab.files import in_a_line
 from darts_lab.genotype import Genotype
 from darts_lab.search import Search, check_finite, cosine, descend, seed_of
@@ -238,12 +238,14 @@ class Training:
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "generator": self.generator.get_state(),
+            "device": self.device.type,
             **({} if self.kept is None else {"kept": self.kept}),
         }
 
     @classmethod
     def resume(cls, path: str | Path, *, data=None, space=None, device=None) -> Training:
-        """The training in the run directory `path`, after its last finished epoch, bit for bit on the CPU.
+        """The training in the run directory `path`, after its last finished epoch, bit for bit on the CPU (on another kind of
+        `device` than before as from another seed).
 
         `data` and `space` are needed only where they were your own objects.
         """
@@ -269,7 +271,7 @@ class Training:
             try:
                 training.network.load_state_dict(state["network"])
                 training.optimizer.load_state_dict(state["optimizer"])
-                training.generator.set_state(state["generator"].cpu())
+                restore(training.generator, state, elsewhere=training.seed + 2**36 + epochs)
                 training.kept = state.get("kept")
             except (KeyError, RuntimeError, ValueError, TypeError) as error:
                 words = in_a_line(error)

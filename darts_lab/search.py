@@ -31,6 +31,7 @@ from darts_lab.environment import (
     keep_memory,
     lower_precision,
     peak_memory,
+    restore,
 )
 from darts_lab.genotype import Genotype, discretize
 from darts_lab.monitors import EarlyStopping, measured_epochs, measurements
@@ -620,6 +621,7 @@ class Search:
             "optimizer": self.optimizer.state_dict(),
             "alpha_optimizer": self.alpha_optimizer.state_dict(),
             "generator": self.generator.get_state(),
+            "device": self.device.type,
             "eigenvector": self.eigenvector,
             "timing": asdict(self.timing),
             "multipliers": self.multipliers,
@@ -633,10 +635,10 @@ class Search:
         self.supernet.load_state_dict(state["supernet"])
         self.optimizer.load_state_dict(deepcopy(state["optimizer"]))  # which would else share its tensors
         self.alpha_optimizer.load_state_dict(deepcopy(state["alpha_optimizer"]))
-        self.generator.set_state(state["generator"].cpu())
         vector = state.get("eigenvector")
         self.eigenvector = None if vector is None else vector.cpu()
         self.timing = Timing(**state.get("timing", {}))
+        restore(self.generator, state, elsewhere=self.seed + 2**36 + self.timing.batches)
         self.multipliers = state.get("multipliers")
         if self.alive is not None:
             self.alive = state["alive"]
@@ -661,6 +663,7 @@ class Search:
     def resume(cls, path: str | Path, *, space=None, data=None, method=None, device=None) -> Search:
         """The search in the run directory `path`, after its last finished epoch.
 
+        On another kind of `device` it goes on with batches in another order, as from another seed.
         `space`, `data` and `method` are needed only where they were your own objects and not names. Raises ValueError
         where the data or the checkpoint are not those of the run.
         """
