@@ -33,14 +33,13 @@ def test_every_method_searches_and_every_domain_and_a_training(data, method):
 
 @pytest.mark.parametrize(("space", "data"), [("S2", "digits"), ("DARTS", "digits"), ("S6", "stereo")])
 def test_loss_gradients_and_curvature_are_those_of_the_cpu(space, data):
-    found = []
-    for device in ("cpu", "cuda"):
-        search = dl.Search(space, data, scale="tiny", path=False, device=device)
+    searches, found = [dl.Search(space, data, scale="tiny", path=False, device=device) for device in ("cpu", "cuda")], []
+    batch = searches[0].task.plain_batch("valid", torch.arange(8))
+    for search in searches:
         search.supernet.double()
-        places = torch.arange(8, device=device)
-        inputs, targets = search.task.plain_batch("valid", places)
+        inputs, targets = (part.to(search.device) for part in batch)
         inputs = inputs.double()
-        mixing = search.mixing.detach().double().requires_grad_()
+        mixing = searches[0].mixing.detach().to(inputs).requires_grad_()
         outputs = search.supernet(inputs, mixing)
         loss = search.task.loss(outputs, targets)
         gradients = torch.autograd.grad(loss, [mixing, *search.supernet.parameters()])

@@ -395,6 +395,18 @@ DAMAGES = {
 }
 
 
+def test_a_run_left_on_another_kind_of_device_goes_on_with_other_batches(reference, data, tmp_path):
+    path, copies = reference
+    here = copied(copies[1], tmp_path)
+    edited_checkpoint(lambda state: state | {"device": "cuda", "generator": torch.zeros(16, dtype=torch.uint8)})(here)
+    search = dl.Search.resume(here, data=data)
+    assert search.epoch == 1
+    assert torch.equal(search.alpha, dl.Search.resume(copied(copies[1], tmp_path / "same"), data=data).alpha)
+    list(search)
+    assert search.finished
+    assert search.history[-1].train_loss != dl.Search.resume(path, data=data).history[-1].train_loss
+
+
 @pytest.mark.parametrize(("damage", "says"), DAMAGES.values(), ids=DAMAGES)
 def test_a_damaged_run_is_refused_in_words(damage, says, reference, data, tmp_path):
     here = copied(reference[0], tmp_path)
