@@ -53,22 +53,26 @@ def summary(table: pd.DataFrame, others: pd.DataFrame) -> str:
         f"Ours: data digits, scale laptop, darts_lab {dl.__version__}, up to {len(SEEDS)} seeds. Mean over seeds ± half of the "
         "95 % interval (Student's t); errors in per cent. Kept edges are 4 in each cell. The methods of Zela et al. take an alpha step before every "
         "batch. The split of DARTS-PRIME leaves 1/11 of the "
-        "images for validation: its one-shot errors and drops are measured on these, those of DARTS on half of all. Seconds are "
-        "those of one thread on a shared machine of two cores, search and training together, on which other work ran at times: "
-        "they tell apart only what differs by far. The differences are those of the retrained test error, in "
+        "images for validation: its one-shot errors and drops are measured on these, those of DARTS on half of all. A cell whose "
+        "test error is above 50 % has learnt next to nothing. Seconds are search and training together: on a CPU those of one "
+        "thread on a shared machine of two cores, on which other work ran at times; on a GPU those of one of thirteen processes "
+        "that shared an NVIDIA H200 (with `NVIDIA_TF32_OVERRIDE=0`, so that float32 means that). They tell apart only what "
+        "differs by far. The differences are those of the retrained test error, in "
         "points, paired by seed; bold where the interval excludes zero. Made by `make prime` from `results/prime.py`; every "
         "run stands in `prime.csv`, the rows of methods of Zela et al. in `robustness.csv`.",
     ]
     for space in SPACES:
         of = pd.concat([others[others["space"] == space], table[table["space"] == space]], ignore_index=True)
         rows = [
-            [method, str(len(group)), *means(group, COLUMNS), *("" if method == other else apart(of, other, method)
+            [method, str(len(group)), *means(group, COLUMNS), str(group["test_error"].gt(0.5).sum()), *("" if method == other else apart(of, other, method)
              for other in ("DARTS", "PRIME(random)") if (of["method"] == other).any())]
             for method, group in of.groupby("method", sort=False)
         ]  # fmt: skip
         heads = ["method", "seeds", "one-shot error", "retrained test error", "drop when discretized", "mean eigenvalue",
-                 "skips, normal", "noise, normal", "alpha steps", "seconds", "DARTS minus this", "PRIME(random) minus this"]  # fmt: skip
-        lines += ["", f"## {space}", "", *markdown(heads, rows)]
+                 "skips, normal", "noise, normal", "alpha steps", "seconds", "above 50 %", "DARTS minus this", "PRIME(random) minus this"]  # fmt: skip
+        computed = of["device"].map({"cpu": "a CPU", "cuda": "a GPU"}).value_counts()
+        where = ", ".join(f"{runs} runs on {device}" for device, runs in computed.items())
+        lines += ["", f"## {space}", "", f"{where}.", "", *markdown(heads, rows)]
     return "\n".join(lines) + "\n"
 
 
