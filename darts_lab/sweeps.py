@@ -30,6 +30,7 @@ from filelock import FileLock, Timeout
 
 from darts_lab import __version__, files, methods, runs, scales, spaces, tasks
 from darts_lab import data as datasets
+from darts_lab.environment import choose_device
 from darts_lab.evaluation import Training, discretization_drop
 from darts_lab.genotype import Genotype
 from darts_lab.monitors import measurements
@@ -219,9 +220,15 @@ def verify(row: dict) -> pd.DataFrame:
     """Does the job of one row of a table again and compares: one line a column, `table`, `again` and `equal`.
 
     The same machine and the same number of threads give the same bits; another processor rounds differently, and after
-    a whole search that may be another cell. Raises ValueError where the row holds no job.
+    a whole search that may be another cell. Raises ValueError where the row holds no job, or was computed on another kind
+    of device than there is: batches come in another order there.
     """
-    job = job_of(row)
+    job, here = job_of(row), choose_device()[0].type
+    if row.get("device", here) != here:
+        raise ValueError(
+            f"row: was computed on {str(row['device'])[:80]!r}, here it would be on {here!r}, with batches in another order; "
+            "nothing would come out the same"
+        )
     with tempfile.TemporaryDirectory() as path:
         again = work(complete(job), path, int(row["threads"]))
     names = [

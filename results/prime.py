@@ -71,8 +71,9 @@ def summary(table: pd.DataFrame, others: pd.DataFrame) -> str:
         heads = ["method", "seeds", "one-shot error", "retrained test error", "drop when discretized", "mean eigenvalue",
                  "skips, normal", "noise, normal", "alpha steps", "seconds", "above 50 %", "DARTS minus this", "PRIME(random) minus this"]  # fmt: skip
         computed = of["device"].map({"cpu": "a CPU", "cuda": "a GPU"}).value_counts()
-        where = ", ".join(f"{runs} runs on {device}" for device, runs in computed.items())
-        lines += ["", f"## {space}", "", f"{where}.", "", *markdown(heads, rows)]
+        where = ", ".join(f"{runs} on {device}" for device, runs in computed.items())
+        rows.sort(key=lambda row: row[0] != "DARTS")
+        lines += ["", f"## {space}", "", f"Runs: {where}.", "", *markdown(heads, rows)]
     return "\n".join(lines) + "\n"
 
 

@@ -10,7 +10,7 @@ from darts_lab import sweeps
 
 RESULTS = Path(__file__).parents[1] / "results"
 SEARCHED = ("robustness.csv", "longer.csv")
-TABLES = (*SEARCHED, "s5_cells.csv", "over_epochs_cells.csv", "language.csv", "dense.csv")
+TABLES = (*SEARCHED, "s5_cells.csv", "over_epochs_cells.csv", "language.csv", "dense.csv", "prime.csv")
 ISSUE = (
     "space data method seed scale one_shot_error test_error discretization_drop dominant_eigenvalue_mean "
     "dominant_eigenvalue_last skips_normal skips_reduce seconds config_hash version"
@@ -43,6 +43,13 @@ def test_the_summary_of_longer_searches_is_that_of_both_tables(made_by):
     script = made_by("longer")
     text = script.summary(pd.read_csv(script.PATH), pd.read_csv(script.PATH.with_name("robustness.csv")))
     assert text == script.PATH.with_suffix(".md").read_text()
+
+
+def test_the_summary_of_prime_is_that_of_its_table_which_is_whole(made_by):
+    script = made_by("prime")
+    table, others = pd.read_csv(script.PATH), pd.read_csv(script.PATH.with_name("robustness.csv"))
+    assert script.summary(table, others) == script.PATH.with_suffix(".md").read_text()
+    assert set(table["config_hash"]) == {sweeps.runs.config_hash(sweeps.complete(job)) for job in script.jobs()}
 
 
 def test_the_summary_of_disparity_and_depth_is_that_of_its_table(made_by):

@@ -380,8 +380,10 @@ def test_a_row_of_a_committed_table_can_be_done_again(inline):
     assert list(found[~verify(row | {"test_error": 0.5})["equal"]].index) == ["test_error"]
 
 
-def test_a_row_that_is_none_or_was_changed_is_refused(inline):
+def test_a_row_that_is_none_or_was_changed_or_is_of_another_device_is_refused(inline):
     row = inline[1].iloc[0].to_dict()
+    with pytest.raises(ValueError, match="row: was computed on 'abacus', here it would be on 'c"):
+        verify(row | {"device": "abacus"})
     with pytest.raises(ValueError, match="row: holds no job of a sweep"):
         job_of({"space": "S2"})
     with pytest.raises(ValueError, match="row: its config_hash is '00000000', but what it asks for now makes"):
