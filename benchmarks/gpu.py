@@ -71,7 +71,9 @@ def engine(device: str, sizes=(("laptop", "S2"), ("laptop", "DARTS"), ("paper", 
                 flush=True,
             )
         mine, other = (peak(step, device) for step in pair.first_order())
-        print(f"{size:7s}{space:6s} peak memory       {mine / max(other, 1):6.2f}    {'':14s} {mine / 1e6:9.0f} MB {other / 1e6:9.0f} MB")
+        print(
+            f"{size:7s}{space:6s} peak memory       {mine / max(other, 1):6.2f}    {'':14s} {mine / 1e6:9.0f} MB {other / 1e6:9.0f} MB"
+        )
 
 
 def forms(device: str, size: str = "paper", space: str = "DARTS", compile: bool = False) -> None:
@@ -83,7 +85,10 @@ def forms(device: str, size: str = "paper", space: str = "DARTS", compile: bool 
             for compiled in (False, True) if compile else (False,):
                 if compiled and strict:
                     continue
-                with patch.object(torch, "channels_last", form), full_precision(torch.device(device)) if strict else nullcontext():
+                with (
+                    patch.object(torch, "channels_last", form),
+                    full_precision(torch.device(device)) if strict else nullcontext(),
+                ):
                     torch.manual_seed(0)
                     search = pair.search(1, precision=precision, compile=compiled)
                     step = lambda: search.descend(pair.train, pair.valid, 0.025)  # noqa: B023, E731
@@ -146,7 +151,9 @@ def whole(device: str) -> None:
                 f"{space}, order {order}: a step {1e3 * step:.0f} ms, an epoch {epoch:.0f} s, {s.epochs} epochs {hours:.1f} h",
                 flush=True,
             )
-    print(f"one eigenvalue: {eigenvalue:.1f} s, one after each of {s.epochs} epochs {s.epochs * eigenvalue / 3600:.2f} h")
+    print(
+        f"one eigenvalue: {eigenvalue:.1f} s, one after each of {s.epochs} epochs {s.epochs * eigenvalue / 3600:.2f} h"
+    )
     step = seconds(Pair("paper", "DARTS", device).retraining_step()[1], device)
     hours = step * (CIFAR_EVALUATION // e.batch_size) * e.epochs / 3600
     print(f"training a cell: a step {1e3 * step:.0f} ms, {e.epochs} epochs {hours:.1f} h", flush=True)

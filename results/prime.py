@@ -28,8 +28,7 @@ RUNS = PATH.parents[1] / "runs" / "prime"
 COLUMNS = {
     "one_shot_error": (100, 1), "test_error": (100, 1), "discretization_drop": (100, 1),
     "dominant_eigenvalue_mean": (1, 2), "skips_normal": (1, 1), "noise_normal": (1, 1), "alpha_steps": (1, 0),
-    "seconds": (1, 0),
-}  # fmt: skip
+    }  # fmt: skip
 
 
 def jobs() -> list[dict]:
@@ -54,17 +53,20 @@ def summary(table: pd.DataFrame, others: pd.DataFrame) -> str:
         "95 % interval (Student's t); errors in per cent. Kept edges are 4 in each cell. The methods of Zela et al. take an alpha step before every "
         "batch. The split of DARTS-PRIME leaves 1/11 of the "
         "images for validation: its one-shot errors and drops are measured on these, those of DARTS on half of all. A cell whose "
-        "test error is above 50 % has learnt next to nothing. Seconds are search and training together: on a CPU those of one "
+        "test error is above 50 % has learnt next to nothing; on S4 such cells rule every mean of the test error, and how "
+        "many they are says more. The controls take about as many alpha steps: the random moments of a seed are the same in "
+        "every space. Seconds are search and training together: on a CPU those of one "
         "thread on a shared machine of two cores, on which other work ran at times; on a GPU those of one of thirteen processes "
         "that shared an NVIDIA H200 (with `NVIDIA_TF32_OVERRIDE=0`, so that float32 means that). They tell apart only what "
-        "differs by far. The differences are those of the retrained test error, in "
+        "differs by far. (`darts-lab verify` does a row again on the kind of device that it was computed on.) The differences are those of the retrained test error, in "
         "points, paired by seed; bold where the interval excludes zero. Made by `make prime` from `results/prime.py`; every "
         "run stands in `prime.csv`, the rows of methods of Zela et al. in `robustness.csv`.",
     ]
     for space in SPACES:
         of = pd.concat([others[others["space"] == space], table[table["space"] == space]], ignore_index=True)
+        usual = of["device"].mode()[0]
         rows = [
-            [method, str(len(group)), *means(group, COLUMNS), str(group["test_error"].gt(0.5).sum()), *("" if method == other else apart(of, other, method)
+            [method, str(len(group)), *means(group, COLUMNS), *means(group[group["device"] == usual], {"seconds": (1, 0)}), str(group["test_error"].gt(0.5).sum()), *("" if method == other else apart(of, other, method)
              for other in ("DARTS", "PRIME(random)") if (of["method"] == other).any())]
             for method, group in of.groupby("method", sort=False)
         ]  # fmt: skip
@@ -72,6 +74,8 @@ def summary(table: pd.DataFrame, others: pd.DataFrame) -> str:
                  "skips, normal", "noise, normal", "alpha steps", "seconds", "above 50 %", "DARTS minus this", "PRIME(random) minus this"]  # fmt: skip
         computed = of["device"].map({"cpu": "a CPU", "cuda": "a GPU"}).value_counts()
         where = ", ".join(f"{runs} on {device}" for device, runs in computed.items())
+        others_of = ", ".join(f"{row.method} seed {row.seed}" for row in of[of["device"] != usual].itertuples())
+        where += f" ({others_of}, which the seconds leave out)" if others_of else ""
         rows.sort(key=lambda row: row[0] != "DARTS")
         lines += ["", f"## {space}", "", f"Runs: {where}.", "", *markdown(heads, rows)]
     return "\n".join(lines) + "\n"

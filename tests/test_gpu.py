@@ -33,7 +33,10 @@ def test_every_method_searches_and_every_domain_and_a_training(data, method):
 
 @pytest.mark.parametrize(("space", "data"), [("S2", "digits"), ("DARTS", "digits"), ("S6", "stereo")])
 def test_loss_gradients_and_curvature_are_those_of_the_cpu(space, data):
-    searches, found = [dl.Search(space, data, scale="tiny", path=False, device=device) for device in ("cpu", "cuda")], []
+    searches, found = (
+        [dl.Search(space, data, scale="tiny", path=False, device=device) for device in ("cpu", "cuda")],
+        [],
+    )
     batch = searches[0].task.plain_batch("valid", torch.arange(8))
     for search in searches:
         search.supernet.double()
@@ -66,7 +69,8 @@ def no_waiting():
 def test_the_host_waits_nowhere_inside_a_step(space, order):
     search = dl.Search(space, scale="tiny", path=False, order=order)
     train, valid = (
-        search.task.training_batch(split, torch.arange(8, device="cuda"), search.generator) for split in ("train", "valid")
+        search.task.training_batch(split, torch.arange(8, device="cuda"), search.generator)
+        for split in ("train", "valid")
     )
     for _ in range(2):
         search.descend(train, valid, 0.1, drop_path=0.1)
@@ -105,7 +109,12 @@ print("equal")
 
 @pytest.mark.parametrize(
     ("space", "data", "method"),
-    [("S2", "digits", "DARTS-ADA"), ("DARTS", "digits", "DARTS-PRIME"), ("RNN", "pydocs", "DARTS"), ("S6", "stereo", "DARTS")],
+    [
+        ("S2", "digits", "DARTS-ADA"),
+        ("DARTS", "digits", "DARTS-PRIME"),
+        ("RNN", "pydocs", "DARTS"),
+        ("S6", "stereo", "DARTS"),
+    ],
 )
 def test_resume_is_bit_for_bit_where_determinism_is_asked_for(space, data, method, tmp_path):
     environment = os.environ | {"DARTS_LAB_DETERMINISTIC": "1", "OMP_NUM_THREADS": "1"}
