@@ -84,3 +84,14 @@ def test_a_search_of_every_domain_is_timed():
     assert {dl.tasks.of(data).domain for _, data in domains.SEARCHES} == set(dl.scales.DOMAINS)
     took, used, epochs = domains.seconds("S2", "bathymetry", "tiny")
     assert took > 0 and used > 0 and epochs == dl.scales.get("tiny", "bathymetry").search.epochs
+
+
+def test_the_benchmark_of_a_gpu_measures_every_form_and_the_eigenvalue(monkeypatch, capsys):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    gpu = benchmark("gpu")
+    gpu.forms("cpu", "tiny", "S5")
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 6 and all(" ms " in line for line in lines)
+    assert torch.channels_last is not torch.contiguous_format, "the layouts were only exchanged for the time of a step"
+    assert gpu.curvature("cpu", "tiny", "S5") > 0
+    assert gpu.peak(lambda: torch.ones(2), "cpu") == 0
