@@ -1,4 +1,5 @@
-"""Makes executed notebooks smaller: their PNG pictures get a palette of 256 colours. `make notebooks` calls it.
+"""Makes executed notebooks smaller: their PNG pictures get a palette of 256 colours, and the states of their widgets lose
+what is null, the default. `make notebooks` calls it.
 
     python notebooks/smaller.py notebooks/*.ipynb
 """
@@ -34,4 +35,7 @@ def walk(part) -> None:
 for path in map(Path, sys.argv[1:]):
     notebook = json.loads(path.read_text())
     walk(notebook)
+    for kind in notebook["metadata"].get("widgets", {}).values():
+        for model in kind["state"].values():
+            model["state"] = {name: value for name, value in model["state"].items() if value is not None}
     files.write(path, (json.dumps(notebook, indent=1, ensure_ascii=False) + "\n").encode())

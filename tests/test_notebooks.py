@@ -45,7 +45,7 @@ def test_a_notebook_with_a_wrong_claim_fails(claim, status, tmp_path):
     assert subprocess.run([*command, str(tmp_path)], capture_output=True, cwd=tmp_path).returncode == status
 
 
-def test_pictures_become_smaller_and_nothing_else_changes(tmp_path):
+def test_pictures_and_states_of_widgets_become_smaller_and_nothing_else_changes(tmp_path):
     figure = Figure()
     figure.subplots().imshow([[1, 2], [3, 4]])
     buffer = io.BytesIO()
@@ -53,17 +53,18 @@ def test_pictures_become_smaller_and_nothing_else_changes(tmp_path):
     picture, path = base64.b64encode(buffer.getvalue()).decode(), tmp_path / "a.ipynb"
     shown = nbformat.v4.new_output("display_data", {"image/png": picture, "text/plain": "ä"})
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1 + 1", outputs=[shown])])
-    notebook.metadata["widgets"] = {"state": {"outputs": [{"data": {"image/png": picture}}]}}
+    state = {"outputs": [{"data": {"image/png": picture}}], "layout": None, "value": 0}
+    kind = "application/vnd.jupyter.widget-state+json"
+    notebook.metadata["widgets"] = {kind: {"state": {"one": {"model_name": "OutputModel", "state": state}}}}
     nbformat.write(notebook, path)
     subprocess.run([sys.executable, str(ROOT / "notebooks" / "smaller.py"), str(path)], check=True)
     after = nbformat.read(path, 4)
     found = after.cells[0].outputs[0].data.pop("image/png")
     assert len(found) < len(picture)
-    assert after.metadata["widgets"]["state"]["outputs"][0]["data"].pop("image/png") == found
+    left = after.metadata["widgets"][kind]["state"]["one"]["state"]
+    assert left["outputs"][0]["data"].pop("image/png") == found
     before, now = (Image.open(io.BytesIO(base64.b64decode(one))).convert("RGB") for one in (picture, found))
     assert np.abs(np.asarray(before, float) - np.asarray(now)).mean() < 3
-    del (
-        notebook.cells[0].outputs[0].data["image/png"],
-        notebook.metadata["widgets"]["state"]["outputs"][0]["data"]["image/png"],
-    )
+    state = notebook.metadata["widgets"][kind]["state"]["one"]["state"]
+    del notebook.cells[0].outputs[0].data["image/png"], state["outputs"][0]["data"]["image/png"], state["layout"]
     assert after == notebook
