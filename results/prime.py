@@ -28,7 +28,7 @@ RUNS = PATH.parents[1] / "runs" / "prime"
 COLUMNS = {
     "one_shot_error": (100, 1), "test_error": (100, 1), "discretization_drop": (100, 1),
     "dominant_eigenvalue_mean": (1, 2), "skips_normal": (1, 1), "noise_normal": (1, 1), "alpha_steps": (1, 0),
-    }  # fmt: skip
+}  # fmt: skip
 
 
 def jobs() -> list[dict]:
@@ -55,7 +55,8 @@ def summary(table: pd.DataFrame, others: pd.DataFrame) -> str:
         "images for validation: its one-shot errors and drops are measured on these, those of DARTS on half of all. A cell whose "
         "test error is above 50 % has learnt next to nothing; on S4 such cells rule every mean of the test error, and how "
         "many they are says more. The controls take about as many alpha steps: the random moments of a seed are the same in "
-        "every space. Seconds are search and training together: on a CPU those of one "
+        "every space. The Fisher trace is read from every batch, the last of an epoch included, which has 5 images here and a "
+        "squared gradient many times as large (notebook 09, section 3). Seconds are search and training together: on a CPU those of one "
         "thread on a shared machine of two cores, on which other work ran at times; on a GPU those of one of thirteen processes "
         "that shared an NVIDIA H200 (with `NVIDIA_TF32_OVERRIDE=0`, so that float32 means that). They tell apart only what "
         "differs by far. (`darts-lab verify` does a row again on the kind of device that it was computed on.) The differences are those of the retrained test error, in "

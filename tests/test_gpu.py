@@ -33,10 +33,8 @@ def test_every_method_searches_and_every_domain_and_a_training(data, method):
 
 @pytest.mark.parametrize(("space", "data"), [("S2", "digits"), ("DARTS", "digits"), ("S6", "stereo")])
 def test_loss_gradients_and_curvature_are_those_of_the_cpu(space, data):
-    searches, found = (
-        [dl.Search(space, data, scale="tiny", path=False, device=device) for device in ("cpu", "cuda")],
-        [],
-    )
+    searches = [dl.Search(space, data, scale="tiny", path=False, device=device) for device in ("cpu", "cuda")]
+    found = []
     batch = searches[0].task.plain_batch("valid", torch.arange(8))
     for search in searches:
         search.supernet.double()
