@@ -151,12 +151,12 @@ class Pair:
         return reference, lambda: training.descend(images, labels, e.drop_path)
 
 
-def compared(reference: Callable, engine: Callable, times: int, skipped: int, wait: Callable = lambda: None) -> dict:
+def compared(reference: Callable, engine: Callable, times: int, skipped: int, device: str = "cpu") -> dict:
     """Median and range of the ratios of `times` pairs after `skipped` more; the seconds of both are medians.
 
-    `wait` waits for the device where there is one: the work of both ends within their time.
+    The work of both ends within their time, on `device` too.
     """
-    seconds = [[], []]
+    wait, seconds = torch.get_device_module(device).synchronize, [[], []]
     for number in range(times + skipped):
         order = (0, 1) if number % 2 else (1, 0)
         for which in order:
@@ -281,16 +281,18 @@ def memory(size: str, space: str, threads: int) -> dict:
     return {f"peak_{'memory' if name == 'resident' else name}": summary(of) | last[name] for name, of in found.items()}
 
 
-def limits() -> dict:
+def limits(device: str = "cpu") -> dict:
     """What this machine reaches now: a float32 product of 2,048 x 2,048 matrices, a copy of 256 MiB (read and written)."""
-    a, source = torch.randn(2048, 2048), torch.randn(2**26)
-    target = torch.empty_like(source)
+    a, source = torch.randn(2048, 2048, device=device), torch.randn(2**26, device=device)
+    target, wait = torch.empty_like(source), torch.get_device_module(device).synchronize
 
     def best(work):
         seconds = []
         for _ in range(7):
+            wait()
             started = time.perf_counter()
             work()
+            wait()
             seconds.append(time.perf_counter() - started)
         return min(seconds)
 

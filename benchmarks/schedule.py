@@ -21,25 +21,32 @@ from darts_lab.schedules import FisherTrace, Timing
 def ratios(space: str, steps: int, device: str = "cpu") -> list[float]:
     searches = [dl.Search(space, scale="laptop", seed=0, path=False, device=device) for _ in range(2)]
     schedule, timing, found = FisherTrace(), Timing(), []
+    wait = torch.get_device_module(device).synchronize
     for number in range(steps + 10):
         indices = torch.randperm(searches[0].task.size("train"), generator=torch.Generator().manual_seed(number))[:64]
-        indices = indices.to(device)
-        seconds = []
+        indices, seconds = indices.to(device), []
         for reads, search in sorted(enumerate(searches), key=lambda pair: (pair[0] + number) % 2):
             batch = search.task.training_batch("train", indices, search.generator)
-            if device == "cuda":
-                torch.cuda.synchronize()
+            wait()
             began = time.perf_counter()
             search.descend_weights(batch, search.mixing.detach())
             if reads:
                 due = schedule.due(timing, 0)
                 timing = timing.after(due, float(search.squared_gradient), schedule.average)
-            if device == "cuda":
-                torch.cuda.synchronize()
+            wait()
             seconds.append((reads, time.perf_counter() - began))
         seconds = dict(seconds)
         found.append(seconds[1] / seconds[0])
     return found[10:]
+
+
+def told(space: str, found: list[float]) -> str:
+    """The ratios in a sentence."""
+    found, tenth = sorted(found), len(found) // 10
+    return (
+        f"{space}: a step that reads the trace takes {statistics.median(found):.3f} times as long "
+        f"(nine of ten ratios from {found[tenth // 2]:.2f} to {found[-tenth // 2 - 1]:.2f}, {len(found)} steps)"
+    )
 
 
 def main() -> None:
@@ -49,12 +56,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     chosen = parser.parse_args()
     torch.set_num_threads(chosen.threads)
-    found = sorted(ratios(chosen.space, chosen.steps))
-    tenth = len(found) // 10
-    print(
-        f"{chosen.space}: a step that reads the trace takes {statistics.median(found):.3f} times as long "
-        f"(nine of ten ratios from {found[tenth // 2]:.2f} to {found[-tenth // 2 - 1]:.2f}, {len(found)} steps)"
-    )
+    print(told(chosen.space, ratios(chosen.space, chosen.steps)))
 
 
 if __name__ == "__main__":

@@ -94,4 +94,7 @@ def test_the_benchmark_of_a_gpu_measures_every_form_and_the_eigenvalue(monkeypat
     assert len(lines) == 6 and all(" ms " in line for line in lines)
     assert torch.channels_last is not torch.contiguous_format, "the layouts were only exchanged for the time of a step"
     assert gpu.curvature("cpu", "tiny", "S5") > 0
+    gpu.engine("cpu", (("tiny", "S5"),), times=2)
+    text = capsys.readouterr().out
+    assert all(f"\n{step} " in text for step in (*gpu.STEPS, "peak_tensors")), "the table of engine.py"
     assert gpu.peak(lambda: torch.ones(2), "cpu") == 0

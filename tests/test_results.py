@@ -51,6 +51,7 @@ def test_the_summary_of_prime_is_that_of_its_table_which_is_whole(made_by):
     text = script.summary(table, others)
     assert text == script.PATH.with_suffix(".md").read_text() and "nan" not in text
     assert set(table["config_hash"]) == {sweeps.runs.config_hash(sweeps.complete(job)) for job in script.jobs()}
+    assert len(table) == 5 * (3 * 8 + 1 + 1)
     for name in (*script.METHODS, "DARTS", "random cell"):
         assert text.count(f"\n| {name} | 5 |") == len(script.SPACES), name
 
