@@ -60,7 +60,7 @@ def summary(table: pd.DataFrame, others: pd.DataFrame) -> str:
         "thread on a shared machine of two cores, on which other work ran at times; on a GPU those of one of thirteen processes "
         "that shared an NVIDIA H200 (with `NVIDIA_TF32_OVERRIDE=0`, so that float32 means that). They tell apart only what "
         "differs by far. (`darts-lab verify` does a row again on the kind of device that it was computed on.) The differences are those of the retrained test error, in "
-        "points, paired by seed; bold where the interval excludes zero. Made by `make prime` from `results/prime.py`; every "
+        "points, paired by seed; bold where the interval excludes zero, as one of twenty does by chance. Made by `make prime` from `results/prime.py`; every "
         "run stands in `prime.csv`, the rows of methods of Zela et al. in `robustness.csv`.",
     ]
     for space in SPACES:
@@ -73,13 +73,17 @@ def summary(table: pd.DataFrame, others: pd.DataFrame) -> str:
         ]  # fmt: skip
         heads = ["method", "seeds", "one-shot error", "retrained test error", "drop when discretized", "mean eigenvalue",
                  "skips, normal", "noise, normal", "alpha steps", "seconds", "above 50 %", "DARTS minus this", "PRIME(random) minus this"]  # fmt: skip
-        computed = of["device"].map({"cpu": "a CPU", "cuda": "a GPU"}).value_counts()
-        where = ", ".join(f"{runs} on {device}" for device, runs in computed.items())
-        others_of = ", ".join(f"{row.method} seed {row.seed}" for row in of[of["device"] != usual].itertuples())
-        where += f" ({others_of}, which the seconds leave out)" if others_of else ""
         rows.sort(key=lambda row: row[0] != "DARTS")
-        lines += ["", f"## {space}", "", f"Runs: {where}.", "", *markdown(heads, rows)]
+        lines += ["", f"## {space}", "", _computed(of, usual), "", *markdown(heads, rows)]
     return "\n".join(lines) + "\n"
+
+
+def _computed(rows: pd.DataFrame, usual: str) -> str:
+    """On which devices, and which runs not on the usual one."""
+    counts = rows["device"].map({"cpu": "a CPU", "cuda": "a GPU"}).value_counts()
+    others = ", ".join(f"{row.method} seed {row.seed}" for row in rows[rows["device"] != usual].itertuples())
+    where = ", ".join(f"{runs} on {device}" for device, runs in counts.items())
+    return f"Runs: {where}" + (f" ({others}, which the seconds leave out)." if others else ".")
 
 
 def main() -> None:
