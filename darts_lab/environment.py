@@ -39,6 +39,21 @@ def choose_device(device: str | torch.device | None = None) -> tuple[torch.devic
     return chosen, "as asked"
 
 
+@cache
+def processor(device: torch.device) -> str:
+    """What computes on `device`, in words: its name and, of a CPU, the instruction set by which PyTorch chooses its kernels.
+    Another one rounds differently."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    name = platform.processor() or platform.machine()
+    try:
+        with open("/proc/cpuinfo") as lines:
+            name = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), name)
+    except OSError:  # not Linux
+        pass
+    return f"{name}, {torch.backends.cpu.get_cpu_capability()}"
+
+
 def peak_memory(device: torch.device) -> int:
     """Bytes: the most this process has held so far: on a CUDA device what tensors took, else the resident set."""
     if device.type == "cuda":

@@ -15,7 +15,7 @@ from darts_lab import __version__, runs, scales, spaces, tasks
 from darts_lab import data as datasets
 from darts_lab.environment import choose_device, deterministic, keep_memory, lower_precision, peak_memory, restore
 from darts_lab.files import in_a_line
-from darts_lab.genotype import Genotype
+from darts_lab.genotype import Genotype, skip_reductions
 from darts_lab.search import Search, check_finite, cosine, descend, seed_of
 from darts_lab.supernet import parameter_count
 from darts_lab.tasks import data_of
@@ -32,11 +32,12 @@ class TrainingRecord:
     seconds: float
     peak_memory_bytes: int
     valid_error: float | None = None  # of the weights that would be tested now, where the task watches it
+    processor_seconds: float | None = None  # of all threads of this process; `seconds` is what a clock on the wall says
 
     def to_json(self) -> tuple[dict, dict]:
         """(what happened, what it cost)."""
         record = asdict(self)
-        return record, {name: record.pop(name) for name in ("seconds", "peak_memory_bytes")}
+        return record, {name: record.pop(name) for name in runs.COSTS}
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ class Evaluation:
     epochs: int
     seconds: float
     peak_memory_bytes: int
+    processor_seconds: float | None = None  # of all threads; None where a run tells nothing of it
 
 
 class Training:
@@ -61,7 +63,9 @@ class Training:
     The network is trained on what the task calls the whole data (for images both halves of the search) and `result()`
     measures it on the test split once, at the end. Arguments as for `Search`; `space` brings operations of your own and, at paper scale,
     chooses the published width and depth (`protocol` "default" or "L2", see `scales.paper_network`). Further keywords
-    change single settings, such as `epochs=20`. `path` is a run directory; by default nothing is written.
+    change single settings, such as `epochs=20`. With `reductions="skip"`, the default at laptop scale, the reduction cells
+    of the network are skips, so that the normal cell of `genotype` alone is measured (results/protocol.md says why);
+    `**scales.BOTH_CELLS` trains both, as the papers do. `path` is a run directory; by default nothing is written.
     """
 
     def __init__(
@@ -94,7 +98,8 @@ class Training:
         keep_memory()
         deterministic()
         initial = torch.Generator().manual_seed(self.seed)
-        self.network = self.task.network(self.genotype, self.settings, initial, own).to(self.device)
+        trained = self.genotype if self.settings.reductions == "searched" else skip_reductions(self.genotype)
+        self.network = self.task.network(trained, self.settings, initial, own).to(self.device)
         self.forward = torch.compile(self.network, dynamic=False) if self.settings.compile else self.network
         self.generator = torch.Generator(self.device).manual_seed(self.seed + 2**32)
         self.optimizer = self.task.optimizer(self.network.parameters())
@@ -149,7 +154,7 @@ class Training:
 
     def _epoch(self) -> Iterator[TrainingRecord | None]:
         s, task, generator, epoch = self.settings, self.task, self.generator, self.epoch
-        started = time.perf_counter()
+        started, processor = time.perf_counter(), time.process_time()
         learning_rate = cosine(s, epoch)
         self.network.train()
         losses, deviations = [], []
@@ -170,7 +175,7 @@ class Training:
         valid_error = task.after_epoch(self)
         record = TrainingRecord(
             epoch, float(losses.mean()), task.error(float(sum(deviations)), task.size("train")), learning_rate,
-            time.perf_counter() - started, peak_memory(self.device), valid_error,
+            time.perf_counter() - started, peak_memory(self.device), valid_error, time.process_time() - processor,
         )  # fmt: skip
         self.history.append(record)
         if self.run is not None:
@@ -214,7 +219,7 @@ class Training:
         last = self.history[-1]
         return Evaluation(
             self.genotype, test_error, test_loss, last.train_loss, last.train_error, parameter_count(self.network),
-            self.epoch, sum(record.seconds for record in self.history), last.peak_memory_bytes,
+            self.epoch, runs.cost(self.history), last.peak_memory_bytes, runs.cost(self.history, "processor_seconds"),
         )  # fmt: skip
 
     def config(self) -> dict:
@@ -254,11 +259,11 @@ class Training:
         try:
             data = datasets.load(data_of(run, data))
             scale = scales.get("laptop", tasks.of(data).domain)
-            scale = replace(scale, name=config["scale"], evaluation=replace(scale.evaluation, **config["settings"]))
+            settings = scales.asked(scales.EvaluationSettings, config["settings"])
+            scale = replace(scale, name=config["scale"], evaluation=replace(scale.evaluation, **settings))
             training = cls(
-                config["genotype"], data, scale, config["seed"], device or config["device"],
-                path, space, **config["settings"],
-            )  # fmt: skip
+                config["genotype"], data, scale, config["seed"], device or config["device"], path, space, **settings
+            )
             training.task.check_made(run)
         except (KeyError, TypeError) as error:
             raise ValueError(f"run: {str(run.path)!r} holds no training that can go on: {error}") from error

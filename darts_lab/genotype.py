@@ -11,7 +11,7 @@ import itertools
 import operator
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import networkx as nx
 import torch
@@ -23,6 +23,7 @@ from darts_lab.spaces import (
     KNOWN_OPERATIONS,
     NONE,
     RECURRENT,
+    SKIP,
     SearchSpace,
     family,
     inputs_of,
@@ -308,6 +309,18 @@ def uniform_genotype(space: SearchSpace, operation: str) -> Genotype:
     if not weights.any():
         raise ValueError(f"operation: {operation!r} is no candidate in space {space.name!r}")
     return discretize(weights, space)
+
+
+def skip_reductions(genotype: Genotype) -> Genotype:
+    """`genotype` with a reduction cell of skips in which every node takes the two states before it, so that what a network
+    of it can do lies in its normal cells. Raises ValueError where there is no reduction cell."""
+    if "reduce" not in genotype.cells:
+        raise ValueError(
+            f"reductions: 'skip' is not allowed for cells {', '.join(genotype.cell_types)}; it must be 'searched'"
+        )
+    nodes = len(genotype.reduce) // inputs_of("reduce")
+    skips = [(SKIP, state) for node in range(nodes) for state in (node, node + 1)]
+    return replace(genotype, cells=genotype.cells | {"reduce": skips})
 
 
 def enumerate_genotypes(space: SearchSpace) -> list[Genotype]:

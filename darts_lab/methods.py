@@ -35,7 +35,7 @@ class Method:
     """How to search.
 
     `settings` are the search settings the method fixes, whatever the scale says, e.g. `{"weight_decay": 0.0243}`;
-    `decay_times` says, domain by domain, how many times the scale's decay of the weights it takes.
+    with `strong_decay` it takes the scale's stronger decay of the weights, `Scale.strong_decay` times the plain one.
     `activation` turns alpha into mixing weights. `terms` are functions `(mixing, progress, space) -> scalar` added to
     the validation loss of the alpha steps; `progress` runs from 0 to 1 over the search (`regularizers` holds some).
     `pruning` is for activations that reach zero: alpha begins at the uniform share, `none` is no candidate, and an
@@ -58,14 +58,14 @@ class Method:
     train_portion: float | None = None
     monitor: EarlyStopping | Adaptation | None = None
     sample: Callable[[SearchSpace, Generator], Genotype] | None = None
-    decay_times: Mapping[str, float] = field(default_factory=dict)
+    strong_decay: bool = False
 
     def __post_init__(self):
         kinds = {
             "name": (str, "a name"), "settings": (Mapping, "a dictionary of settings"), "terms": (tuple, "a tuple of functions"),
             "admm": (ADMM | None, "a regularizers.ADMM, or None"), "schedule": (Schedule, "one of those in schedules"),
             "monitor": (EarlyStopping | Adaptation | None, "a monitors.EarlyStopping or Adaptation, or None"),
-            "decay_times": (Mapping, "a dictionary by domain"),
+            "strong_decay": (bool, "True or False"),
         }  # fmt: skip
         for name, (kind, words) in kinds.items():
             if not isinstance(getattr(self, name), kind):
@@ -79,10 +79,11 @@ class Method:
                 if not callable(function):
                     raise ValueError(f"{name}: {function!r} is not allowed; it must be a function")
 
-    def fixes(self, settings, domain: str) -> dict[str, object]:
-        """What the method fixes of a scale's search settings in a domain ("classification", "language", ...): name -> value."""
-        times = self.decay_times.get(domain)
-        return dict(self.settings) | ({} if times is None else {"weight_decay": times * settings.weight_decay})
+    def defaults(self, scale) -> dict[str, object]:
+        """The search settings in which the method differs from a `Scale`: name -> value. All but a stronger weight decay,
+        of which there is a ladder (L2_FACTORS), are fixed."""
+        strong = {"weight_decay": scale.strong_decay * scale.search.weight_decay} if self.strong_decay else {}
+        return strong | dict(self.settings)
 
 
 L2_FACTORS = (3e-4, 9e-4, 27e-4, 81e-4, 243e-4)  # weight decays of w, Zela et al., section 4.2
@@ -101,16 +102,13 @@ def _prime(name: str, schedule: Schedule, *terms, order: int = 1, settings=None,
 _CRB = {"settings": {"alpha_spread": 1e-4}, "activation": clip, "node_norm": True, "pruning": True}
 
 
-# The strongest L2 factors of Zela et al.: section 4.2, Table 4 (disparity) and Fig. 11 (language); depth as images
-_STRONGEST = {"classification": 81, "bathymetry": 81, "disparity": 27, "language": 27}
-
 METHODS = {
     method.name: method
     for method in (
         Method("DARTS"),  # first order at laptop scale, second order at paper scale (Zela et al. use `--unrolled`)
         Method("DARTS-1st", {"order": 1}),
         Method("DARTS-2nd", {"order": 2}),
-        Method("R-DARTS(L2)", decay_times=_STRONGEST),
+        Method("R-DARTS(L2)", strong_decay=True),
         Method("R-DARTS(DP)", {"drop_path": DROP_PATHS[-1]}),  # Zela et al., section 5, the largest; with Cutout
         Method("DARTS-ES", monitor=EarlyStopping()),  # Zela et al., section 5.1
         Method("DARTS-ADA", monitor=Adaptation()),  # Zela et al., appendix D.1

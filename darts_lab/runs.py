@@ -41,6 +41,7 @@ from darts_lab.genotype import Genotype
 from darts_lab.spaces import CELL_TYPES, KNOWN_OPERATIONS, NOISE, SKIP
 
 LISTS = ("history.jsonl", "costs.jsonl")
+COSTS = ("seconds", "processor_seconds", "peak_memory_bytes")  # what a record tells that is never the same twice
 FILES = (*LISTS, "config.json", "genotype.txt", "checkpoint.pt")
 
 
@@ -69,6 +70,7 @@ class EpochRecord:
     back_to: int | None = None  # where adaptation threw the search back: the epoch after which it went on
     fisher_trace: float | None = None  # its running average after the epoch, where the schedule of alpha follows it
     moments: list | None = None  # then, before every batch: [running average, threshold, whether alpha was updated]
+    processor_seconds: float | None = None  # of all threads of this process; `seconds` is what a clock on the wall says
     changed: dict | None = None  # settings that were changed by hand before this epoch: name -> value
 
     def to_json(self) -> tuple[dict, dict]:
@@ -76,7 +78,7 @@ class EpochRecord:
         record = {field.name: getattr(self, field.name) for field in fields(self)}
         record |= {name: value.tolist() for name, value in record.items() if isinstance(value, Tensor)}
         record["genotype"] = str(self.genotype)
-        return record, {name: record.pop(name) for name in ("seconds", "peak_memory_bytes")}
+        return record, {name: record.pop(name) for name in COSTS}
 
     @classmethod
     def from_json(cls, record: dict, operations: tuple[str, ...]) -> EpochRecord:
@@ -84,6 +86,12 @@ class EpochRecord:
         tensors = {name: torch.tensor(record[name]) for name in ("alpha", "mixing") if record[name] is not None}
         genotype = Genotype.parse(record["genotype"], operations)
         return cls(**(record | tensors | {"genotype": genotype}))
+
+
+def cost(history: Iterable, of: str = "seconds") -> float | None:
+    """The sum of a cost over the records of a search or training; None where one of them tells nothing of it."""
+    costs = [getattr(record, of) for record in history]
+    return None if None in costs else sum(costs)
 
 
 class Run:

@@ -7,7 +7,8 @@ same phenomena within minutes on two cores, `tiny` only proves that the code run
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+import math
+from dataclasses import asdict, dataclass, fields, replace
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,8 @@ class SearchSettings:
     learning_rate: float = 0.025  # SGD on w, cosine from here ...
     learning_rate_min: float = 0.001  # ... to here
     momentum: float = 0.9
-    weight_decay: float = 3e-4  # the L2 factor of Zela et al., section 4.2
+    weight_decay: float = 3e-4  # the L2 factor, as Zela et al. count it (section 4.2)
+    decay_scale: float = 1.0  # what SGD is given is weight_decay times this: see `as_strong_as_in_the_papers`
     clip: float = 5.0
     alpha_learning_rate: float = 3e-4  # Adam on alpha
     alpha_betas: tuple[float, float] = (0.5, 0.999)
@@ -63,20 +65,43 @@ class EvaluationSettings:
     drop_path: float = 0.2  # rises linearly from 0
     cutout: int = 16
     auxiliary: float = 0.4  # weight of the auxiliary classifier; 0 for none
+    reductions: str = (
+        "searched"  # "skip": the normal cell alone is measured, in a network whose reduction cells are skips
+    )
     precision: str = "float32"  # "bfloat16": where PyTorch's autocast allows it
     compile: bool = False  # torch.compile; takes minutes, and pays on a GPU if at all
 
 
+# What settings that came later mean where an older table or run says nothing of them: what was done before.
+BEFORE = {"decay_scale": 1.0, "reductions": "searched"}
+
+
 @dataclass(frozen=True)
 class Scale:
-    """A name and the settings that go with it."""
+    """A name and the settings that go with it; `strong_decay` is how many times the weight decay of plain DARTS the method
+    R-DARTS(L2) takes: 81, the strongest factor of Zela et al. (section 4.2), where a scale can bear it."""
 
     name: str
     search: SearchSettings
     evaluation: EvaluationSettings
+    strong_decay: float = 81
 
 
 PAPER = Scale("paper", SearchSettings(curvature_parity=True), EvaluationSettings())
+
+
+def as_strong_as_in_the_papers(settings: SearchSettings, train_samples: int) -> float:
+    """The `decay_scale` at which an L2 factor takes as much of the weights over a search as in the papers.
+
+    Over a search SGD multiplies a weight that nothing else moves by about exp(-decay x sum of the learning rates). That sum
+    is 254 in the search of Zela et al. (50 epochs of 391 steps, from 0.025 to 0.001 along a cosine) and 32 at laptop scale.
+    """
+
+    def moved(s: SearchSettings, samples: int) -> float:
+        return s.epochs * math.ceil(samples / s.batch_size) * (s.learning_rate + s.learning_rate_min) / 2
+
+    return round(moved(PAPER.search, 25_000) / moved(settings, train_samples), 2)
+
 
 # How these numbers were chosen. The search: small enough for a minute or two on two cores, long enough that plain DARTS
 # has learnt its training half by heart after a third of it. With fewer images (320 were tried) the weights do so within
@@ -84,20 +109,22 @@ PAPER = Scale("paper", SearchSettings(curvature_parity=True), EvaluationSettings
 # holds the training error up for two thirds of the search, and does. (640 lie between: noise wins S4 with certainty, but
 # the decay hardly mends S2.) Four cells, so that the last is a normal one; with
 # four nodes a cell instead of two the skips did not win within that time. The training from scratch was chosen on fixed
-# cells: the one that tells cells of convolutions best from cells whose normal half is all skips, measured by how far
-# seeds differ. That takes a deep and narrow network and ten epochs: 7.2 and 7.4 % against 8.6 and 8.9 %; after six, 9.7
-# and 8.1 % against 10.2 and 11.4 %; with 14 layers instead of 8 four epochs are too few for any cell.
+# cells, see results/protocol.md: convolutions in the reduction cells solve digits whatever the normal cells are, so the
+# reduction cells are skips, and the network is narrow. BOTH_CELLS is the training as the papers do it, of both cells found.
+_LAPTOP_SEARCH = SearchSettings(
+    channels=8, layers=4, nodes=2, train_samples=1024, valid_samples=1024, epochs=40, order=1, learning_rate=0.1,
+    alpha_learning_rate=1e-2, cutout=8, paths=64, path_batches=1, finalists=5,
+)  # fmt: skip
 LAPTOP = Scale(
     "laptop",
-    SearchSettings(
-        channels=8, layers=4, nodes=2, train_samples=1024, valid_samples=1024, epochs=40, order=1, learning_rate=0.1,
-        alpha_learning_rate=1e-2, cutout=8, paths=64, path_batches=1, finalists=5,
-    ),
+    replace(_LAPTOP_SEARCH, decay_scale=as_strong_as_in_the_papers(_LAPTOP_SEARCH, 1024)),
     EvaluationSettings(
-        channels=4, layers=8, train_samples=12000, epochs=10, batch_size=96, learning_rate=0.1, drop_path=0.0, cutout=0,
-        auxiliary=0.0,
+        channels=4, layers=5, train_samples=12000, epochs=10, batch_size=96, learning_rate=0.1, drop_path=0.0, cutout=0,
+        auxiliary=0.0, reductions="skip",
     ),
+    strong_decay=27,
 )  # fmt: skip
+BOTH_CELLS = {"layers": 8, "reductions": "searched"}  # at laptop scale
 
 TINY = Scale(
     "tiny",
@@ -192,6 +219,7 @@ LANGUAGE_L2_FACTORS = (5e-7, 15e-7, 45e-7, 135e-7)  # weight decays of w in sear
 _UNDROPPED = dict.fromkeys(
     ("dropout_output", "dropout_hidden", "dropout_input", "dropout_embedding", "short_windows", "window_spread"), 0.0
 )
+_STRONG = 27  # times the plain factor: the strongest of Zela et al., Fig. 11 (language) and Table 4 (disparity)
 _LANGUAGE = {
     scale.name: scale
     for scale in (
@@ -206,6 +234,7 @@ _LANGUAGE = {
                 channels=8, train_samples=600, test_samples=300, epochs=2, batch_size=8, bptt=6, learning_rate=5.0,
                 learning_rate_min=5.0, valid_streams=256, test_streams=8, nonmonotone=1, **_UNDROPPED,
             ),
+            _STRONG,
         ),
         Scale(
             "laptop",
@@ -218,8 +247,9 @@ _LANGUAGE = {
                 channels=64, epochs=6, batch_size=64, bptt=20, weight_decay=5e-6, initial_spread=0.1, nonmonotone=2,
                 valid_streams=64, test_streams=64, **_UNDROPPED,
             ),
+            _STRONG,
         ),
-        Scale("paper", LanguageSearchSettings(), LanguageEvaluationSettings()),
+        Scale("paper", LanguageSearchSettings(), LanguageEvaluationSettings(), _STRONG),
     )
 }  # fmt: skip
 
@@ -255,6 +285,7 @@ DISPARITY_PAPER = Scale(
         channels=16, layers=9, epochs=110, batch_size=8, learning_rate=1e-4, weight_decay=0.0, drop_path=0.0, cutout=0,
         auxiliary=0.0,
     ),
+    _STRONG,
 )  # fmt: skip
 # Chosen so that a search takes one to two of one on `digits`, and a training from scratch gets well below half of the best
 # constant's 9.1 px (a searched cell: 2.9 px, one run).
@@ -268,6 +299,7 @@ DISPARITY_LAPTOP = Scale(
         channels=8, layers=6, epochs=8, batch_size=32, learning_rate=3e-3, weight_decay=0.0, drop_path=0.0, cutout=0,
         auxiliary=0.0, displacements=8,
     ),
+    _STRONG,
 )  # fmt: skip
 DISPARITY_TINY = Scale(
     "tiny",
@@ -280,6 +312,7 @@ DISPARITY_TINY = Scale(
         channels=4, layers=3, train_samples=32, test_samples=16, epochs=2, batch_size=8, learning_rate=3e-3,
         weight_decay=0.0, drop_path=0.0, cutout=0, auxiliary=0.0, displacements=8,
     ),
+    _STRONG,
 )  # fmt: skip
 
 # ---------------------------------------------------------------- bathymetry
@@ -297,7 +330,9 @@ BATHYMETRY_PAPER = Scale(
 )
 # The search as for `digits`; the training until a searched cell was below half of the mean's 7.2 m (3.0 m, one run).
 BATHYMETRY_LAPTOP = Scale(
-    "laptop", replace(LAPTOP.search, cutout=0), replace(LAPTOP.evaluation, train_samples=None, epochs=20)
+    "laptop",
+    replace(_LAPTOP_SEARCH, cutout=0),
+    replace(LAPTOP.evaluation, train_samples=None, epochs=20, **BOTH_CELLS),
 )
 BATHYMETRY_TINY = Scale("tiny", replace(TINY.search, cutout=0), TINY.evaluation)
 
@@ -361,6 +396,17 @@ def paper_network(space: str, data: str, protocol: str = "default") -> tuple[int
     return sizes[protocol]
 
 
+def telling(settings) -> dict:
+    """`settings` by name, without those of `BEFORE` that mean what was done before there was such a setting: what a table
+    or a hash says of them, so that a new setting leaves every older row what it was."""
+    return {name: value for name, value in asdict(settings).items() if (name, value) not in BEFORE.items()}
+
+
+def asked(kind: type, told: dict) -> dict:
+    """`told` by a table or a run of settings of a `kind`, completed with what `telling` leaves out."""
+    return {name: value for name, value in BEFORE.items() if hasattr(kind, name)} | told
+
+
 def override(settings, **changes):
     """`settings` with some fields changed. Raises ValueError for a field that is not there or a senseless value."""
     known = {field.name for field in fields(settings)}
@@ -392,11 +438,12 @@ _ALLOWED = {
     **dict.fromkeys(
         ("dropout_output", "dropout_hidden", "dropout_input", "dropout_embedding", "dropout_word"), _FRACTION
     ),
-    **dict.fromkeys(("learning_rate", "clip", "unrolled_epsilon", "initial_spread"), _POSITIVE),
+    **dict.fromkeys(("learning_rate", "clip", "unrolled_epsilon", "initial_spread", "decay_scale"), _POSITIVE),
     **dict.fromkeys(
         ("nodes", "train_samples", "valid_samples", "test_samples"),
         (_COUNT[0] + ", or None for all", lambda value: value is None or _COUNT[1](value)),
     ),
+    "reductions": ("'searched' or 'skip'", lambda value: value in ("searched", "skip")),
     "precision": ("'float32' or 'bfloat16'", lambda value: value in ("float32", "bfloat16")),
     **dict.fromkeys(
         ("compile", "curvature_parity", "cutout_rises", "running_statistics"),

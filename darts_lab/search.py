@@ -68,7 +68,7 @@ class Search:
         data = datasets.load(data)
         kind = tasks.of(data)
         scale = scales.get(scale, kind.domain)
-        self.settings = scales.override(scale.search, **(self.method.fixes(scale.search, kind.domain) | settings))
+        self.settings = scales.override(scale.search, **(self.method.defaults(scale) | settings))
         self.space = spaces.get(space)
         if self.settings.nodes is not None:
             self.space = self.space.with_nodes(min(self.settings.nodes, self.space.nodes))
@@ -145,7 +145,7 @@ class Search:
             self.weights.values(),
             self.settings.learning_rate,
             momentum=self.settings.momentum,
-            weight_decay=self.settings.weight_decay,
+            weight_decay=self.settings.weight_decay * self.settings.decay_scale,
             foreach=True,
         )
         self.alpha_optimizer = torch.optim.Adam(
@@ -298,10 +298,10 @@ class Search:
         s, task, generator, epoch = self.settings, self.task, self.generator, self.epoch
         self._changed, self.waiting = self.waiting, {}
         s = self.settings = replace(s, **self._changed)
-        started, steps, moments, valid = time.perf_counter(), 0, [], None
+        started, processor, steps, moments, valid = time.perf_counter(), time.process_time(), 0, [], None
         valid_losses = {}  # of the alpha steps, by batch
         learning_rate, drawn = cosine(s, epoch), None
-        self.optimizer.param_groups[0]["weight_decay"] = self.weight_decay
+        self.optimizer.param_groups[0]["weight_decay"] = self.weight_decay * s.decay_scale
         drop_path = self.drop_path
         cutout, losses, deviations = self.cutout, [], []
         fisher = self.method.schedule if isinstance(self.method.schedule, FisherTrace) else None
@@ -360,6 +360,7 @@ class Search:
             dominant_eigenvalue=None if eigenpair is None else eigenpair.value,
             eigenvalue_error=None if eigenpair is None else eigenpair.standard_error,
             seconds=time.perf_counter() - started,
+            processor_seconds=time.process_time() - processor,
             peak_memory_bytes=peak_memory(self.device),
             fisher_trace=self.timing.trace,
             moments=moments or None,
@@ -556,7 +557,7 @@ class Search:
         norm = torch.stack(torch._foreach_norm(step)).norm() if self.task.clips_unrolled else None
         clipped = torch._foreach_div(step, norm) if norm is not None and norm > s.clip else None  # of length 1
         step = step if clipped is None else torch._foreach_mul(clipped, s.clip)
-        torch._foreach_add_(step, w, alpha=self.weight_decay)
+        torch._foreach_add_(step, w, alpha=self.weight_decay * s.decay_scale)
         buffers = [self.optimizer.state.get(p, {}).get("momentum_buffer") for p in self.weights.values()]
         if all(buffer is not None for buffer in buffers):
             torch._foreach_add_(step, buffers, alpha=s.momentum)
@@ -673,11 +674,18 @@ class Search:
             data = datasets.load(data_of(run, data))
             space = space or spaces.SearchSpace(**config["space"])
             scale = scales.get("laptop", tasks.of(data).domain)
-            scale = replace(scale, name=config["scale"], search=replace(scale.search, **config["settings"]))
+            settings = scales.asked(scales.SearchSettings, config["settings"])
+            scale = replace(scale, name=config["scale"], search=replace(scale.search, **settings))
             search = cls(
-                space, data, method or config["method"], scale, config["seed"],
-                device or config["device"], path, **config["settings"],
-            )  # fmt: skip
+                space,
+                data,
+                method or config["method"],
+                scale,
+                config["seed"],
+                device or config["device"],
+                path,
+                **settings,
+            )
             search.task.check_made(run)
             for name in ("monitor", "schedule", "terms", "admm", "activation", "sample"):
                 now = search.config()[name]

@@ -21,7 +21,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, as_completed
-from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
@@ -30,7 +29,7 @@ from filelock import FileLock, Timeout
 
 from darts_lab import __version__, files, methods, runs, scales, spaces, tasks
 from darts_lab import data as datasets
-from darts_lab.environment import choose_device
+from darts_lab.environment import choose_device, processor
 from darts_lab.evaluation import Training, discretization_drop
 from darts_lab.genotype import Genotype
 from darts_lab.monitors import measurements
@@ -39,12 +38,43 @@ from darts_lab.spaces import CELL_TYPES, NOISE, SKIP
 
 NAMES = {"space": "S2", "data": "digits", "method": "DARTS", "scale": "laptop", "seed": 0}
 COLUMNS = (
-    "space", "data", "method", "weight_decay", "drop_path", "seed", "scale", "one_shot_error", "test_error",
+    "space",
+    "data",
+    "method",
+    "weight_decay",
+    "drop_path",
+    "seed",
+    "scale",
+    "one_shot_error",
+    "test_error",
     "discretization_drop",
-    "dominant_eigenvalue_mean", "dominant_eigenvalue_last", "skips_normal", "skips_reduce", "noise_normal",
-    "noise_reduce", "epochs", "alpha_steps", "stop_epoch", "parameters", "seconds", "search_seconds", "threads", "device", "settings", "evaluation",
-    "genotype", "config_hash", "version", "error",
-)  # fmt: skip
+    "dominant_eigenvalue_mean",
+    "dominant_eigenvalue_last",
+    "skips_normal",
+    "skips_reduce",
+    "noise_normal",
+    "noise_reduce",
+    "epochs",
+    "alpha_steps",
+    "stop_epoch",
+    "parameters",
+    "reductions",
+    "seconds",
+    "search_seconds",
+    "processor_seconds",
+    "threads",
+    "device",
+    "processor",
+    "torch",
+    "settings",
+    "evaluation",
+    "genotype",
+    "config_hash",
+    "version",
+    "error",
+)
+COSTS = ("seconds", "search_seconds", "processor_seconds")
+MADE_BY = ("device", "processor", "threads", "torch", "version")  # what decides which bits come out, beside what is asked  # fmt: skip
 
 
 def grid(**axes) -> list[dict]:
@@ -94,13 +124,18 @@ def complete(job: dict) -> dict:
     found |= {"space": space.name, "scale": scale.name, "seed": seed_of(found["seed"])}
     if genotype is None:
         method = methods.get(found["method"])
-        fixed = method.fixes(scale.search, task.domain)
-        for name in sorted(rest.keys() & fixed.keys()):
-            if rest[name] != fixed[name]:
+        for name in sorted(rest.keys() & method.settings.keys()):
+            if rest[name] != method.settings[name]:
                 raise ValueError(
-                    f"{name}: {rest[name]!r} contradicts method {method.name!r}, which means {fixed[name]!r}"
+                    f"{name}: {rest[name]!r} contradicts method {method.name!r}, which means {method.settings[name]!r}"
                 )
-        settings = asdict(scales.override(scale.search, **(fixed | rest)))
+        settings = scales.override(scale.search, **(method.defaults(scale) | rest))
+        if method.strong_decay and settings.weight_decay <= scale.search.weight_decay:
+            raise ValueError(
+                f"weight_decay: {settings.weight_decay!r} contradicts method {method.name!r}, which means more than "
+                f"{scale.search.weight_decay!r}"
+            )
+        settings = scales.telling(settings)
         found |= {"method": method.name, "monitor": repr(method.monitor), "settings": settings}
         plain = methods.Method(method.name)
         for name in ("schedule", "terms", "admm", "train_portion", "node_norm", "pruning"):
@@ -117,7 +152,7 @@ def complete(job: dict) -> dict:
             raise ValueError(f"evaluation: {evaluation!r} is not allowed; it must be a dictionary of settings, or None")
         if scale.name == "paper":
             evaluation = task.published(space.name, found["data"], protocol, evaluation)
-        found["evaluation"] = asdict(scales.override(scale.evaluation, **evaluation))
+        found["evaluation"] = scales.telling(scales.override(scale.evaluation, **evaluation))
     return json.loads(json.dumps(found))  # as it will be read back
 
 
@@ -204,7 +239,9 @@ def job_of(row: dict) -> dict:
         )
         if settings is None:
             job["genotype"] = row["genotype"]
-        job |= (settings or {}) | {"evaluation": evaluation}
+        else:
+            job |= scales.asked(scales.SearchSettings, settings)
+        job["evaluation"] = None if evaluation is None else scales.asked(scales.EvaluationSettings, evaluation)
         config, wanted, version = complete(job), row["config_hash"], row["version"]
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"row: holds no job of a sweep: {repr(error)[:200]}") from error
@@ -219,9 +256,10 @@ def job_of(row: dict) -> dict:
 def verify(row: dict) -> pd.DataFrame:
     """Does the job of one row of a table again and compares: one line a column, `table`, `again` and `equal`.
 
-    The same machine and the same number of threads give the same bits; another processor rounds differently, and after
-    a whole search that may be another cell. Raises ValueError where the row holds no job, or was computed on another kind
-    of device than there is: batches come in another order there.
+    The same processor, number of threads and version of PyTorch give the same bits; another processor chooses other
+    kernels and rounds differently, which a search makes into other numbers within its first epoch and at its end maybe into
+    another cell (`met` says which of the two this is). Raises ValueError where the row holds no job, or was computed on
+    another kind of device than there is: batches come in another order there.
     """
     job, here = job_of(row), choose_device()[0].type
     if row.get("device", here) != here:
@@ -231,15 +269,34 @@ def verify(row: dict) -> pd.DataFrame:
         )
     with tempfile.TemporaryDirectory() as path:
         again = work(complete(job), path, int(row["threads"]))
-    names = [
-        name
-        for name in COLUMNS  # a table may be older than a column
-        if name in row
-        and name not in ("seconds", "search_seconds", "version", "device", "threads", "settings", "evaluation")
+    names = [  # a table may be older than a column
+        name for name in COLUMNS if name in row and name not in (*COSTS, *MADE_BY, "settings", "evaluation")
     ]
     pairs = [tuple(None if pd.isna(value) else value for value in (row[name], again[name])) for name in names]
     found = pd.DataFrame(pairs, index=names, columns=["table", "again"])
     return found.assign(equal=[one == other or _close(one, other) for one, other in pairs])
+
+
+def met(row: dict) -> tuple[bool, str]:
+    """Whether `verify` of a row of a table must give the same bits here as far as the row tells, and in words why; else it
+    gives another draw of the same experiment."""
+    told = {name: None if pd.isna(value := row.get(name)) else str(value)[:80] for name in MADE_BY}
+    here = {
+        "device": (device := choose_device()[0]).type, "processor": processor(device), "threads": told["threads"],
+        "torch": torch.__version__, "version": __version__,
+    }  # fmt: skip
+    other = [
+        f"{name} {told[name]!r} there, {here[name]!r} here" for name in MADE_BY if told[name] not in (None, here[name])
+    ]
+    missing = [name for name in MADE_BY if told[name] is None]
+    if other:
+        return False, f"another draw of the same experiment: {'; '.join(other)}"
+    if missing:
+        return (
+            True,
+            f"the same bits, if it was made on this processor: the table does not tell its {' and '.join(missing)}",
+        )
+    return True, "the same bits: it was made on such a processor, with these versions"
 
 
 def _close(one, other) -> bool:
@@ -339,8 +396,8 @@ def work(config: dict, path: str | Path, threads: int = 1) -> dict:
             resumed = row is None and any(map(_begun, here.glob("*")))
             if row is None:
                 found = _searched(config, here)
-                row = _row(config, threads) | found | _trained(config, here, found["genotype"])
-                row["seconds"] = round(row["seconds"] + row.pop("training_seconds"), 2)
+                trained = _trained(config, here, found["genotype"])
+                row = _row(config, threads) | found | trained | _added(found, trained)
                 files.write(here / "row.json", json.dumps(row).encode())
         return row | {"resumed": resumed}
     except Timeout:
@@ -358,10 +415,13 @@ def _begun(run: Path) -> bool:
 
 def _row(config: dict, threads: int) -> dict:
     """A row that holds what was asked for, and no result yet."""
+    evaluation = config.get("evaluation")
     asked = {name: config[name] for name in NAMES} | {
         "threads": threads, "version": __version__, "config_hash": runs.config_hash(config), "seconds": 0.0,
         "settings": json.dumps(config.get("settings")),
-        "evaluation": json.dumps(config.get("evaluation")),
+        "evaluation": json.dumps(evaluation),
+        "reductions": None if evaluation is None else scales.asked(scales.EvaluationSettings, evaluation)["reductions"],
+        "torch": torch.__version__,
         "genotype": config.get("genotype"),
         **{name: config.get("settings", {}).get(name) for name in ("weight_decay", "drop_path")},
     }  # fmt: skip
@@ -377,7 +437,7 @@ def _searched(config: dict, here: Path) -> dict:
         search = Search.resume(here / "search")
     else:
         names = (config[name] for name in NAMES)
-        search = Search(*names, path=here / "search", **config["settings"])
+        search = Search(*names, path=here / "search", **scales.asked(scales.SearchSettings, config["settings"]))
     for _ in search:
         pass
     last, (_, eigenvalues) = search.history[-1], measurements(search.history)
@@ -391,9 +451,11 @@ def _searched(config: dict, here: Path) -> dict:
         "epochs": len(search.history),
         "alpha_steps": sum(record.alpha_steps for record in search.history),
         "stop_epoch": last.stop_epoch,
-        "seconds": (seconds := sum(record.seconds for record in search.history)),
+        "seconds": (seconds := runs.cost(search.history)),
         "search_seconds": round(seconds, 2),
+        "processor_seconds": runs.cost(search.history, "processor_seconds"),
         "device": search.device.type,
+        "processor": processor(search.device),
         "genotype": str(search.genotype),
     }
 
@@ -409,20 +471,30 @@ def _counted(genotype: Genotype) -> dict:
 def _trained(config: dict, here: Path, genotype: str) -> dict:
     """What the training from scratch of a job's cell, `genotype`, found; it goes on where it was interrupted."""
     if "evaluation" not in config:
-        return {"training_seconds": 0.0}
+        return {}
     if _begun(here / "training"):
         training = Training.resume(here / "training")
     else:
+        settings = scales.asked(scales.EvaluationSettings, config["evaluation"])
         training = Training(
-            genotype, config["data"], config["scale"], config["seed"], path=here / "training", **config["evaluation"],
-        )  # fmt: skip
+            genotype, config["data"], config["scale"], config["seed"], path=here / "training", **settings
+        )
     for _ in training:
         pass
     result = training.result()
     return {
-        "test_error": result.test_error, "parameters": result.parameters, "training_seconds": result.seconds,
-        "device": training.device.type,
+        "test_error": result.test_error, "parameters": result.parameters, "seconds": result.seconds,
+        "processor_seconds": result.processor_seconds, "device": training.device.type, "processor": processor(training.device),
     }  # fmt: skip
+
+
+def _added(*parts: dict) -> dict:
+    """What a search and a training took together."""
+    found = {}
+    for name in ("seconds", "processor_seconds"):
+        costs = [part[name] for part in parts if name in part]
+        found[name] = None if None in costs else round(sum(costs), 2)
+    return found
 
 
 def _failed(config: dict, path: Path, threads: int, error: str) -> dict:

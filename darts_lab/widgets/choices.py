@@ -201,9 +201,8 @@ class MethodChoice(widgets.VBox):
     def _usual(self) -> scales.SearchSettings:
         """The settings of a search as method, scale and user have them."""
         method = methods.get(self.menu.chosen)
-        domain = self._choices.task.domain
-        scale = scales.get(self._choices.scale.chosen, domain)
-        return scales.override(scale.search, **(method.fixes(scale.search, domain) | self._fixed))
+        scale = scales.get(self._choices.scale.chosen, self._choices.task.domain)
+        return scales.override(scale.search, **(method.defaults(scale) | self._fixed))
 
     def _decays(self) -> list[float]:
         """The L2 factors that are offered, for the scale and the domain that are chosen."""
