@@ -122,7 +122,7 @@ LAPTOP = Scale(
         channels=4, layers=5, train_samples=12000, epochs=10, batch_size=96, learning_rate=0.1, drop_path=0.0, cutout=0,
         auxiliary=0.0, reductions="skip",
     ),
-    strong_decay=27,
+    strong_decay=9,
 )  # fmt: skip
 BOTH_CELLS = {"layers": 8, "reductions": "searched"}  # at laptop scale
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
-from writing import markdown, searched, shown, swept
+from writing import former, markdown, searched, shown, swept
 
 import darts_lab as dl
 from darts_lab import methods, statistics
@@ -26,11 +26,13 @@ CELLS, SEARCHES, RUNS = HERE / "s5_cells.csv", HERE / "s5_searches.csv", HERE.pa
 
 def cells() -> list[dict]:
     """Seed by seed: the first seed of all, then the second."""
-    return [
-        {"space": "S5", "method": "cell", "seed": seed, "genotype": str(genotype)}
-        for seed in CELL_SEEDS
-        for genotype in enumerate_genotypes(dl.spaces.get("S5"))
-    ]
+    return former(
+        [
+            {"space": "S5", "method": "cell", "seed": seed, "genotype": str(genotype)}
+            for seed in CELL_SEEDS
+            for genotype in enumerate_genotypes(dl.spaces.get("S5"))
+        ]
+    )
 
 
 def searches() -> list[dict]:
@@ -39,7 +41,7 @@ def searches() -> list[dict]:
     for seed in SEEDS:
         found += dl.grid(space="S5", weight_decay=list(methods.L2_FACTORS), seed=seed, evaluation=None)
         found += dl.grid(space="S5", method=["DARTS-ES", "RS-ws"], seed=seed, evaluation=None)
-    return found
+    return former(found)
 
 
 def epochs() -> pd.DataFrame:

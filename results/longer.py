@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pandas as pd
 from robustness import HEADS, RANDOM, columns
-from writing import apart, markdown, means, swept, written
+from writing import apart, former, markdown, means, swept, written
 
 import darts_lab as dl
 from darts_lab import scales
@@ -31,7 +31,7 @@ RUNS = PATH.parents[1] / "runs" / "longer"
 def jobs() -> list[dict]:
     """Seed by seed, so that a sweep that is not finished yet compares like with like."""
     found = [job for seed in SEEDS for job in dl.grid(space="S2", method=list(METHODS), seed=seed, epochs=EPOCHS)]
-    return found + dl.grid(space="S2", method=BASELINES[0], seed=range(5), epochs=EPOCHS)
+    return former(found + dl.grid(space="S2", method=BASELINES[0], seed=range(5), epochs=EPOCHS))
 
 
 def summary(table: pd.DataFrame, usual: pd.DataFrame) -> str:

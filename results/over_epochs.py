@@ -12,7 +12,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
-from writing import searched, swept
+from writing import former, searched, swept
 
 import darts_lab as dl
 
@@ -26,9 +26,13 @@ COLUMNS = [
 ]  # fmt: skip
 
 
+def searches() -> list[dict]:
+    return former(dl.grid(space=list(SPACES), seed=SEEDS, evaluation=None))
+
+
 def epochs() -> pd.DataFrame:
     """Every fifth epoch of the searches, and the last, with the cell that each would have returned."""
-    found = searched(dl.grid(space=list(SPACES), seed=SEEDS, evaluation=None), RUNS, PATH)
+    found = searched(searches(), RUNS, PATH)
     found = found[(found["epoch"] % EVERY == 0) | (found["epoch"] == found["epoch"].max())]
     cells = found["genotype"].map(lambda text: str(dl.Genotype.parse(text).canonical))
     return found[COLUMNS].assign(genotype=cells).sort_values(["space", "seed", "epoch"])
@@ -37,7 +41,7 @@ def epochs() -> pd.DataFrame:
 def main() -> None:
     found = epochs()
     cells = found[["space", "seed", "genotype"]].drop_duplicates().assign(method="cell").to_dict("records")
-    trained = swept(cells, RUNS, CELLS)
+    trained = swept(former(cells), RUNS, CELLS)
     trained.to_csv(CELLS, index=False)
     table = found.merge(trained[["space", "seed", "genotype", "test_error"]], on=["space", "seed", "genotype"])
     table.to_csv(PATH, index=False, float_format="%.6g")

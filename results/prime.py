@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 from robustness import RANDOM, cells
-from writing import apart, markdown, means, swept, written
+from writing import apart, former, markdown, means, swept, written
 
 import darts_lab as dl
 
@@ -38,7 +38,7 @@ def jobs() -> list[dict]:
         found += dl.grid(space=list(SPACES), method=list(METHODS), seed=seed)
         found += dl.grid(space="DARTS", method="DARTS", seed=seed)
         found.append({"space": "DARTS", "method": RANDOM, "seed": seed, "genotype": str(cells("DARTS", seed)[RANDOM])})
-    return found
+    return former(found)
 
 
 def summary(table: pd.DataFrame, others: pd.DataFrame) -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from writing import apart, epochs_path, markdown, means, shown, swept, written
+from writing import apart, epochs_path, former, markdown, means, shown, swept, written
 
 import darts_lab as dl
 from darts_lab import methods, scales, statistics
@@ -63,7 +63,7 @@ def jobs() -> list[dict]:
     found += dl.grid(space=list(SPACES[:2]), method=["DARTS", "R-DARTS(L2)"], seed=MORE_SEEDS)
     found += dl.grid(method=["RS-ws", "DARTS-ADA", "DARTS-ES", "R-DARTS(DP)"], space=list(SPACES[:2]), seed=SEEDS)
     found += dl.grid(space=list(SPACES[:2]), seed=GRID_SEEDS, weight_decay=list(FACTORS))
-    return found + dl.grid(space=list(SPACES[:2]), seed=GRID_SEEDS, drop_path=list(DROP_PATHS))
+    return former(found + dl.grid(space=list(SPACES[:2]), seed=GRID_SEEDS, drop_path=list(DROP_PATHS)))
 
 
 def columns(space: str) -> dict[str, tuple[int, int]]:

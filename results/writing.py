@@ -8,8 +8,22 @@ from pathlib import Path
 
 import pandas as pd
 
-from darts_lab import statistics, sweeps
+from darts_lab import methods, scales, statistics, sweeps
 from darts_lab.runs import config_hash
+
+
+def former(jobs: list[dict]) -> list[dict]:
+    """`jobs` as scale laptop meant them before protocol.md: L2 factors not scaled, both cells trained."""
+    found = []
+    for job in jobs:
+        evaluation = job.get("evaluation", {})
+        job = job | {"evaluation": None if evaluation is None else scales.BOTH_CELLS | evaluation}
+        if "genotype" not in job:
+            job["decay_scale"] = 1.0
+            if job.get("method") == "R-DARTS(L2)":
+                job.setdefault("weight_decay", methods.L2_FACTORS[-1])
+        found.append(job)
+    return found
 
 
 def swept(jobs: list[dict], runs: Path, path: Path | None) -> pd.DataFrame:

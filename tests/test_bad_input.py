@@ -267,8 +267,8 @@ ELSEWHERE = {
     "grid with own data": (lambda f: dl.grid(data=f.data), ["data: ", "must be a name"]),
     "grid with a seed that is none": (lambda f: dl.grid(seed=[-1]), ["seed: -1", "from 0 to 2147483647"]),
     "grid against its method": (
-        lambda f: dl.grid(method="R-DARTS(L2)", weight_decay=0.1),
-        ["weight_decay: 0.1 contradicts method 'R-DARTS(L2)'", "0.0243"],
+        lambda f: dl.grid(method="R-DARTS(DP)", drop_path=0.1),
+        ["drop_path: 0.1 contradicts method 'R-DARTS(DP)'", "0.6"],
     ),
     "row of nothing": (lambda f: dl.sweeps.job_of({}), ["row: holds no job of a sweep"]),
     "row without its hash": (

@@ -76,10 +76,7 @@ def test_the_cell_of_every_fifth_epoch_has_been_trained(made_by):
     table, cells = pd.read_csv(script.PATH), pd.read_csv(script.CELLS)
     assert table["test_error"].notna().all() and set(table["genotype"]) == set(cells["genotype"])
     assert set(table.groupby(["space", "seed"]).size()) == {1 + 40 // script.EVERY}
-    wanted = {
-        sweeps.runs.config_hash(sweeps.complete(job))
-        for job in sweeps.grid(space=list(script.SPACES), seed=script.SEEDS, evaluation=None)
-    }
+    wanted = {sweeps.runs.config_hash(sweeps.complete(job)) for job in script.searches()}
     assert set(table["config_hash"]) == wanted
 
 

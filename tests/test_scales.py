@@ -14,13 +14,13 @@ PAPER_SEARCH = {
     "train_samples": None, "valid_samples": None, "drop_path": 0, "cutout": 16, "unrolled_epsilon": 0.01,
     "precision": "float32", "compile": False, "cutout_rises": True,  # appendix C.1; not what their code does
     "paths": 1000, "path_batches": 10, "finalists": 10,  # `search/randomNAS/random_weight_share.py`
-    "curvature_every": 2, "curvature_batches": 1, "curvature_parity": True,  # `train_search.py`, `search/analyze.py`
+    "decay_scale": 1, "curvature_every": 2, "curvature_batches": 1, "curvature_parity": True,  # `train_search.py`, `search/analyze.py`
 }  # fmt: skip
 # the same, `evaluation/`, and appendix B.1
 PAPER_EVALUATION = {
     "epochs": 600, "batch_size": 96, "learning_rate": 0.025, "learning_rate_min": 0, "momentum": 0.9,
     "weight_decay": 3e-4, "clip": 5, "cutout": 16, "drop_path": 0.2, "auxiliary": 0.4, "channels": 36, "layers": 20,
-    "train_samples": None, "test_samples": None, "precision": "float32", "compile": False,
+    "train_samples": None, "test_samples": None, "precision": "float32", "compile": False, "reductions": "searched",
 }  # fmt: skip
 
 
@@ -34,8 +34,8 @@ def test_the_named_methods_are_those_of_the_papers():
     assert methods.DROP_PATHS == (0, 0.2, 0.4, 0.6)  # section 4.1
     strongest = {"classification": 81 * 3e-4, "disparity": 27 * 3e-4, "language": 27 * 5e-7}  # and Table 4, Fig. 11
     for domain, weight_decay in strongest.items():
-        paper = scales.get("paper", domain).search
-        assert methods.get("R-DARTS(L2)").fixes(paper, domain) == {"weight_decay": pytest.approx(weight_decay)}
+        paper = scales.get("paper", domain)
+        assert methods.get("R-DARTS(L2)").defaults(paper) == {"weight_decay": pytest.approx(weight_decay)}
     assert methods.get("R-DARTS(DP)").settings == {"drop_path": 0.6}
     assert methods.get("DARTS").settings == {} and methods.get("DARTS-ES").settings == {}
     ada = methods.get("DARTS-ADA").monitor  # algorithm 1: R = 3e-4, eta = 10, R_max = 3e-2
