@@ -82,8 +82,8 @@ class Method:
     def defaults(self, scale) -> dict[str, object]:
         """The search settings in which the method differs from a `Scale`: name -> value. All but a stronger weight decay,
         of which there is a ladder (L2_FACTORS), are fixed."""
-        strong = {"weight_decay": scale.strong_decay * scale.search.weight_decay} if self.strong_decay else {}
-        return strong | dict(self.settings)
+        decay = float(f"{scale.strong_decay * scale.search.weight_decay:.12g}")  # 0.0027 and not 0.0026999999999999997
+        return ({"weight_decay": decay} if self.strong_decay else {}) | dict(self.settings)
 
 
 L2_FACTORS = (3e-4, 9e-4, 27e-4, 81e-4, 243e-4)  # weight decays of w, Zela et al., section 4.2

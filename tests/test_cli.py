@@ -5,9 +5,10 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 import darts_lab as dl
-from darts_lab import cli
+from darts_lab import cli, sweeps
 
 
 def call(capsys, *arguments):
@@ -135,6 +136,9 @@ def test_a_sweep_prints_a_line_a_run_and_its_rows_can_be_verified(capsys, tmp_pa
     assert any(line.split()[:2] == ["S4", "DARTS"] for line in lines)
     status, lines, errors = call(capsys, "verify", f"{path}/table.csv", "--row", "1")
     assert status == 0 and not errors and any(line.startswith("test_error: 0.") for line in lines)
+    assert (
+        lines[0].startswith("to be expected: the same bits") and lines[-1] == "came out the same, as was to be expected"
+    )
     assert not any("in the table" in line for line in lines)
     table = (tmp_path / "s" / "table.csv").read_text()
     (tmp_path / "changed.csv").write_text(table.replace("DARTS,0.0003,0.0,0,tiny,0.", "DARTS,0.0003,0.0,0,tiny,1."))
@@ -143,6 +147,15 @@ def test_a_sweep_prints_a_line_a_run_and_its_rows_can_be_verified(capsys, tmp_pa
     assert status == 2 and errors == [
         f"darts-lab verify: row 0 of '{tmp_path}/changed.csv': came out differently in one_shot_error"
     ]
+    other = (tmp_path / "changed.csv").read_text().replace(sweeps.processor(torch.device("cpu")), "abacus")
+    (tmp_path / "other.csv").write_text(other)
+    status, lines, errors = call(capsys, "verify", str(tmp_path / "other.csv"))
+    assert (
+        status == 0
+        and not errors
+        and lines[0].startswith("to be expected: another draw of the same experiment: processor")
+    )
+    assert lines[-1] == "came out differently in one_shot_error, as was to be expected"
 
 
 def test_a_row_that_is_not_there_is_said_to_be(capsys, tmp_path):

@@ -48,10 +48,30 @@ def test_evaluate_runs_at_tiny_scale_on_digits_and_gives_every_field():
 def test_evaluate_reads_the_text_of_a_genotype_and_repeats_itself(colours, small):
     def once(genotype, seed):
         result = evaluation.evaluate(genotype, colours(), small, seed, epochs=1)
-        return dataclasses.replace(result, seconds=0.0, peak_memory_bytes=0)
+        assert 0 < result.processor_seconds < 60 * result.seconds
+        return dataclasses.replace(result, seconds=0.0, processor_seconds=0.0, peak_memory_bytes=0)
 
     first = once(CONVOLUTIONS, 0)
     assert once(str(CONVOLUTIONS), 0) == first != once(CONVOLUTIONS, 1)
+
+
+def test_with_skips_in_the_reduction_cells_the_normal_cell_alone_decides(training):
+    skips = uniform_genotype(spaces.S2.with_nodes(2), "skip_connect")
+    other = dataclasses.replace(CONVOLUTIONS, cells=CONVOLUTIONS.cells | {"reduce": skips.reduce})
+    one, two, both = training(reductions="skip"), training(other, reductions="skip"), training()
+    assert one.genotype == CONVOLUTIONS and one.config()["genotype"] == str(CONVOLUTIONS)
+    for run in (one, two):
+        list(run)
+    assert one.result().test_loss == two.result().test_loss
+    assert one.result().parameters < parameter_count(both.network)
+    reduction = dl.genotype.skip_reductions(CONVOLUTIONS)
+    assert reduction.normal == CONVOLUTIONS.normal
+    assert reduction.reduce == (("skip_connect", 0), ("skip_connect", 1), ("skip_connect", 1), ("skip_connect", 2))
+    assert next(cell for cell in one.network.backbone.cells if cell.downsampling == 2).edges == 4
+    with pytest.raises(
+        ValueError, match="reductions: 'skip' is not allowed for cells recurrent; it must be 'searched'"
+    ):
+        dl.evaluate("Genotype(recurrent=[('tanh', 0)], concat=range(1, 2))", "pydocs", "tiny", reductions="skip")
 
 
 def test_result_waits_for_the_last_epoch(training):

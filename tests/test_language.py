@@ -461,7 +461,7 @@ PAPER_SEARCH = {  # quark0/darts, `rnn/train_search.py` and `rnn/architect.py`, 
     "unrolled_epsilon": 0.01, "dropout_output": 0.75, "dropout_hidden": 0.25, "dropout_input": 0.75,
     "dropout_embedding": 0.2, "dropout_word": 0, "slowness": 1e-3, "initial_spread": 0.04, "short_windows": 0.05,
     "window_spread": 0, "valid_streams": 10, "test_streams": 1, "train_samples": None, "valid_samples": None,
-    "drop_path": 0, "cutout": 0, "cutout_rises": True, "curvature_every": 2, "curvature_batches": 1,
+    "decay_scale": 1, "drop_path": 0, "cutout": 0, "cutout_rises": True, "curvature_every": 2, "curvature_batches": 1,
     "curvature_parity": False, "running_statistics": True, "paths": 1000, "path_batches": 10, "finalists": 10, "precision": "float32",
     "compile": False,
 }  # fmt: skip
@@ -471,7 +471,7 @@ PAPER_EVALUATION = {  # quark0/darts, `rnn/train.py`; epochs: Zela et al. 2020, 
     "dropout_hidden": 0.25, "dropout_input": 0.75, "dropout_embedding": 0.2, "dropout_word": 0.1, "slowness": 1e-3,
     "initial_spread": 0.04, "short_windows": 0.05, "window_spread": 5, "valid_streams": 10, "test_streams": 1,
     "nonmonotone": 5, "train_samples": None, "test_samples": None, "drop_path": 0, "cutout": 0, "auxiliary": 0,
-    "precision": "float32", "compile": False,
+    "precision": "float32", "compile": False, "reductions": "searched",
 }  # fmt: skip
 
 

@@ -149,9 +149,10 @@ def test_a_killed_search_goes_on_as_if_nothing_had_happened(moment, reference, d
 
 def test_a_training_from_scratch_is_resumed_bit_for_bit(data, small, tmp_path):
     noise = uniform_genotype(dl.spaces.S4.with_nodes(2), "noise")
-    more = {"data": data, "scale": small, "epochs": EPOCHS, "drop_path": 0.3, "cutout": 2}
-    for genotype in (noise, uniform_genotype(dl.spaces.S2.with_nodes(2), "sep_conv_3x3")):
-        folder = tmp_path / genotype.normal[0][0]
+    convolutions = uniform_genotype(dl.spaces.S2.with_nodes(2), "sep_conv_3x3")
+    for genotype, reductions in ((noise, "searched"), (convolutions, "searched"), (convolutions, "skip")):
+        folder = tmp_path / genotype.normal[0][0] / reductions
+        more = {"data": data, "scale": small, "epochs": EPOCHS, "drop_path": 0.3, "cutout": 2, "reductions": reductions}
         whole, broken = (Training(genotype, path=folder / name, **more) for name in ("whole", "broken"))
         list(whole)
         for epoch in range(EPOCHS):
@@ -162,6 +163,25 @@ def test_a_training_from_scratch_is_resumed_bit_for_bit(data, small, tmp_path):
         assert broken.test() == whole.test()
         first, second = broken.result(), whole.result()
         assert (first.test_error, first.test_loss, first.genotype) == (second.test_error, second.test_loss, genotype)
+
+
+def test_a_run_from_before_a_setting_goes_on_as_it_began(data, small_search, small, tmp_path):
+    """Its config says nothing of the setting, and the scale has another value for it by now."""
+    search = small_search(path=tmp_path / "search")
+    training = Training(search.genotype, data, small, path=tmp_path / "training")
+    for run, name in ((search, "decay_scale"), (training, "reductions")):
+        run.step()  # it has begun, and saved nothing yet
+        config = run.run.path / "config.json"
+        told = json.loads(config.read_text())
+        assert (
+            told["settings"].pop(name)
+            == dl.scales.BEFORE[name]
+            != getattr(dl.scales.LAPTOP.search if name == "decay_scale" else dl.scales.LAPTOP.evaluation, name)
+        )
+        run.run.release()
+        config.write_text(json.dumps(told | {"scale": "laptop"}))
+        again = type(run).resume(run.run.path, data=data)
+        assert getattr(again.settings, name) == dl.scales.BEFORE[name]
 
 
 # --- The directory ----------------------------------------------------------------------------
@@ -176,7 +196,7 @@ def test_a_run_directory_holds_config_history_costs_checkpoint_and_genotype(refe
     config = json.loads((path / "config.json").read_text())
     assert config["kind"] == "search" and config["settings"]["epochs"] == EPOCHS and config["seed"] == 0
     costs = [json.loads(line) for line in (path / "costs.jsonl").read_text().splitlines()]
-    assert all(cost.keys() == set(runs.COSTS) for cost in costs)
+    assert all(cost.keys() == set(dl.runs.COSTS) for cost in costs)
     lines = [json.loads(line) for line in (path / "history.jsonl").read_text().splitlines()]
     assert dl.Genotype.parse((path / "genotype.txt").read_text()) == dl.Genotype.parse(lines[-1]["genotype"])
 

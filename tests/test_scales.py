@@ -5,6 +5,7 @@ import pytest
 from darts_lab import methods, scales
 from darts_lab.regularizers import Proximity
 from darts_lab.schedules import Every, FisherTrace
+from darts_lab.search import cosine
 
 # Zela et al. 2020, `args.py` and `config.yaml` of their code (Liu et al. 2019 for the sizes of the cells)
 PAPER_SEARCH = {
@@ -36,10 +37,20 @@ def test_the_named_methods_are_those_of_the_papers():
     for domain, weight_decay in strongest.items():
         paper = scales.get("paper", domain)
         assert methods.get("R-DARTS(L2)").defaults(paper) == {"weight_decay": pytest.approx(weight_decay)}
+    assert methods.get("R-DARTS(L2)").defaults(scales.LAPTOP) == {"weight_decay": 0.0027}  # results/ladder.md
     assert methods.get("R-DARTS(DP)").settings == {"drop_path": 0.6}
     assert methods.get("DARTS").settings == {} and methods.get("DARTS-ES").settings == {}
     ada = methods.get("DARTS-ADA").monitor  # algorithm 1: R = 3e-4, eta = 10, R_max = 3e-2
     assert (ada.factor, ada.most) == (10, 3e-2) and ada.rule == methods.get("DARTS-ES").monitor.rule
+
+
+def test_a_factor_takes_as_much_of_the_weights_over_the_laptops_search_as_over_the_papers():
+    sums = {}
+    for scale, samples in ((scales.PAPER, 25_000), (scales.LAPTOP, scales.LAPTOP.search.train_samples)):
+        s = scale.search
+        steps = -(-samples // s.batch_size)
+        sums[scale.name] = s.decay_scale * steps * sum(cosine(s, epoch) for epoch in range(s.epochs))
+    assert sums["laptop"] == pytest.approx(sums["paper"], rel=0.02) and scales.PAPER.search.decay_scale == 1
 
 
 def test_prime_is_what_its_code_does():

@@ -239,8 +239,8 @@ def test_step_of_w_leaves_alpha_and_step_of_alpha_leaves_w(small_search, monkeyp
 @pytest.mark.parametrize("name", ["S1", "S3"])
 def test_a_whole_search_is_the_textbooks(name, order, small_search):
     settings = {
-        "epochs": 3, "learning_rate": 0.2, "learning_rate_min": 0.01, "momentum": 0.8, "weight_decay": 0.02,
-        "clip": 0.5, "alpha_learning_rate": 0.03, "alpha_weight_decay": 0.05, "alpha_spread": 0.1,
+        "epochs": 3, "learning_rate": 0.2, "learning_rate_min": 0.01, "momentum": 0.8,
+        "weight_decay": 0.01, "decay_scale": 2.0, "clip": 0.5, "alpha_learning_rate": 0.03, "alpha_weight_decay": 0.05, "alpha_spread": 0.1,
         "unrolled_epsilon": 0.02,
     }  # fmt: skip
     search = in_double(small_search(name, order=order, **settings))

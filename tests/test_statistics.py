@@ -7,7 +7,17 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from darts_lab.statistics import Estimate, bootstrap, correlation, difference, mean, paired_difference
+from darts_lab.statistics import (
+    Estimate,
+    bootstrap,
+    correlation,
+    difference,
+    holm,
+    mean,
+    paired_difference,
+    rank_sum,
+    signed_rank,
+)
 
 RNG = np.random.default_rng(0)
 
@@ -105,3 +115,23 @@ def test_a_difference_of_samples_that_share_nothing_is_welchs():
     assert (found.value, found.n) == (pytest.approx(2.5), 3)
     assert (found.low, found.high) == (pytest.approx(2.5 - half), pytest.approx(2.5 + half))
     assert math.isnan(difference([1.0], other).low) and math.isnan(difference([1, 1], [2, 2]).low)
+
+
+def test_the_signed_rank_test_sees_a_shift_whatever_the_shape_and_none_where_there_is_none():
+    heaps = [46.0, 45.1, 47.2, 44.9, 46.3, 48.0, 0.4, 0.9, 1.1, -0.3]  # mean 23, but two of ten hardly differ
+    assert signed_rank(heaps) == pytest.approx(2 / 2**9, abs=1e-3) == signed_rank([-one for one in heaps])
+    assert signed_rank([1, 2, 3, 4, 5]) == pytest.approx(2 / 2**5)  # all signs alike, in one of 16 cases
+    assert math.isnan(signed_rank([0.0, 0.0]))
+    rejected = [signed_rank(RNG.choice([-1, 1], 20) * RNG.exponential(1, 20)) < 0.05 for _ in range(400)]
+    assert 0.02 < np.mean(rejected) < 0.08
+
+
+def test_the_rank_sum_test_is_exact_for_few_samples():
+    assert rank_sum([1, 2, 3], [4, 5, 6]) == pytest.approx(2 / 20)
+
+
+def test_holms_correction_keeps_the_order_and_multiplies_by_what_is_left():
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.5, 0.9]) == [1, 1] and holm([0.2]) == [0.2]
+    false = [min(holm(RNG.random(4))) < 0.05 for _ in range(2000)]  # of four true hypotheses
+    assert 0.035 < np.mean(false) < 0.065

@@ -19,7 +19,9 @@ from filelock import FileLock
 
 import darts_lab as dl
 from darts_lab import runs
-from darts_lab.sweeps import COLUMNS, complete, epochs, grid, job_of, read, sweep, verify, work
+from darts_lab.environment import processor
+from darts_lab.scales import BOTH_CELLS
+from darts_lab.sweeps import COLUMNS, COSTS, _row, complete, epochs, grid, job_of, met, read, sweep, verify, work
 
 TINY = {"scale": "tiny", "epochs": 2, "evaluation": {"epochs": 1}}
 NOTHING = lambda _: None  # noqa: E731
@@ -32,7 +34,7 @@ def quietly(jobs, path, executor=None, **more):
 def same(one: pd.DataFrame, other: pd.DataFrame) -> bool:
     """Whether two tables hold the same bits, but for what it took."""
     one, other = (
-        table.drop(columns=["seconds", "search_seconds"]).sort_values("config_hash", ignore_index=True).astype(object)
+        table.drop(columns=list(COSTS)).sort_values("config_hash", ignore_index=True).astype(object)
         for table in (one, other)
     )
     return one.where(one.notna(), None).equals(other.where(other.notna(), None))
@@ -378,6 +380,39 @@ def test_a_row_of_a_committed_table_can_be_done_again(inline):
     found = verify(row)
     assert found["equal"].all() and {"test_error", "genotype", "config_hash"} <= set(found.index)
     assert list(found[~verify(row | {"test_error": 0.5})["equal"]].index) == ["test_error"]
+
+
+def test_a_row_tells_what_made_it_and_whether_the_same_bits_can_be_had_here(inline):
+    row = inline[1].iloc[0].to_dict()
+    assert row["processor"] == processor(torch.device("cpu")) and row["torch"] == torch.__version__
+    assert (row["threads"], row["reductions"]) == (1, "searched") and row["processor_seconds"] > 0
+    assert met(row) == (True, "the same bits: it was made on such a processor, with these versions")
+    same, why = met(row | {"processor": "abacus, wood"})
+    assert not same and "another draw of the same experiment: processor 'abacus, wood' there, " in why
+    assert met(row | {"torch": "1.0"})[0] is False and "torch '1.0' there" in met(row | {"torch": "1.0"})[1]
+    older = {name: value for name, value in row.items() if name not in ("processor", "torch")}
+    assert met(older) == (
+        True,
+        "the same bits, if it was made on this processor: the table does not tell its processor and torch",
+    )
+
+
+def test_a_setting_that_came_later_leaves_the_hash_of_older_rows_as_it_was(tmp_path):
+    (older,), (scaled,) = grid(scale="laptop", decay_scale=1.0, evaluation=BOTH_CELLS), grid(scale="laptop")
+    config = complete(older)
+    assert "decay_scale" not in config["settings"] and "reductions" not in config["evaluation"]
+    assert (
+        complete(scaled)["settings"]["decay_scale"] == 7.86 and complete(scaled)["evaluation"]["reductions"] == "skip"
+    )
+    row = _row(config, 1)
+    assert row["reductions"] == "searched" and complete(job_of(row)) == config
+    done = work(
+        complete({"scale": "laptop", "decay_scale": 1.0, "epochs": 1, "train_samples": 64, "evaluation": None}),
+        tmp_path,
+    )
+    assert done["error"] is None
+    (run,) = tmp_path.glob("*/search/config.json")
+    assert json.loads(run.read_text())["settings"]["decay_scale"] == 1.0
 
 
 def test_a_row_that_is_none_or_was_changed_or_is_of_another_device_is_refused(inline):

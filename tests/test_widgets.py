@@ -200,7 +200,7 @@ def test_objects_of_the_users_own_stand_in_the_menus():
 def test_a_task_offers_its_data_spaces_and_strengths_of_decay():
     lab = dl.lab(method="R-DARTS(L2)")
     decay = lab.tracks[0].method.weight_decay
-    assert set(dl.methods.L2_FACTORS) < set(decay.options) and decay.value == 0.0243
+    assert set(dl.methods.L2_FACTORS) < set(decay.options) and decay.value == 0.0027
     assert "RNN" not in lab.space.options and "pydocs" not in lab.data.options
     lab.choices.domain.value = "language"
     assert (lab.data.value, lab.space.options) == ("pydocs", ("RNN", "RNN-S"))
@@ -210,7 +210,7 @@ def test_a_task_offers_its_data_spaces_and_strengths_of_decay():
     assert (lab.data.value, lab.space.options) == ("stereo", ("S6",)) and decay.value == pytest.approx(0.0081)
     lab.reset()
     assert (lab.choices.domain.value, lab.space.value, lab.data.value) == ("classification", "S2", "digits")
-    assert decay.value == 0.0243
+    assert decay.value == 0.0027
 
 
 @pytest.mark.parametrize(
