@@ -19,7 +19,8 @@ import time
 import torch
 
 import darts_lab as dl
-from darts_lab.curvature import Hessian, dominant_eigenvalue, spectrum
+from darts_lab.curvature.eigenvalues import dominant_eigenvalue, spectrum
+from darts_lab.curvature.hessian import Hessian
 
 TOLERANCE = 0.05  # of the residual, which leaves the eigenvalue well within a hundredth
 EPOCHS_APART = 5

@@ -32,8 +32,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from reference import textbook  # noqa: E402
 
 import darts_lab as dl  # noqa: E402
-from darts_lab import official, spaces  # noqa: E402
-from darts_lab.scales import LAPTOP, PAPER, TINY, EvaluationSettings, Scale, SearchSettings  # noqa: E402
+from darts_lab import spaces
+from darts_lab.interop import official  # noqa: E402
+from darts_lab.scales import (
+    LAPTOP,
+    PAPER,
+    TINY,  # noqa: E402
+    EvaluationSettings,
+    Scale,
+    SearchSettings,
+)
 
 MIDDLE = Scale(
     "middle",

@@ -15,7 +15,7 @@ import time
 import torch
 
 import darts_lab as dl
-from darts_lab.schedules import FisherTrace, Timing
+from darts_lab.methods.schedules import FisherTrace, Timing
 
 
 def ratios(space: str, steps: int, device: str = "cpu") -> list[float]:

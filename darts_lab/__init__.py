@@ -13,44 +13,47 @@ from __future__ import annotations
 
 __version__ = "0.1.0"
 
-from darts_lab import bathymetry as bathymetry
-from darts_lab import corpus as corpus
 from darts_lab import curvature as curvature
 from darts_lab import data as data
 from darts_lab import figures as figures
+from darts_lab import genotype as genotype
 from darts_lab import methods as methods
-from darts_lab import monitors as monitors
-from darts_lab import official as official
-from darts_lab import published as published
-from darts_lab import regularizers as regularizers
 from darts_lab import runs as runs
-from darts_lab import schedules as schedules
+from darts_lab import scales as scales
 from darts_lab import spaces as spaces
-from darts_lab import statistics as statistics
-from darts_lab import stereo as stereo
-from darts_lab import sweeps as sweeps
+from darts_lab.data import bathymetry as bathymetry
+from darts_lab.data import corpus as corpus
+from darts_lab.data import stereo as stereo
 from darts_lab.environment import check as check
-from darts_lab.evaluation import Evaluation as Evaluation
-from darts_lab.evaluation import Training as Training
-from darts_lab.evaluation import discretization_drop as discretization_drop
-from darts_lab.evaluation import evaluate as evaluate
-from darts_lab.evaluation import ground_truth as ground_truth
-from darts_lab.evaluation import predictions as predictions
-from darts_lab.evaluation import select as select
 from darts_lab.genotype import Genotype as Genotype
 from darts_lab.genotype import discretize as discretize
 from darts_lab.genotype import enumerate_genotypes as enumerate_genotypes
 from darts_lab.genotype import random_genotype as random_genotype
 from darts_lab.genotype import uniform_genotype as uniform_genotype
-from darts_lab.methods import Method as Method
-from darts_lab.runs import EpochRecord as EpochRecord
+from darts_lab.interop import official as official
+from darts_lab.interop.robustdarts import read_robustdarts as read_robustdarts
+from darts_lab.methods import monitors as monitors
+from darts_lab.methods import schedules as schedules
+from darts_lab.methods import terms as terms
+from darts_lab.methods.method import Method as Method
+from darts_lab.networks.images import Network as Network
+from darts_lab.networks.images import Supernet as Supernet
+from darts_lab.runs.records import EpochRecord as EpochRecord
 from darts_lab.scales import Scale as Scale
-from darts_lab.search import Search as Search
+from darts_lab.search.search import Search as Search
+from darts_lab.search.training import Evaluation as Evaluation
+from darts_lab.search.training import Training as Training
+from darts_lab.search.training import evaluate as evaluate
 from darts_lab.spaces import SearchSpace as SearchSpace
-from darts_lab.supernet import Network as Network
-from darts_lab.supernet import Supernet as Supernet
-from darts_lab.sweeps import grid as grid
-from darts_lab.sweeps import sweep as sweep
+from darts_lab.studies import published as published
+from darts_lab.studies import statistics as statistics
+from darts_lab.studies import sweep as sweeps  # noqa: F401
+from darts_lab.studies.cells import discretization_drop as discretization_drop
+from darts_lab.studies.cells import ground_truth as ground_truth
+from darts_lab.studies.cells import predictions as predictions
+from darts_lab.studies.cells import select as select
+from darts_lab.studies.sweep import grid as grid
+from darts_lab.studies.sweep import sweep as sweep
 
 
 def lab(*arguments, **settings):

@@ -11,24 +11,15 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from darts_lab import (
-    __version__,
-    curvature,
-    environment,
-    figures,
-    files,
-    methods,
-    monitors,
-    runs,
-    scales,
-    spaces,
-    sweeps,
-    tasks,
-)
+from darts_lab import __version__, curvature, environment, figures, methods, runs, scales, spaces, tasks
 from darts_lab import data as datasets
-from darts_lab.evaluation import Training
-from darts_lab.figures import telling_operation
-from darts_lab.search import Search
+from darts_lab.figures.curves import telling_operation
+from darts_lab.interop import robustdarts
+from darts_lab.methods import monitors
+from darts_lab.runs import files
+from darts_lab.search.search import Search
+from darts_lab.search.training import Training
+from darts_lab.studies import sweep as sweeps
 
 _SEARCH_HELP = """\
 Searches for an architecture: trains a supernet in which all operations of SPACE compete, and its mixing weights with
@@ -283,7 +274,7 @@ def _verify(options) -> None:
 def _spectrum(options) -> None:
     path = Path(options.path)
     if path.is_dir() and not (path / "config.json").exists():
-        table = monitors.replay(runs.read_robustdarts(path))
+        table = monitors.replay(robustdarts.read_robustdarts(path))
         print(table.to_json(orient="records", lines=True).strip() if options.json else table.to_string(index=False))
         return
     search = Search.resume(path, device=options.device)

@@ -16,9 +16,9 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from darts_lab import figures
-from darts_lab.evaluation import Training
-from darts_lab.monitors import measurements
-from darts_lab.search import Search
+from darts_lab.methods.monitors import measurements
+from darts_lab.search.search import Search
+from darts_lab.search.training import Training
 from darts_lab.spaces import CELL_TYPES, SKIP
 
 METHODS = ("DARTS", "R-DARTS(L2)")

@@ -26,8 +26,8 @@ from darts_lab.spaces import (
     SKIP,
     SearchSpace,
     family,
-    inputs_of,
-)  # fmt: skip
+    inputs_of,  # fmt: skip
+)
 
 _LONGEST_TEXT = 20_000
 

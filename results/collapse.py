@@ -21,7 +21,9 @@ from fixed_cells import cell, word
 from writing import epochs_of, epochs_path, every_second, markdown, marked, shown, swept
 
 import darts_lab as dl
-from darts_lab import scales, statistics, sweeps
+from darts_lab import scales
+from darts_lab.studies import statistics
+from darts_lab.studies import sweep as sweeps
 
 SPACES, SEEDS = ("S1", "S2", "S3", "S4"), range(200, 220)
 DARTS, REMEDY = "DARTS", "R-DARTS(L2)"

@@ -18,8 +18,9 @@ import torch
 from writing import markdown, shown, swept
 
 import darts_lab as dl
-from darts_lab import scales, statistics
+from darts_lab import scales
 from darts_lab.spaces import NOISE, SEP3, SKIP
+from darts_lab.studies import statistics
 
 SPACES = ("S2", "S4", "S1")
 SEEDS, RANDOM_SEEDS = range(100, 105), range(100, 108)

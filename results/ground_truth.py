@@ -16,8 +16,9 @@ import pandas as pd
 from writing import former, markdown, searched, shown, swept
 
 import darts_lab as dl
-from darts_lab import methods, statistics
+from darts_lab import methods
 from darts_lab.genotype import enumerate_genotypes
+from darts_lab.studies import statistics
 
 CELL_SEEDS, SEEDS = range(2), range(3)
 HERE = Path(__file__).parent

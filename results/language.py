@@ -21,7 +21,8 @@ import torch
 from writing import markdown, marked, means, shown, swept, written
 
 import darts_lab as dl
-from darts_lab import scales, spaces, statistics
+from darts_lab import scales, spaces
+from darts_lab.studies import statistics
 
 SEEDS, RANDOM_SEEDS = range(3), range(8)
 SPACES, DATA = ("RNN", "RNN-S"), "pydocs"

@@ -16,10 +16,11 @@ from pathlib import Path
 import pandas as pd
 
 from darts_lab import curvature, runs
+from darts_lab.interop import robustdarts
 
 
 def main(path: str) -> None:
-    searches = runs.read_robustdarts(path)
+    searches = robustdarts.read_robustdarts(path)
     absent = ["eigenvalue_error", "stop_epoch", "back_to", "noise_normal", "noise_reduce", "genotype"]
     runs.table(searches).drop(columns=absent).to_csv(
         Path(__file__).with_suffix(".csv"), index=False, float_format="%.6g"

@@ -20,8 +20,9 @@ import torch
 from writing import apart, epochs_path, former, markdown, means, shown, swept, written
 
 import darts_lab as dl
-from darts_lab import methods, scales, statistics
-from darts_lab.monitors import LITERAL, RULE
+from darts_lab import methods, scales
+from darts_lab.methods.monitors import LITERAL, RULE
+from darts_lab.studies import statistics
 
 SEEDS, GRID_SEEDS = range(5), range(3)
 MORE_SEEDS = range(

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from darts_lab import methods, scales, statistics, sweeps
-from darts_lab.runs import config_hash
+from darts_lab import methods, scales
+from darts_lab.runs.run import config_hash
+from darts_lab.studies import statistics
+from darts_lab.studies import sweep as sweeps
 
 
 def former(jobs: list[dict]) -> list[dict]:

@@ -9,7 +9,7 @@ import samples
 import torch
 
 import darts_lab as dl
-from darts_lab import official
+from darts_lab.interop import official
 
 torch.set_num_threads(1)  # the sums of one thread come in one order, and test workers do not fight for cores
 hypothesis.settings.register_profile("darts_lab", deadline=None, derandomize=True, database=None, max_examples=60)

@@ -22,7 +22,11 @@ with contextlib.ExitStack() as stack:
 
         stack.enter_context(atheris.instrument_imports(include=["darts_lab"]))
     import darts_lab as dl
-    from darts_lab import bathymetry, cli, corpus, files, official, runs, stereo, sweeps
+    from darts_lab import cli, runs
+    from darts_lab.data import bathymetry, corpus, stereo
+    from darts_lab.interop import official, robustdarts
+    from darts_lab.runs import files
+    from darts_lab.studies import sweep as sweeps
 
 import numpy as np
 import pandas as pd
@@ -197,7 +201,7 @@ TARGETS = {
     ),
     **{
         f"RobustDARTS, {name}": (
-            beside(logs, f"s2/cifar10/0.0_0.0003-1/{name}", runs.read_robustdarts),
+            beside(logs, f"s2/cifar10/0.0_0.0003-1/{name}", robustdarts.read_robustdarts),
             lambda name=name: (logs() / "s2/cifar10/0.0_0.0003-1" / name).read_bytes(),
         )
         for name in ("log_1.txt", "errors_1.json", "derivatives_1.json")

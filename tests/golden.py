@@ -22,9 +22,9 @@ import torch
 
 import darts_lab as dl
 from darts_lab.environment import processor
-from darts_lab.evaluation import Training
-from darts_lab.monitors import Adaptation, EarlyStopping, Rule
-from darts_lab.regularizers import Proximity
+from darts_lab.methods.monitors import Adaptation, EarlyStopping, Rule
+from darts_lab.methods.terms import Proximity
+from darts_lab.search.training import Training
 
 FILE = Path(__file__).with_suffix(".json")
 EPOCHS = 5

@@ -8,8 +8,8 @@ import torch
 
 import darts_lab as dl
 from darts_lab import cli, scales, spaces
-from darts_lab.evaluation import Training, evaluate
 from darts_lab.genotype import uniform_genotype
+from darts_lab.search.training import Training, evaluate
 
 SKIPS = uniform_genotype(spaces.S2, "skip_connect")
 KNOWN = "known: "
@@ -247,7 +247,7 @@ def written(name, content):
 
 
 def logged(lab):
-    return dl.monitors.replay(dl.runs.read_robustdarts(os.getcwd()))
+    return dl.monitors.replay(dl.read_robustdarts(os.getcwd()))
 
 
 ELSEWHERE = {
@@ -292,7 +292,7 @@ ELSEWHERE = {
     ),
     "reading logs that are none": (logged, ["holds no logs of RobustDARTS", "0.0_0.0003-2516843"]),
     "reading logs from nowhere": (
-        lambda f: dl.runs.read_robustdarts("nowhere"),
+        lambda f: dl.read_robustdarts("nowhere"),
         ["path: 'nowhere' is no directory"],
         FileNotFoundError,
     ),
@@ -356,13 +356,13 @@ ELSEWHERE = {
     "lab asked before its start": (lambda f: dl.lab("S2").result(), ["lab: nothing was started", "start()"]),
     "path that is none": (lambda f: f.search(path=5), ["path: 5", "must be a path"]),
     "run that is no path": (lambda f: dl.runs.read(["run"]), ["run: ['run']", "must be a path"]),
-    "logs that are no path": (lambda f: dl.runs.read_robustdarts(None), ["path: None", "must be a path"]),
+    "logs that are no path": (lambda f: dl.read_robustdarts(None), ["path: None", "must be a path"]),
     "sweep into no path": (lambda f: dl.sweep([], 7), ["path: 7", "must be a path"]),
     "monitor by name": (lambda f: dl.Method("mine", monitor="ES"), ["monitor: 'ES'", "EarlyStopping"]),
     "schedule by number": (lambda f: dl.Method("mine", schedule=10), ["schedule: 10", "schedules"]),
     "terms that are no functions": (lambda f: dl.Method("mine", terms=(0.1,)), ["terms: 0.1", "must be a function"]),
     "one term, not in a tuple": (
-        lambda f: dl.Method("mine", terms=dl.regularizers.Proximity()),
+        lambda f: dl.Method("mine", terms=dl.terms.Proximity()),
         ["terms: Proximity(", "must be a tuple"],
     ),
     "protocol unknown": (lambda f: dl.grid(protocol="L3"), ["protocol: 'L3'", KNOWN, "default, L2"]),

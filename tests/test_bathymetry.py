@@ -7,8 +7,8 @@ import pytest
 import torch
 
 import darts_lab as dl
-from darts_lab import bathymetry
-from darts_lab.bathymetry import SAND, SEAGRASS, WATER, reflectance
+from darts_lab.data import bathymetry
+from darts_lab.data.bathymetry import SAND, SEAGRASS, WATER, reflectance
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 import darts_lab as dl
-from darts_lab import cli, sweeps
+from darts_lab import cli
+from darts_lab.environment import processor
 
 
 def call(capsys, *arguments):
@@ -147,7 +148,7 @@ def test_a_sweep_prints_a_line_a_run_and_its_rows_can_be_verified(capsys, tmp_pa
     assert status == 2 and errors == [
         f"darts-lab verify: row 0 of '{tmp_path}/changed.csv': came out differently in one_shot_error"
     ]
-    other = (tmp_path / "changed.csv").read_text().replace(sweeps.processor(torch.device("cpu")), "abacus")
+    other = (tmp_path / "changed.csv").read_text().replace(processor(torch.device("cpu")), "abacus")
     (tmp_path / "other.csv").write_text(other)
     status, lines, errors = call(capsys, "verify", str(tmp_path / "other.csv"))
     assert (

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import darts_lab as dl
-from darts_lab import corpus
+from darts_lab.data import corpus
 
 SMALL = {"train": "a b a b c", "valid": "b a d", "test": "a a"}
 

@@ -8,9 +8,12 @@ import torch
 from reference.differences import product_and_difference
 
 import darts_lab as dl
-from darts_lab import curvature, operations
-from darts_lab.curvature import Hessian, dominant_eigenvalue, extreme_eigenvalues, landscape, spectrum, trace
-from darts_lab.monitors import LITERAL, Adaptation, EarlyStopping, Rule
+from darts_lab import curvature
+from darts_lab.curvature.eigenvalues import dominant_eigenvalue, extreme_eigenvalues, spectrum, trace
+from darts_lab.curvature.hessian import Hessian
+from darts_lab.curvature.landscape import landscape
+from darts_lab.methods.monitors import LITERAL, Adaptation, EarlyStopping, Rule
+from darts_lab.networks import operations
 
 SPACES = [name for name, space in dl.spaces.SPACES.items() if space.cell_types == dl.spaces.CELL_TYPES]
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from darts_lab import data
+from darts_lab.data import handwriting
 
 
 def generator(seed=0):
@@ -50,7 +51,7 @@ def ingredients(monkeypatch):
         seen.append((strokes, patches))
         return torch.zeros(len(strokes), 3, 16, 16, dtype=torch.uint8)
 
-    monkeypatch.setattr(data, "_compose", compose)
+    monkeypatch.setattr(handwriting, "_compose", compose)
     return seen
 
 
@@ -71,7 +72,7 @@ def test_every_ten_consecutive_digits_hold_each_class_once_in_no_fixed_order(dig
 
 
 def test_no_handwritten_digit_is_shared_between_splits_and_labels_are_right(ingredients):
-    strokes, labels = data._handwriting()
+    strokes, labels = handwriting._handwriting()
     truth = {s.tobytes(): int(y) for s, y in zip(strokes, labels)}
     built = data.digits.__wrapped__()
     used = [[s.tobytes() for s in strokes] for strokes, _ in ingredients]
@@ -94,7 +95,7 @@ def test_no_photograph_pixel_region_is_shared_between_splits(ingredients, monkey
     pixels = np.arange(97 * 40 + 62 * 30)
     first, second = pixels[: 97 * 40].reshape(97, 40), pixels[97 * 40 :].reshape(62, 30)
     photographs = [np.stack([p] * 3, axis=-1) for p in (first, second)]
-    monkeypatch.setattr(data, "_photographs", lambda: photographs)
+    monkeypatch.setattr(handwriting, "_photographs", lambda: photographs)
     data.digits.__wrapped__()
     used = [np.unique(patches) for _, patches in ingredients]
     assert sum(map(len, used)) == len(pixels), "a pixel is in two splits, or in none"
@@ -109,7 +110,7 @@ def test_no_photograph_pixel_region_is_shared_between_splits(ingredients, monkey
 def test_where_there_is_no_ink_the_photograph_stays_as_it_is():
     patches = np.random.default_rng(0).integers(256, size=(50, 16, 16, 3), dtype=np.uint8)
     blank = np.zeros((50, 28, 28), dtype=np.float32)
-    images = data._compose(blank, patches, np.random.default_rng(1))
+    images = handwriting._compose(blank, patches, np.random.default_rng(1))
     assert (images.numpy() == patches.transpose(0, 3, 1, 2)).all()
 
 
@@ -118,7 +119,7 @@ def test_a_digit_stands_out_and_lies_inside_the_image():
     box = np.zeros((n, 28, 28), dtype=np.float32)
     box[:, 4:24, 4:24] = 1  # where MNIST keeps its strokes
     night = np.zeros((n, 16, 16, 3), dtype=np.uint8)
-    images = data._compose(box, night, np.random.default_rng(0)).float()
+    images = handwriting._compose(box, night, np.random.default_rng(0)).float()
     colour = images.amax(dim=(2, 3))
     luma = colour / 255 @ torch.tensor([0.299, 0.587, 0.114])
     assert (luma > data.DIGIT_CONTRAST - 0.01).float().mean() > 0.99

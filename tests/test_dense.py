@@ -12,10 +12,12 @@ from reference.differences import product_and_difference
 from torch.nn import functional as F
 
 import darts_lab as dl
-from darts_lab import bathymetry, cli, dense, methods, scales, spaces, stereo, tasks
-from darts_lab.curvature import Hessian
-from darts_lab.dense import DenseNetwork, DenseSupernet
-from darts_lab.supernet import frozen_statistics, parameter_count
+from darts_lab import cli, methods, scales, spaces, tasks
+from darts_lab.curvature.hessian import Hessian
+from darts_lab.data import bathymetry, stereo
+from darts_lab.networks import hourglass as dense
+from darts_lab.networks.cell import frozen_statistics, parameter_count
+from darts_lab.networks.hourglass import DenseNetwork, DenseSupernet
 from darts_lab.tasks import disparity
 
 KINDS = {"stereo": "S6", "bathymetry": "S2", "digits": "S2"}  # data of each task (language: test_language), and a space

@@ -8,11 +8,14 @@ import torch
 import torch.nn.functional as F
 
 import darts_lab as dl
-from darts_lab import evaluation, scales, spaces
-from darts_lab.evaluation import Evaluation, Training, TrainingRecord
+from darts_lab import scales, spaces
 from darts_lab.genotype import uniform_genotype
-from darts_lab.search import cosine
-from darts_lab.supernet import Network, parameter_count
+from darts_lab.networks.cell import parameter_count
+from darts_lab.networks.images import Network
+from darts_lab.runs.records import TrainingRecord
+from darts_lab.search.search import cosine
+from darts_lab.search.training import Evaluation, Training
+from darts_lab.studies import cells
 
 CONVOLUTIONS = uniform_genotype(spaces.S2.with_nodes(2), "sep_conv_3x3")
 
@@ -33,7 +36,7 @@ def training(colours, small):
 
 def test_evaluate_runs_at_tiny_scale_on_digits_and_gives_every_field():
     seen = []
-    result = evaluation.evaluate(CONVOLUTIONS, data="digits", scale="tiny", seed=0, on_epoch=seen.append)
+    result = dl.evaluate(CONVOLUTIONS, data="digits", scale="tiny", seed=0, on_epoch=seen.append)
     assert isinstance(result, Evaluation) and result.genotype == CONVOLUTIONS
     tiny = scales.TINY.evaluation
     assert [record.epoch for record in seen] == list(range(tiny.epochs)) and result.epochs == tiny.epochs
@@ -47,7 +50,7 @@ def test_evaluate_runs_at_tiny_scale_on_digits_and_gives_every_field():
 
 def test_evaluate_reads_the_text_of_a_genotype_and_repeats_itself(colours, small):
     def once(genotype, seed):
-        result = evaluation.evaluate(genotype, colours(), small, seed, epochs=1)
+        result = dl.evaluate(genotype, colours(), small, seed, epochs=1)
         assert 0 < result.processor_seconds < 60 * result.seconds
         return dataclasses.replace(result, seconds=0.0, processor_seconds=0.0, peak_memory_bytes=0)
 
@@ -290,22 +293,22 @@ def test_select_keeps_the_cell_with_the_least_validation_error_and_never_sees_th
     data = colours(32)
     blind = dataclasses.replace(data, test=(torch.full_like(data.test[0], float("nan")), data.test[1]))
     cells = [uniform_genotype(spaces.S2.with_nodes(2), name) for name in ("skip_connect", "sep_conv_3x3")]
-    found = evaluation.select(cells, blind, small, epochs=4)
+    found = cells.select(cells, blind, small, epochs=4)
     assert found.valid_errors[found.index] == min(found.valid_errors) and found.genotype == cells[found.index]
     assert found.epochs == 4 and found.seconds > 0 and len(found.valid_errors) == 2
     swapped = dataclasses.replace(data, test=data.valid, valid=tuple(split[:0] for split in data.valid))
-    expected = evaluation.evaluate(cells[1], swapped, small, epochs=4).test_error
+    expected = dl.evaluate(cells[1], swapped, small, epochs=4).test_error
     assert found.valid_errors[1] == expected, "trained on the training half, measured on the validation half"
-    assert evaluation.select(cells[:1], data, small).epochs == 1, "a sixth, but at least one"
+    assert cells.select(cells[:1], data, small).epochs == 1, "a sixth, but at least one"
     with pytest.raises(ValueError, match="genotypes: are none"):
-        evaluation.select([], data, small)
+        cells.select([], data, small)
 
 
 def test_the_drop_is_that_of_the_kept_operations_alone(small_search):
     search = small_search("S3")
     list(search)
     kept = search.genotype.mixing(search.space)
-    assert evaluation.discretization_drop(search) == search.one_shot(kept)[1] - search.history[-1].valid_error
+    assert cells.discretization_drop(search) == search.one_shot(kept)[1] - search.history[-1].valid_error
 
 
 # --- All cells of a space ----------------------------------------------------------------------
@@ -318,7 +321,7 @@ def test_the_ground_truth_ranks_cells_whatever_the_order_of_their_edges():
     trainings = pd.DataFrame(
         {"genotype": [*cells, cells[0], turned, cells[2]], "test_error": [0.3, 0.1, 0.2, 0.5, 0.2, 0.2]}
     )
-    truth = evaluation.ground_truth(trainings)
+    truth = cells.ground_truth(trainings)
     assert list(truth.index) == [cells[1], cells[2], cells[0]] and list(truth["rank"]) == [1, 2, 3]
     assert truth["test_error"].tolist() == pytest.approx([0.15, 0.2, 0.4])
     assert truth["regret"].tolist() == pytest.approx([0, 0.05, 0.25])

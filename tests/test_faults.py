@@ -8,11 +8,11 @@ import torch
 from scipy.sparse.linalg import ArpackNoConvergence
 
 import darts_lab as dl
-from darts_lab import curvature
-from darts_lab.curvature import dominant_eigenvalue
-from darts_lab.evaluation import Training
+from darts_lab.curvature import eigenvalues
+from darts_lab.curvature.eigenvalues import dominant_eigenvalue
 from darts_lab.genotype import uniform_genotype
-from darts_lab.search import check_finite
+from darts_lab.search.search import check_finite
+from darts_lab.search.training import Training
 
 
 @pytest.fixture
@@ -142,7 +142,7 @@ def test_where_lanczos_does_not_converge_the_dense_matrix_answers(monkeypatch):
     def never(*_, **__):
         raise ArpackNoConvergence("no convergence", np.empty(0), np.empty((0, 0)))
 
-    monkeypatch.setattr(curvature, "eigsh", never)
+    monkeypatch.setattr(eigenvalues, "eigsh", never)
     assert float(dominant_eigenvalue(matrix)) == pytest.approx(2.0, abs=1e-12)
 
 
@@ -152,7 +152,7 @@ def test_an_eigen_solver_that_fails_ends_the_search_in_words(begun, monkeypatch)
     def fails(*_, **__):
         raise np.linalg.LinAlgError("Eigenvalues did not converge")
 
-    monkeypatch.setattr(curvature, "_lanczos", lambda *_: None)
+    monkeypatch.setattr(eigenvalues, "_lanczos", lambda *_: None)
     monkeypatch.setattr(np.linalg, "eigh", fails)
     says = "dominant_eigenvalue: Eigenvalues did not converge after epoch 1; the last good epoch is kept"
     with pytest.raises(FloatingPointError, match=says):

@@ -10,8 +10,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 import darts_lab as dl
-from darts_lab import figures, spaces, statistics
-from darts_lab.monitors import Adaptation, Rule
+from darts_lab import figures, spaces
+from darts_lab.methods.monitors import Adaptation, Rule
+from darts_lab.studies import statistics
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import os
 import pytest
 import torch
 
-from darts_lab import files
+from darts_lab.runs import files
 
 
 def test_a_file_is_replaced_whole_and_the_one_before_is_kept(tmp_path):

@@ -10,7 +10,7 @@ import torch
 
 import darts_lab as dl
 from darts_lab import methods
-from darts_lab.curvature import Hessian
+from darts_lab.curvature.hessian import Hessian
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device is there")
 PLACES = {"digits": "S2", "pydocs": "RNN", "stereo": "S6", "bathymetry": "S2"}

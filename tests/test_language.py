@@ -10,10 +10,11 @@ import torch
 from reference.differences import product_and_difference
 
 import darts_lab as dl
-from darts_lab import cli, methods, scales, schedules, spaces, tasks
-from darts_lab.curvature import Hessian
-from darts_lab.evaluation import Training
-from darts_lab.regularizers import survivors
+from darts_lab import cli, methods, scales, spaces, tasks
+from darts_lab.curvature.hessian import Hessian
+from darts_lab.methods import schedules
+from darts_lab.methods.terms import survivors
+from darts_lab.search.training import Training
 from darts_lab.tasks.language import AveragedSGD, Language, Window
 
 SMOOTH = spaces.same_on_every_edge("smooth", "tanh", "sigmoid", "identity", nodes=2, cell_types=("recurrent",))
@@ -153,7 +154,7 @@ def test_perplexity_of_a_model_that_knows_nothing_is_the_number_of_words(sayings
     task, words = language(sayings), len(sayings.words)
 
     def know_nothing(inputs):
-        from darts_lab.recurrent import Output
+        from darts_lab.networks.recurrent import Output
 
         return Output(torch.full((*inputs[0].shape, words), -math.log(words)), inputs[1], None)
 

@@ -8,14 +8,16 @@ import pandas as pd
 import pytest
 
 import darts_lab as dl
-from darts_lab import monitors, runs
-from darts_lab.curvature import dominant_eigenvalue, spectrum
-from darts_lab.monitors import LITERAL, RULE, Adaptation, Rule, measured_epochs, replay
+from darts_lab import runs
+from darts_lab.curvature.eigenvalues import dominant_eigenvalue, spectrum
+from darts_lab.interop import robustdarts
+from darts_lab.methods import monitors
+from darts_lab.methods.monitors import LITERAL, RULE, Adaptation, Rule, measured_epochs, replay
 
 
 @pytest.fixture(scope="module")
 def logs(shared):
-    return runs.read_robustdarts(shared / "robustdarts_logs" / "search_logs")
+    return robustdarts.read_robustdarts(shared / "robustdarts_logs" / "search_logs")
 
 
 @pytest.fixture(scope="module")
@@ -230,7 +232,7 @@ def damaged_line(folder, change):
 def test_a_log_that_was_cut_short_is_read_and_says_so(one_log):
     lines = (one_log / "log_1.txt").read_text().splitlines(keepends=True)
     (one_log / "log_1.txt").write_text("".join(lines[:390]))  # in the middle of an epoch
-    (log,) = runs.read_robustdarts(one_log)
+    (log,) = robustdarts.read_robustdarts(one_log)
     assert log.problems == ["ends after 19 of 50 epochs"] and len(log.history) == 19
     assert replay([log])["problems"].item() == "ends after 19 of 50 epochs"
 
@@ -238,7 +240,7 @@ def test_a_log_that_was_cut_short_is_read_and_says_so(one_log):
 def test_a_log_without_a_finished_epoch_is_there_and_says_so(one_log):
     lines = (one_log / "log_1.txt").read_text().splitlines(keepends=True)
     (one_log / "log_1.txt").write_text("".join(lines[:5]))
-    (log,) = runs.read_robustdarts(one_log)
+    (log,) = robustdarts.read_robustdarts(one_log)
     assert log.history == [] and log.problems == ["ends after 0 of 50 epochs"]
     assert "ev_last" not in replay([log]) and replay([log])["problems"].item() == "ends after 0 of 50 epochs"
 
@@ -247,7 +249,7 @@ def test_a_diverged_run_says_from_when_on(one_log):
     errors = json.loads((one_log / "errors_1.json").read_text())
     errors["train_loss"][30:] = [float("nan")] * 20
     (one_log / "errors_1.json").write_text(json.dumps(errors))
-    (log,) = runs.read_robustdarts(one_log.parents[2])
+    (log,) = robustdarts.read_robustdarts(one_log.parents[2])
     assert log.problems == ["the loss is not a finite number from epoch 30 on"]
 
 
@@ -265,7 +267,7 @@ def test_a_diverged_run_says_from_when_on(one_log):
 )
 def test_a_damaged_hessian_is_named_and_the_others_are_read(change, says, one_log):
     damaged_line(one_log, change)
-    (log,) = runs.read_robustdarts(one_log)
+    (log,) = robustdarts.read_robustdarts(one_log)
     assert len(log.problems) == 1 and says in log.problems[0]
     measured = [record.epoch for record in log.history if record.dominant_eigenvalue is not None]
     assert measured == [epoch for epoch in measured_epochs(50, 2) if epoch != 6]
@@ -278,7 +280,7 @@ def test_files_that_are_missing_or_no_json_are_problems_and_not_the_end(one_log)
     (one_log / "errors_1.json").unlink()
     with open(one_log / "derivatives_1.json", "a") as file:
         file.write('{"epoch": 50, "H"')
-    (log,) = runs.read_robustdarts(one_log)
+    (log,) = robustdarts.read_robustdarts(one_log)
     assert len(log.history) == 50 and log.history[-1].dominant_eigenvalue is not None
     assert any("errors_1.json cannot be read" in problem for problem in log.problems)
     assert any("derivatives_1.json cannot be read to its end: line 27" in problem for problem in log.problems)
@@ -289,17 +291,17 @@ def test_files_that_are_missing_or_no_json_are_problems_and_not_the_end(one_log)
 )
 def test_losses_in_another_form_are_a_problem_and_not_the_end(damaged, one_log):
     (one_log / "errors_1.json").write_text(damaged)
-    (log,) = runs.read_robustdarts(one_log)
+    (log,) = robustdarts.read_robustdarts(one_log)
     assert len(log.history) == 50 and np.isnan(log.history[3].train_loss)
     assert any("errors_1.json cannot be read" in problem for problem in log.problems)
 
 
 def test_an_epoch_that_the_log_does_not_tell_whole_is_left_out_and_shifts_no_other(one_log):
-    (whole,) = runs.read_robustdarts(one_log)
+    (whole,) = robustdarts.read_robustdarts(one_log)
     lines = (one_log / "log_1.txt").read_text().splitlines(keepends=True)
     cut = [number for number, line in enumerate(lines) if "train_acc" in line][10]
     (one_log / "log_1.txt").write_text("".join(lines[:cut] + lines[cut + 1 :]))
-    (log,) = runs.read_robustdarts(one_log)
+    (log,) = robustdarts.read_robustdarts(one_log)
     assert [record.epoch for record in log.history] == [*range(10), *range(11, 50)]
     expected = [record.to_json() for record in whole.history if record.epoch != 10]
     assert [record.to_json() for record in log.history] == expected
@@ -308,9 +310,9 @@ def test_an_epoch_that_the_log_does_not_tell_whole_is_left_out_and_shifts_no_oth
 
 def test_logs_are_read_from_within_their_folder_too(one_log, monkeypatch):
     monkeypatch.chdir(one_log)
-    (here,) = runs.read_robustdarts(".")
+    (here,) = robustdarts.read_robustdarts(".")
     monkeypatch.chdir(one_log.parents[1])
-    (below,) = runs.read_robustdarts("cifar10")
+    (below,) = robustdarts.read_robustdarts("cifar10")
     assert (here.name, here.space, here.data) == (below.name, below.space, below.data) == (below.name, "S1", "cifar10")
 
 
@@ -322,15 +324,15 @@ def test_code_in_a_log_is_not_run(one_log, tmp_path):
         .replace("Genotype(normal=", f"open({str(proof)!r}, 'w') or Genotype(normal=")
     )
     (one_log / "log_1.txt").write_text(text)
-    (log,) = runs.read_robustdarts(one_log)
+    (log,) = robustdarts.read_robustdarts(one_log)
     assert not proof.exists() and log.history == []
     assert any("does not have the form Genotype" in problem for problem in log.problems)
 
 
 def test_a_folder_without_logs_is_said_to_have_none(tmp_path):
     with pytest.raises(ValueError, match="holds no logs of RobustDARTS"):
-        runs.read_robustdarts(tmp_path)
+        robustdarts.read_robustdarts(tmp_path)
     with pytest.raises(FileNotFoundError, match="is no directory"):
-        runs.read_robustdarts(tmp_path / "nowhere")
+        robustdarts.read_robustdarts(tmp_path / "nowhere")
     with pytest.raises(FileNotFoundError, match="holds no config.json"):
         runs.read(tmp_path)

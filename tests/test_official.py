@@ -7,8 +7,9 @@ import torch
 from reference import textbook
 from torch import nn
 
-from darts_lab import official, spaces
-from darts_lab.supernet import Supernet
+from darts_lab import spaces
+from darts_lab.interop import official
+from darts_lab.networks.images import Supernet
 
 IMAGES = [name for name, space in spaces.SPACES.items() if space.cell_types == spaces.CELL_TYPES]
 

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from scipy.stats import pearsonr, spearmanr
 
-from darts_lab import published
-from darts_lab.published import CERTAINTIES, COLUMNS, DROP, EIGENVALUE, ERROR, NAMES, ONE_SHOT
+from darts_lab.studies import published
+from darts_lab.studies.published import CERTAINTIES, COLUMNS, DROP, EIGENVALUE, ERROR, NAMES, ONE_SHOT
 
 TABLES = {name: published.table(name) for name in NAMES}
 DATA = {"C10": "cifar10", "C100": "cifar100", "SVHN": "svhn"}

@@ -5,9 +5,10 @@ import torch
 from torch.nn import functional as F
 
 import darts_lab as dl
-from darts_lab import recurrent, spaces
-from darts_lab.recurrent import RecurrentNetwork, RecurrentSupernet
-from darts_lab.supernet import frozen_statistics, parameter_count
+from darts_lab import spaces
+from darts_lab.networks import recurrent
+from darts_lab.networks.cell import frozen_statistics, parameter_count
+from darts_lab.networks.recurrent import RecurrentNetwork, RecurrentSupernet
 
 WORDS, CHANNELS, STREAMS, WINDOW = 11, 6, 5, 4
 LIU = (  # the cell of Liu et al. 2019 (quark0/darts, `rnn/genotypes.py`)

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 import darts_lab as dl
 from darts_lab import spaces
-from darts_lab.methods import softmax
-from darts_lab.regularizers import ADMM, AdjustedProximity, Proximity, distance, projection, survivors
+from darts_lab.methods.method import softmax
+from darts_lab.methods.terms import ADMM, AdjustedProximity, Proximity, distance, projection, survivors
 
 SMALL = [
     spaces.S2.with_nodes(2),

@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 import darts_lab as dl
-from darts_lab.monitors import LITERAL, RULE
+from darts_lab.methods.monitors import LITERAL, RULE
 
 
 def rising(recorded, values):

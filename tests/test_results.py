@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from darts_lab import sweeps
+from darts_lab.studies import sweep as sweeps
 
 RESULTS = Path(__file__).parents[1] / "results"
 SEARCHED = ("robustness.csv", "longer.csv")

@@ -14,9 +14,10 @@ import torch
 from samples import same
 
 import darts_lab as dl
-from darts_lab import files, runs
-from darts_lab.evaluation import Training
+from darts_lab import runs
 from darts_lab.genotype import uniform_genotype
+from darts_lab.runs import files
+from darts_lab.search.training import Training
 from darts_lab.tasks import Classification
 
 EPOCHS = 3

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import darts_lab as dl
-from darts_lab.methods import clip
-from darts_lab.regularizers import ADMM, Proximity
-from darts_lab.schedules import Every, FisherTrace, Random, Timing
+from darts_lab.methods.method import clip
+from darts_lab.methods.schedules import Every, FisherTrace, Random, Timing
+from darts_lab.methods.terms import ADMM, Proximity
 
 TRACES = st.lists(st.floats(1e-3, 1e3), min_size=1, max_size=300)
 

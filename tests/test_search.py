@@ -14,9 +14,10 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import darts_lab as dl
-from darts_lab import official, spaces, tasks
-from darts_lab.methods import softmax
-from darts_lab.search import cosine
+from darts_lab import spaces, tasks
+from darts_lab.interop import official
+from darts_lab.methods.method import softmax
+from darts_lab.search.search import cosine
 
 
 def in_double(search):

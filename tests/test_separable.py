@@ -6,8 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from darts_lab import separable
-from darts_lab.separable import from_phases, separable_convolution, to_phases
+from darts_lab.networks import separable
+from darts_lab.networks.separable import from_phases, separable_convolution, to_phases
 
 COPIES, CHANNELS, BATCH = 4, 3, 2
 # Every form: kernels of one or two strips, larger and smaller than the image, odd and even images, strides, dilation.

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from darts_lab.statistics import (
+from darts_lab.studies.statistics import (
     Estimate,
     bootstrap,
     correlation,

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 import darts_lab as dl
-from darts_lab import stereo
+from darts_lab.data import stereo
 
 
 @pytest.fixture(scope="module")

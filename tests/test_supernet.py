@@ -9,10 +9,12 @@ from reference import textbook
 from torch import nn
 
 import darts_lab as dl
-from darts_lab import official, spaces
+from darts_lab import spaces
 from darts_lab.genotype import random_genotype
-from darts_lab.operations import MOMENTUM
-from darts_lab.supernet import Network, Supernet, frozen_statistics, parameter_count
+from darts_lab.interop import official
+from darts_lab.networks.cell import frozen_statistics, parameter_count
+from darts_lab.networks.images import Network, Supernet
+from darts_lab.networks.operations import MOMENTUM
 
 CHANNELS, LAYERS, CLASSES, BATCH = 4, 5, 10, 6  # normal, reduce, normal, reduce, normal
 S2_SMALL, S3_SMALL = spaces.S2.with_nodes(2), spaces.S3.with_nodes(2)

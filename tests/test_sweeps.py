@@ -21,7 +21,7 @@ import darts_lab as dl
 from darts_lab import runs
 from darts_lab.environment import processor
 from darts_lab.scales import BOTH_CELLS
-from darts_lab.sweeps import COLUMNS, COSTS, _row, complete, epochs, grid, job_of, met, read, sweep, verify, work
+from darts_lab.studies.sweep import COLUMNS, COSTS, _row, complete, epochs, grid, job_of, met, read, sweep, verify, work
 
 TINY = {"scale": "tiny", "epochs": 2, "evaluation": {"epochs": 1}}
 NOTHING = lambda _: None  # noqa: E731
@@ -172,7 +172,7 @@ def test_early_stopping_gives_the_cell_and_the_error_of_the_epoch_it_names(tmp_p
 
 def test_what_is_finished_is_not_done_again(inline, jobs, monkeypatch):
     path, table = inline
-    monkeypatch.setattr("darts_lab.sweeps.work", lambda *_: pytest.fail("done again"))
+    monkeypatch.setattr("darts_lab.studies.sweep.work", lambda *_: pytest.fail("done again"))
     heard = []
     assert same(sweep(jobs, path, report=heard.append), table)
     assert heard == ["4 of 4 are finished already"]
@@ -214,7 +214,7 @@ def test_a_folder_of_trainings_alone_has_no_epochs(tmp_path):
 
 def test_a_sweep_that_was_killed_goes_on_to_the_same_table(inline, jobs, tmp_path):
     path = tmp_path / "killed"
-    script = f"from darts_lab.sweeps import sweep; sweep({jobs!r}, {str(path)!r})"
+    script = f"from darts_lab.studies.sweep import sweep; sweep({jobs!r}, {str(path)!r})"
     process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.DEVNULL)
     until(
         lambda: list(path.glob("S4*/search/checkpoint.pt")), 120
@@ -237,7 +237,7 @@ def test_a_job_that_fails_is_a_row_and_is_done_again_by_the_next_call(jobs, tmp_
         raise MemoryError("no more") if config["space"] == "S4" else RuntimeError("two\nlines")
 
     with monkeypatch.context() as patch:
-        patch.setattr("darts_lab.sweeps._searched", failing)
+        patch.setattr("darts_lab.studies.sweep._searched", failing)
         table = quietly(jobs[1:3], tmp_path / "s")
         assert list(table["error"]) == ["RuntimeError: two lines", "MemoryError: no more"]
         assert list(read(tmp_path / "s")["error"]) == list(table.sort_values("space")["error"])
@@ -260,7 +260,7 @@ def test_a_folder_in_use_by_another_process_is_left_alone_and_said_to_be(jobs, t
 
 def test_two_sweeps_at_once_over_one_folder_leave_whole_rows(inline, jobs, tmp_path):
     path = tmp_path / "shared"
-    script = f"from darts_lab.sweeps import sweep; sweep({jobs!r}, {str(path)!r})"
+    script = f"from darts_lab.studies.sweep import sweep; sweep({jobs!r}, {str(path)!r})"
     processes = [subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.DEVNULL) for _ in range(2)]
     assert [process.wait(300) for process in processes] == [0, 0]
     table = quietly(jobs, path)
@@ -318,7 +318,7 @@ def test_a_worker_that_is_killed_is_replaced_and_the_sweep_says_so(inline, jobs,
 
 
 def test_a_worker_that_always_dies_is_a_row_with_its_error(jobs, tmp_path, monkeypatch):
-    monkeypatch.setattr("darts_lab.sweeps.work", _die)
+    monkeypatch.setattr("darts_lab.studies.sweep.work", _die)
     table = quietly(jobs[:1], tmp_path / "s", 1, retries=1)
     assert "the worker died, 2 times" in table["error"][0]
     assert read(tmp_path / "s")["error"].notna().all()
@@ -339,7 +339,7 @@ def test_an_executor_that_is_shut_down_or_none_is_refused(jobs, tmp_path):
 
 
 def test_a_pool_that_a_dead_worker_has_broken_ends_in_rows_that_say_so(jobs, tmp_path, monkeypatch):
-    monkeypatch.setattr("darts_lab.sweeps.work", _die)
+    monkeypatch.setattr("darts_lab.studies.sweep.work", _die)
     with ProcessPoolExecutor(1) as pool:
         table = quietly(jobs[:2], tmp_path / "s", pool, retries=1)
     assert table["error"].str.contains("the worker died, 2 times: BrokenProcessPool").all()

@@ -14,7 +14,8 @@ import torture
 from samples import same
 
 import darts_lab as dl
-from darts_lab import cli, files, runs
+from darts_lab import cli, runs
+from darts_lab.runs import files
 
 CASES = torture.cases()
 DARTS = CASES["DARTS, order 1"]

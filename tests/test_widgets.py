@@ -20,7 +20,7 @@ from ipywidgets.widgets.widget import _instances
 from matplotlib.image import imread
 
 import darts_lab as dl
-from darts_lab.monitors import Adaptation, EarlyStopping, Rule
+from darts_lab.methods.monitors import Adaptation, EarlyStopping, Rule
 
 
 @pytest.fixture

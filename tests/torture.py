@@ -29,9 +29,9 @@ import torch
 from samples import SMALL, colours, same
 
 import darts_lab as dl
-from darts_lab import files
-from darts_lab.evaluation import Training
-from darts_lab.monitors import Adaptation, EarlyStopping, Rule
+from darts_lab.methods.monitors import Adaptation, EarlyStopping, Rule
+from darts_lab.runs import files
+from darts_lab.search.training import Training
 
 HERE = Path(__file__).parent
 COLUMNS = ["what", "case", "tried", "ended well", "said", "lost", "found"]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from darts_lab import bathymetry, runs, stereo
 from darts_lab import data as datasets
-from darts_lab.corpus import Corpus
+from darts_lab import runs
+from darts_lab.data import bathymetry, stereo
+from darts_lab.data.corpus import Corpus
 from darts_lab.tasks.base import Task as Task
 from darts_lab.tasks.classification import Classification as Classification
 from darts_lab.tasks.disparity import Disparity as Disparity

@@ -8,9 +8,9 @@ from torch.nn import functional as F
 
 from darts_lab import data as datasets
 from darts_lab.genotype import Genotype
+from darts_lab.networks.images import Network, Supernet, check_images
 from darts_lab.scales import EvaluationSettings, SearchSettings, paper_network
 from darts_lab.spaces import SearchSpace
-from darts_lab.supernet import Network, Supernet, check_images
 from darts_lab.tasks.base import Task
 
 

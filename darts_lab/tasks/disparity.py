@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from darts_lab import data as datasets
-from darts_lab import stereo
-from darts_lab.dense import DenseNetwork, DenseSupernet, check_pairs
+from darts_lab.data import stereo
 from darts_lab.genotype import Genotype
+from darts_lab.networks.hourglass import DenseNetwork, DenseSupernet, check_pairs
 from darts_lab.spaces import CELL_TYPES, UPSAMPLE, SearchSpace
 from darts_lab.tasks.base import Task
 

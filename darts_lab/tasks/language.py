@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from darts_lab.genotype import Genotype
-from darts_lab.recurrent import Output, RecurrentNetwork, RecurrentSupernet
+from darts_lab.networks.recurrent import Output, RecurrentNetwork, RecurrentSupernet
 from darts_lab.spaces import RECURRENT, SearchSpace
 from darts_lab.tasks.base import Task
 

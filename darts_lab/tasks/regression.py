@@ -9,8 +9,8 @@ from torch import Tensor
 
 from darts_lab import data as datasets
 from darts_lab.genotype import Genotype
+from darts_lab.networks.images import Network, Supernet, check_images
 from darts_lab.spaces import SearchSpace
-from darts_lab.supernet import Network, Supernet, check_images
 from darts_lab.tasks.base import Task
 
 UNIT = 10.0  # metres: targets are depths times 0.1, as in the code of Maile et al. 2021 (`depth_normalization`)

@@ -18,8 +18,8 @@ from collections import deque
 import ipywidgets as widgets
 
 from darts_lab.environment import choose_device
-from darts_lab.evaluation import Evaluation
-from darts_lab.search import Search
+from darts_lab.search.search import Search
+from darts_lab.search.training import Evaluation
 from darts_lab.widgets.choices import Choices
 from darts_lab.widgets.keys import Keys
 from darts_lab.widgets.tracks import PAUSE, Kept, Track

@@ -14,7 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from darts_lab import figures
-from darts_lab.figures import CURVES, PANELS, View
+from darts_lab.figures.panels import CURVES, PANELS, View
 
 RENDERING = threading.Lock()  # matplotlib is not made for two threads at once
 _SIZE, _DPI = (4.6, 3.0), 100  # inches, pixels an inch

@@ -13,9 +13,10 @@ import ipywidgets as widgets
 import numpy as np
 
 from darts_lab import runs, spaces, tasks
-from darts_lab.figures import View
-from darts_lab.monitors import LITERAL, RULE, UNITS, Adaptation, Rule, measurements
-from darts_lab.runs import Recorded
+from darts_lab.figures.panels import View
+from darts_lab.interop import robustdarts
+from darts_lab.methods.monitors import LITERAL, RULE, UNITS, Adaptation, Rule, measurements
+from darts_lab.runs.records import Recorded
 from darts_lab.spaces import KNOWN_OPERATIONS, SearchSpace
 from darts_lab.widgets.panels import Panels
 from darts_lab.widgets.wording import counted
@@ -245,7 +246,7 @@ def _found() -> list[str]:
 
 def _read(path) -> list[Recorded]:
     path = Path(path).expanduser()
-    return [runs.read(path)] if (path / "config.json").exists() else runs.read_robustdarts(path)
+    return [runs.read(path)] if (path / "config.json").exists() else robustdarts.read_robustdarts(path)
 
 
 def _space_of(search: Recorded) -> SearchSpace:

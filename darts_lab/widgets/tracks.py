@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 
 import ipywidgets as widgets
 
-from darts_lab import files, runs
-from darts_lab.evaluation import Evaluation, Training
-from darts_lab.figures import View
-from darts_lab.monitors import RULE
-from darts_lab.search import Search
+from darts_lab import runs
+from darts_lab.figures.panels import View
+from darts_lab.methods.monitors import RULE
+from darts_lab.runs import files
+from darts_lab.search.search import Search
+from darts_lab.search.training import Evaluation, Training
 from darts_lab.widgets.choices import MethodChoice
 from darts_lab.widgets.panels import Panels
 from darts_lab.widgets.wording import counted

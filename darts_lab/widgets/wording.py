@@ -1,6 +1,6 @@
 """What both the lab and the replay say in the same words."""
 
-from darts_lab.figures import telling_operations
+from darts_lab.figures.curves import telling_operations
 
 
 def counted(genotype, space) -> str:

@@ -1,0 +1,73 @@
+"""The validation loss on a line or a plane through alpha."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from darts_lab.curvature.eigenvalues import extreme_eigenvalues
+from darts_lab.curvature.hessian import Hessian
+
+
+@dataclass(frozen=True, eq=False)
+class Landscape:
+    """The validation loss on a line or a plane through alpha.
+
+    `losses` (points,) or (points, points), means over batches; `per_batch` (batches, ...); `steps` (points,) are the
+    distances from alpha, in units of alpha, along `directions` (1 or 2, *shape of alpha), which have unit length.
+    """
+
+    steps: np.ndarray
+    losses: np.ndarray
+    per_batch: np.ndarray
+    directions: np.ndarray
+    options: dict
+
+
+def landscape(
+    search, directions: str | Sequence[np.ndarray] = "eigen", dimensions: int = 1, reach: float = 1.0, points: int = 21,
+    seed: int = 0, **options,
+) -> Landscape:  # fmt: skip
+    """The validation loss around the present alpha, `reach` to both sides, at `points` places a direction.
+
+    `directions` are one or two arrays of the shape of alpha, or a word: "eigen" for the vectors of the `dimensions`
+    largest eigenvalues, "random" for random ones (drawn by `seed`, without the part that softmax cannot see). Further
+    ones are made orthogonal to the first, and all of unit length. `search` is a Search or a `Hessian`, with its options.
+    """
+    operator = search if isinstance(search, Hessian) else Hessian(search, **options)
+    if isinstance(points, bool) or not isinstance(points, int) or points < 3:
+        raise ValueError(f"points: {points!r} is not allowed; it must be a whole number of at least 3")
+    if not (isinstance(reach, int | float) and 0 < reach < np.inf):
+        raise ValueError(f"reach: {reach!r} is not allowed; it must be a number above 0")
+    if isinstance(directions, str):
+        if directions not in ("eigen", "random") or dimensions not in (1, 2):
+            raise ValueError(
+                f"directions: {directions!r} with dimensions {dimensions!r} is not allowed; 'eigen' or 'random', 1 or 2"
+            )
+        if directions == "eigen":
+            directions = [pair.vector for pair in extreme_eigenvalues(operator, dimensions)]
+        else:
+            drawn = np.random.default_rng(seed).standard_normal((dimensions, *operator.layout))
+            directions = list(drawn - drawn.mean(-1, keepdims=True))
+    axes = np.stack([np.asarray(direction, dtype=np.float64).reshape(-1) for direction in directions])
+    fits = len(axes) in (1, 2) and axes.shape[1] == operator.shape[0] and np.isfinite(axes).all()
+    if not fits or np.linalg.matrix_rank(axes) < len(axes):
+        raise ValueError(f"directions: must be one or two independent arrays of shape {operator.layout}")
+    axes = np.stack([axis / np.linalg.norm(axis) for axis in _orthogonal(axes)])
+    steps = np.linspace(-reach, reach, points)
+    grid = np.stack(np.meshgrid(*[steps] * len(axes), indexing="ij"), -1)  # (points, [points,] directions)
+    losses = []
+    with operator.still(), torch.no_grad():
+        for place in (grid.reshape(-1, len(axes)) @ axes).reshape(-1, *operator.layout):
+            at = operator.point + torch.as_tensor(place, dtype=operator.tensor_type, device=operator.device)
+            losses.append(torch.stack([operator.loss(at, batch).detach() for batch in range(len(operator.batches))]))
+    per_batch = torch.stack(losses, 1).cpu().double().numpy().reshape(-1, *grid.shape[:-1])
+    return Landscape(steps, per_batch.mean(0), per_batch, axes.reshape(-1, *operator.layout), dict(operator.options))
+
+
+def _orthogonal(axes: np.ndarray) -> list[np.ndarray]:
+    first, *rest = axes
+    return [first, *(other - first * (first @ other) / (first @ first) for other in rest)]

@@ -1,0 +1,114 @@
+"""Batches of images, drawn and augmented where the data lie. Every random choice comes from a generator that is passed in."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+from darts_lab.data.splits import SPLITS, Dataset, normalise
+
+
+def training_batch(
+    dataset: Dataset,
+    split: str,
+    indices: Tensor,
+    generator: Generator,
+    *,
+    cutout_length: int = 0,
+    cutout_probability: float = 1.0,
+) -> tuple[Tensor, Tensor]:
+    """Augmented, normalised images (b, channels, height, width) float32 and their labels (b,).
+
+    Crop and flip as the data set says, then normalisation, then cutout: the papers' order, in which
+    a crop's border is raw 0 (black) and a cut-out square is the mean. `split` is any of the three,
+    since the papers augment the validation images of the alpha steps too; `indices` (b,) and
+    `generator` live on the device of the data. The same generator state gives the same bits.
+    """
+    images, labels = _samples(dataset, split, indices)
+    images = crop(images, dataset.crop_padding, generator)
+    if dataset.flip:
+        images = flip(images, generator)
+    images = normalise(images, dataset)
+    return cutout(images, cutout_length, generator, probability=cutout_probability), labels
+
+
+def plain_batch(dataset: Dataset, split: str, indices: Tensor) -> tuple[Tensor, Tensor]:
+    """Normalised images (b, channels, height, width) float32 and their labels (b,), untouched
+    otherwise."""
+    images, labels = _samples(dataset, split, indices)
+    return normalise(images, dataset), labels
+
+
+def _samples(dataset: Dataset, split: str, indices: Tensor) -> tuple[Tensor, Tensor]:
+    if split not in SPLITS:
+        raise ValueError(f"split: {split!r} is not known; known: {', '.join(SPLITS)}")
+    images, labels = getattr(dataset, split)
+    return images[indices], labels[indices]
+
+
+def crop(images: Tensor, padding: int, generator: Generator) -> Tensor:
+    """Each image (b, channels, height, width) moved by -padding..padding pixels both ways at
+    random, zeros where nothing moved in: a random crop of the zero-padded image."""
+    if padding == 0:
+        return images
+    b, channels, height, width = images.shape
+    device = images.device
+    top, left = torch.randint(2 * padding + 1, (2, b, 1), generator=generator, device=device)
+    rows = (top + torch.arange(height, device=device))[:, None, :, None]
+    columns = (left + torch.arange(width, device=device))[:, None, None, :]
+    sample = torch.arange(b, device=device)[:, None, None, None]
+    channel = torch.arange(channels, device=device)[None, :, None, None]
+    return F.pad(images, [padding] * 4)[sample, channel, rows, columns]
+
+
+def flip(images: Tensor, generator: Generator) -> Tensor:
+    """Each image (b, channels, height, width) mirrored left to right with probability 1/2."""
+    mirrored = torch.rand(len(images), generator=generator, device=images.device) < 0.5
+    return torch.where(mirrored[:, None, None, None], images.flip(-1), images)
+
+
+def cutout(images: Tensor, length: int, generator: Generator, *, probability: float = 1.0) -> Tensor:
+    """Zeros in one square per image, length x length pixels (DeVries & Taylor 2017).
+
+    Its centre is any pixel with equal chance, so that the border may cut it off; `probability` is
+    that of an image being cut at all. Raises ValueError for a length below 0 or a probability
+    outside 0..1.
+    """
+    if length < 0:
+        raise ValueError(f"cutout_length: {length} is below 0")
+    if not 0 <= probability <= 1:
+        raise ValueError(f"cutout_probability: {probability} is outside 0..1")
+    if length == 0 or probability == 0:
+        return images
+    b, _, height, width = images.shape
+    draw = {"generator": generator, "device": images.device}
+    inside = []
+    for size in (height, width):
+        first = torch.randint(size, (b, 1), **draw) - length // 2
+        pixel = torch.arange(size, device=images.device)
+        inside.append((first <= pixel) & (pixel < first + length))
+    hole = inside[0][:, :, None] & inside[1][:, None, :]
+    hole &= (torch.rand(b, **draw) < probability)[:, None, None]
+    return images.masked_fill(hole[:, None], 0)
+
+
+def shuffled_batches(n: int, batch_size: int, generator: Generator) -> tuple[Tensor, ...]:
+    """One epoch: a permutation of 0..n-1 cut into index tensors of batch_size, the last one shorter
+    if need be, on the generator's device. Raises ValueError unless 1 <= batch_size <= n."""
+    _check_batch_size(batch_size, n)
+    return torch.randperm(n, generator=generator, device=generator.device).split(batch_size)
+
+
+def random_batch(n: int, batch_size: int, generator: Generator) -> Tensor:
+    """batch_size different indices out of 0..n-1, on the generator's device: the validation batch
+    of an alpha step, drawn anew each time. Raises ValueError unless 1 <= batch_size <= n."""
+    _check_batch_size(batch_size, n)
+    return torch.randperm(n, generator=generator, device=generator.device)[:batch_size]
+
+
+def _check_batch_size(batch_size: int, n: int) -> None:
+    if batch_size > n:
+        raise ValueError(f"batch_size: {batch_size} is larger than the {n} samples of the split")
+    if batch_size < 1:
+        raise ValueError(f"batch_size: {batch_size} is too small; allowed: 1..{n}")

@@ -1,0 +1,198 @@
+"""Data sets as three splits of whole tensors on one device, and how your own tensors become one."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+SPLITS = ("train", "valid", "test")
+
+
+@dataclass(frozen=True, eq=False)
+class Splits:
+    """Three splits, each a tuple of tensors whose first index is that of the samples, all on one device."""
+
+    name: str
+    train: tuple[Tensor, ...]
+    valid: tuple[Tensor, ...]  # for the alpha steps
+    test: tuple[Tensor, ...]
+
+    def to(self, device: torch.device | str) -> Splits:
+        """The same data with every split on `device`, where batches are then drawn and augmented."""
+
+        def moved(tensor: Tensor) -> Tensor:
+            if torch.device(device).type == "cuda" and tensor.device.type == "cpu":
+                return tensor.pin_memory().to(device, non_blocking=True)
+            return tensor.to(device)
+
+        return replace(self, **{s: tuple(map(moved, getattr(self, s))) for s in SPLITS})
+
+    def subset(self, train: int | None = None, valid: int | None = None, test: int | None = None) -> Splits:
+        """The first so many samples of each split (None: all); all else stays as it is.
+
+        Raises ValueError for a number below 1 or above the size of the split.
+        """
+        shorter = {}
+        for split, n in zip(SPLITS, (train, valid, test)):
+            parts = getattr(self, split)
+            if n is not None and not 1 <= n <= len(parts[-1]):
+                raise ValueError(f"{split}: {n} samples asked for; allowed: 1..{len(parts[-1])}")
+            shorter[split] = tuple(part[:n] for part in parts)
+        return replace(self, **shorter)
+
+    def resplit(self, portion: float) -> Splits:
+        """The same samples of train and valid, one after the other, of which the first `portion` trains.
+
+        Raises ValueError where that leaves nothing for one of them.
+        """
+        pooled = [torch.cat(pair) for pair in zip(self.train, self.valid)]
+        if isinstance(portion, bool) or not isinstance(portion, int | float) or not 0 < portion < 1:
+            raise ValueError(f"train_portion: {portion!r} is not allowed; it must be a number in (0, 1)")
+        n = int(portion * len(pooled[-1]))
+        if not 1 <= n < len(pooled[-1]):
+            raise ValueError(f"train_portion: {portion!r} of {len(pooled[-1])} samples leaves none for train or valid")
+        return replace(self, train=tuple(part[:n] for part in pooled), valid=tuple(part[n:] for part in pooled))
+
+
+@dataclass(frozen=True, eq=False)
+class Images(Splits):
+    """Splits whose inputs are images (n, channels, height, width), uint8 or float32.
+
+    `mean` and `std` are per channel, of images scaled to [0, 1] if uint8, of the values themselves if float.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @property
+    def channels(self) -> int:
+        return self.train[0].shape[1]
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(height, width) in pixels."""
+        return tuple(self.train[0].shape[2:])
+
+    @cached_property
+    def moments(self) -> tuple[Tensor, Tensor]:
+        """Mean and std as (channels, 1, 1) tensors, kept: a GPU would stall on a copy per batch."""
+        device = self.train[0].device
+        mean, std = (torch.tensor(m, device=device).view(-1, 1, 1) for m in (self.mean, self.std))
+        return mean, std
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset(Images):
+    """Images and their classes; `load` and `from_tensors` build and check it.
+
+    Labels are (n,) int64 in 0..classes-1. `crop_padding` (pixels) and `flip` are the augmentation of `training_batch`.
+    """
+
+    classes: int
+    crop_padding: int = 0
+    flip: bool = False
+
+
+def pooled(dataset: Splits) -> Splits:
+    """The same data, of which train and valid together train."""
+    return replace(dataset, train=tuple(torch.cat(pair) for pair in zip(dataset.train, dataset.valid, strict=True)))
+
+
+def from_tensors(
+    train: tuple[Any, Any],
+    valid: tuple[Any, Any],
+    test: tuple[Any, Any],
+    *,
+    name: str = "own",
+    classes: int | None = None,
+    mean: tuple[float, ...] | None = None,
+    std: tuple[float, ...] | None = None,
+    crop_padding: int = 0,
+    flip: bool = False,
+) -> Dataset:
+    """A checked Dataset from three pairs (images, labels) of tensors or arrays.
+
+    Images: (n, channels, height, width), uint8 or float (finite). Labels: (n,) integers in
+    0..classes-1. Not given, `classes` follows from the largest label and `mean` and `std` from the
+    training images (std 1 for a constant channel). All goes to the device of the training images.
+    Raises ValueError naming the split or argument at fault.
+    """
+    splits = {s: _pair(s, pair) for s, pair in zip(SPLITS, (train, valid, test))}
+    reference = splits["train"][0]
+    channels, *size = reference.shape[1:]
+    if classes is None:
+        classes = 1 + max(int(labels.max()) for _, labels in splits.values())
+    if classes < 2:
+        raise ValueError(f"classes: {classes} is too few; at least 2 are needed")
+    for split, (images, labels) in splits.items():
+        if images.shape[1:] != reference.shape[1:] or images.dtype != reference.dtype:
+            found, wanted = (f"{tuple(i.shape[1:])} {i.dtype}" for i in (images, reference))
+            raise ValueError(f"{split}: each image is {found}, but in train it is {wanted}")
+        outside = labels[(labels < 0) | (labels >= classes)]
+        if len(outside):
+            raise ValueError(f"{split}: labels must lie in 0..{classes - 1}, found {outside[0]}")
+        splits[split] = images.to(reference.device), labels.to(reference.device)
+    if mean is None or std is None:
+        found = mean_and_std(reference)
+        mean, std = (f if given is None else given for f, given in zip(found, (mean, std)))
+    mean, std = tuple(map(float, mean)), tuple(map(float, std))
+    for argument, values in (("mean", mean), ("std", std)):
+        if len(values) != channels or not np.isfinite(values).all():
+            raise ValueError(f"{argument}: must be {channels} finite numbers, found {values}")
+    if min(std) <= 0:
+        raise ValueError(f"std: must be above 0 in every channel, found {min(std)}")
+    if not 0 <= crop_padding < min(size):
+        raise ValueError(f"crop_padding: {crop_padding} is not in 0..{min(size) - 1}")
+    return Dataset(name, **splits, classes=classes, mean=mean, std=std, crop_padding=crop_padding,
+                   flip=flip)  # fmt: skip
+
+
+def _pair(split: str, pair: Any) -> tuple[Tensor, Tensor]:
+    """One split's (images, labels), checked on its own: uint8 or float32, and int64."""
+    if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+        raise ValueError(f"{split}: must be a pair (images, labels), found {type(pair).__name__}")
+    images, labels = map(torch.as_tensor, pair)
+    shape = tuple(images.shape)
+    if images.ndim != 4 or 0 in shape:
+        raise ValueError(f"{split}: images must be (n, channels, height, width), none of them 0, found {shape}")
+    if labels.shape != shape[:1]:
+        raise ValueError(f"{split}: labels must be {shape[:1]}, found {tuple(labels.shape)}")
+    if labels.dtype == torch.bool or labels.is_floating_point():
+        raise ValueError(f"{split}: labels must be integers, found {labels.dtype}")
+    if images.is_floating_point():
+        images = images.float()
+        if not images.isfinite().all():
+            raise ValueError(f"{split}: images must be finite, found NaN or infinity")
+    elif images.dtype != torch.uint8:
+        raise ValueError(f"{split}: images must be uint8 or float, found {images.dtype}")
+    return images, labels.long()
+
+
+def mean_and_std(images: Tensor) -> tuple[list[float], list[float]]:
+    """Per channel, over all pixels (population std), images scaled to [0, 1] if uint8."""
+    std, mean = torch.std_mean(unit(images), dim=(0, 2, 3), correction=0)
+    # Divided by its rounding error, a constant channel would become noise.
+    return mean.tolist(), torch.where(std > 1e-6 * mean.abs(), std, 1.0).tolist()
+
+
+def folder_of(folder: str | Path | None) -> Path:
+    """Where real data lie: `folder`, else the environment variable DARTS_LAB_DATA, else ~/.cache/darts_lab."""
+    return Path(folder or os.environ.get("DARTS_LAB_DATA") or "~/.cache/darts_lab").expanduser()
+
+
+def normalise(images: Tensor, dataset: Images) -> Tensor:
+    """(images - mean) / std per channel, float32; uint8 images are scaled to [0, 1] first."""
+    mean, std = dataset.moments
+    return (unit(images) - mean) / std
+
+
+def unit(images: Tensor) -> Tensor:
+    """`images` as float32, uint8 scaled to [0, 1]."""
+    return images.float() / 255 if images.dtype == torch.uint8 else images

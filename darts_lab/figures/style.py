@@ -1,0 +1,81 @@
+"""One style for all figures, and one colour and dash for each operation."""
+
+from __future__ import annotations
+
+import numpy as np
+from cycler import cycler
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from darts_lab.spaces import AVG, DIL3, DIL5, IDENTITY, MAX, NOISE, NONE, RELU, SEP3, SEP5, SIGMOID, SKIP, TANH
+
+# petroff8 (Petroff 2021, arXiv 2107.02270)
+PALETTE = ("#1845fb", "#ff5e02", "#c91f16", "#c849a9", "#adad7d", "#86c8dd", "#578dff", "#656364")
+
+
+_DASHES = ("-", "--", "-.", ":")
+
+
+DARK = "#222222"
+
+
+STYLE = {
+    "axes.prop_cycle": cycler(color=PALETTE),
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.labelsize": 9,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "legend.fontsize": 8,
+    "legend.frameon": False,
+    "lines.linewidth": 1.8,
+    "image.cmap": "viridis",
+    "pdf.fonttype": 42,  # text stays text
+}
+
+
+OPERATION_STYLE: dict[str, tuple[str, str]] = {
+    SEP3: (PALETTE[0], "-"),
+    SKIP: (PALETTE[1], "--"),
+    NOISE: (PALETTE[2], ":"),
+    SEP5: (PALETTE[3], "-"),
+    AVG: (PALETTE[4], "-."),
+    MAX: (PALETTE[5], "-."),
+    DIL3: (PALETTE[6], (0, (6, 1))),
+    DIL5: (PALETTE[7], (0, (3, 1, 1, 1))),
+    NONE: ("#bbbbbb", ":"),
+    TANH: (PALETTE[0], "-"),  # those of a recurrent cell never stand beside those of a convolutional one
+    IDENTITY: (PALETTE[1], "--"),
+    RELU: (PALETTE[2], ":"),
+    SIGMOID: (PALETTE[3], "-."),
+}
+
+
+def style_of(operation: str) -> tuple[str, str]:
+    """(colour, dash) of an operation; operations of your own share one."""
+    return OPERATION_STYLE.get(operation, ("#222222", "-"))
+
+
+def _axes(ax: Axes | None, size=(5, 3)) -> Axes:
+    if ax is None:
+        import matplotlib.pyplot as plt
+
+        _, ax = plt.subplots(figsize=size, layout="constrained")
+    return ax
+
+
+def _over_epochs(ax: Axes, what: str, limits: tuple[float | None, float | None]) -> None:
+    ax.set(xlabel="epoch", ylabel=what, ylim=limits)
+    if np.ptp(ax.dataLim.intervalx) < 1:  # one epoch, or none
+        middle = ax.dataLim.intervalx.mean()
+        middle = middle if np.isfinite(middle) else 0
+        ax.set_xlim(middle - 0.5, middle + 0.5)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def _short(name: str) -> str:
+    return {SKIP: "skip", SEP3: "sep 3", SEP5: "sep 5", DIL3: "dil 3", DIL5: "dil 5", MAX: "max", AVG: "avg"}.get(
+        name, name
+    )

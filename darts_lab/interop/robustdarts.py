@@ -1,0 +1,136 @@
+"""The published logs of Zela et al. 2020 (github.com/automl/RobustDARTS), as searches like ours."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+
+from darts_lab.curvature.hessian import checked_matrix
+from darts_lab.genotype import Genotype
+from darts_lab.runs import files
+from darts_lab.runs.records import EpochRecord, Recorded
+
+_SETTING = re.compile(r"(\d+(?:\.\d+)?)_(\d+(?:\.\d+)?(?:e-?\d+)?)-(\d+)")  # drop path _ weight decay - job
+
+
+_LINE = re.compile(r"([\d-]{10} [\d:]{8}),\d{3} (?:epoch (\d+) lr (\S+)|(train|valid)_acc (\S+)|genotype = (.+))")
+
+
+class Logged(Recorded):
+    """A search of Zela et al., whose Hessians lie beside its log."""
+
+    def hessians(self) -> Iterator[tuple[int, np.ndarray]]:
+        """(epoch, Hessian of the validation loss with respect to alpha), where the logs of Zela et al. hold them.
+
+        Their matrices contain the decay of alpha, 1e-3 times the identity. Raises ValueError for one that is not
+        square, not symmetric or not finite.
+        """
+        for epoch, matrix in _derivatives(self.path, self.seed):
+            try:
+                yield epoch, checked_matrix(matrix)
+            except ValueError as error:
+                raise ValueError(f"{self.name}, epoch {epoch}: {error}") from error
+
+
+def read_robustdarts(path: str | Path) -> list[Logged]:
+    """The searches in the published logs of Zela et al. 2020 (`experiments/search_logs` of automl/RobustDARTS).
+
+    `path` is that folder or one below it; a setting's own folder is named like `0.0_0.0003-2516843`. Errors, there
+    per cent and called accuracies, become fractions; the dominant eigenvalues are computed from the logged Hessians
+    (train mode, one batch, with the decay of alpha). Runs that were cut short, or diverged, or whose files are damaged
+    are there too, and say so in `problems`. Raises ValueError where there are no such logs.
+    """
+    path = files.path_of(path)
+    if not path.is_dir():
+        raise FileNotFoundError(f"path: {str(path)!r} is no directory")
+    path = path.resolve()  # the folders above tell space and data
+    folders = [path] if _SETTING.fullmatch(path.name) else []
+    folders += [folder for folder in path.rglob("*") if folder.is_dir() and _SETTING.fullmatch(folder.name)]
+    logs = sorted(log for folder in folders for log in folder.glob("log_*.txt") if log.stem[4:].isdigit())
+    if not logs:
+        raise ValueError(
+            f"path: {str(path)!r} holds no logs of RobustDARTS: no folder named like 0.0_0.0003-2516843 with log_1.txt"
+        )
+    return [_read_log(log) for log in logs]
+
+
+def _read_log(log: Path) -> Logged:
+    drop_path, weight_decay, job = _SETTING.fullmatch(log.parent.name).groups()
+    space, data, seed = log.parents[2].name.upper(), log.parents[1].name, int(log.stem[4:])
+    problems: list[str] = []
+    losses = {"train_loss": [], "valid_loss": []}
+    try:
+        told = files.from_json(files.read_text(log.with_name(f"errors_{seed}.json")))
+        losses = {name: [float(loss) for loss in told[name]] for name in losses}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        problems.append(f"errors_{seed}.json cannot be read: {error}")
+    eigenvalues = {}
+    try:
+        for epoch, matrix in _derivatives(log.parent, seed):
+            try:
+                eigenvalues[epoch] = float(np.linalg.eigvalsh(checked_matrix(matrix))[-1])
+            except ValueError as error:
+                problems.append(f"epoch {epoch}: {error}")
+    except (OSError, ValueError) as error:
+        problems.append(f"derivatives_{seed}.json cannot be read to its end: {error}")
+    history = []
+    for epoch, found in _epochs(log, problems):
+        loss = {name: of[epoch] if epoch < len(of) else float("nan") for name, of in losses.items()}
+        record = EpochRecord(
+            epoch=epoch, train_loss=loss["train_loss"], valid_loss=loss["valid_loss"], alpha_steps=None, alpha=None,
+            mixing=None, weight_decay=float(weight_decay), peak_memory_bytes=None,
+            dominant_eigenvalue=eigenvalues.get(epoch), **found,
+        )  # fmt: skip
+        history.append(record)
+    last = history[-1].epoch if history else -1
+    if last < 49:
+        problems.append(f"ends after {last + 1} of 50 epochs")
+    if len(history) <= last:
+        problems.append(f"log_{seed}.txt tells of {len(history)} of the first {last + 1} epochs only")
+    diverged = next((r.epoch for r in history if not np.isfinite((r.train_loss, r.valid_loss)).all()), None)
+    if diverged is not None:
+        problems.append(f"the loss is not a finite number from epoch {diverged} on")
+    name = f"{space}-{data}-dp{drop_path}-wd{weight_decay}-job{job}-seed{seed}"
+    return Logged(name, log.parent, space, data, seed, float(drop_path), float(weight_decay), history, problems)
+
+
+def _epochs(log: Path, problems: list[str]) -> Iterator[tuple[int, dict]]:
+    """(epoch, what log_S.txt says of it), for each epoch that it tells of from beginning to end."""
+    number, started, found = 0, None, {}
+    for line in log.read_text(errors="replace").splitlines():
+        if not (match := _LINE.match(line)):
+            continue
+        when, epoch, rate, split, accuracy, genotype = match.groups()
+        try:
+            when = datetime.fromisoformat(when)
+            if epoch is not None:
+                number, started, found = int(epoch), when, {"learning_rate": float(rate)}
+            elif split is not None:
+                if not 0 <= float(accuracy) <= 100:
+                    raise ValueError(f"{split}_acc {accuracy} is no percentage")
+                found[f"{split}_error"] = (100 - float(accuracy)) / 100
+            elif len(found) == 3:
+                seconds = (when - started).total_seconds()
+                yield number, found | {"genotype": Genotype.parse(genotype), "seconds": seconds}
+                found = {}
+        except ValueError as error:
+            problems.append(f"{log.name}: {str(error)[:200]}")
+            return
+
+
+def _derivatives(folder: Path, seed: int) -> Iterator[tuple[int, list]]:
+    """(epoch, H) of every line of derivatives_S.json; nothing where there is no such file."""
+    path = folder / f"derivatives_{seed}.json"
+    if not path.exists():
+        return
+    with open(path) as file:
+        for number, line in enumerate(file, 1):
+            try:
+                measured = files.from_json(line)
+                yield int(measured["epoch"]), measured["H"]
+            except (ValueError, KeyError, TypeError) as error:
+                raise ValueError(f"line {number} of {path.name}: {error}") from error

@@ -1,0 +1,3 @@
+"""Networks are functions of (x, mixing): what a search network and the network of a genotype compute."""
+
+from __future__ import annotations

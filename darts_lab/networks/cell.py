@@ -1,0 +1,347 @@
+"""A cell as a function of its mixing weights: what leaves a state is computed together, for all edges that share it.
+
+Cells of the search network and of a genotype's network are the same: in the latter every kept edge has one candidate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from darts_lab.genotype import Genotype
+from darts_lab.networks import operations
+from darts_lab.networks.operations import BatchNorm, FactorizedReduce, weight
+from darts_lab.spaces import NONE, SearchSpace
+
+# One edge of a cell: (source state, node, candidate operations).
+Edge = tuple[int, int, tuple[str, ...]]
+
+
+class Place(NamedTuple):
+    """Where one candidate of one edge stands: the edge goes from state `source` to node `node`."""
+
+    edge: int
+    candidate: int
+    source: int
+    node: int
+
+
+class Plan(NamedTuple):
+    """Which operations of a cell run, and where their mixing weights are found."""
+
+    copies: list[dict[str, list[int]]]  # [wave][operation]: the copies that run
+    parts: list[list[int]]  # [wave]: the shared operations that run
+    tables: list[dict[int, list[Place | None]]]  # [wave][node]: which edge weighs each of these parts, if any does
+    order: Tensor  # of the mixing weights, edge by edge: first those of all copies, then of all tables
+    sizes: list[int]
+
+
+class Weighting(NamedTuple):
+    """The mixing weights of one cell type in the order in which its cells use them (`Cell.weighting`)."""
+
+    plan: Plan
+    scales: Tensor  # (copies that run,), wave by wave
+    matrices: list[Tensor]  # for each wave (nodes, shared operations)
+
+
+class ConvNorm(nn.Module):
+    """1 x 1 convolution, batch-norm: brings an input of a cell, after a ReLU, to the cell's channels."""
+
+    def __init__(self, channels_in, channels, affine, generator):
+        super().__init__()
+        self.weight = weight(channels, channels_in, 1, 1, fan_in=channels_in, generator=generator)
+        self.norm = BatchNorm(channels, affine)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(F.conv2d(x, self.weight))
+
+    def copy(self, index: int) -> Iterator[tuple[str, Tensor]]:
+        yield "op.1.weight", self.weight
+        yield from operations.prefixed("op.2", self.norm.copy(0))
+
+
+class Halving(FactorizedReduce):
+    """A factorized reduction by itself: brings the older input, after a ReLU, to the size of the newer one."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward([x], [0])
+
+
+class Cell(nn.Module):
+    """One cell. Its states become known in waves, first both inputs, then node after node.
+
+    What leaves a wave is computed together: `stacked[wave][operation]` is one module for all copies of an operation,
+    which stand at `places[wave][operation]`. `shared[wave]` are the operations that do not differ from edge to edge,
+    one for each state and kind; `readers[wave]` lists the places of each.
+    """
+
+    def __init__(
+        self, edges: list[Edge], concat, inputs, channels, reduction, reduced_before, search, generator, own,
+        node_norm: bool = False,
+    ):  # fmt: skip
+        super().__init__()
+        self.search, self.concat, self.edges = search, concat, len(edges)
+        self.candidates = max(len(names) for _, _, names in edges)
+        self.nodes = max(node for _, node, _ in edges) + 1
+        self.width, self.channels = channels, channels * len(concat)
+        self.downsampling = 2 if reduction else 1
+        if reduced_before:  # the older input is still twice as large
+            self.preprocess0 = Halving(inputs[0], channels, 1, not search, generator)
+        else:
+            self.preprocess0 = ConvNorm(inputs[0], channels, not search, generator)
+        self.preprocess1 = ConvNorm(inputs[1], channels, not search, generator)
+
+        self.stacked, self.places = nn.ModuleList(), [{} for _ in range(self.nodes)]
+        self.shared, self.readers = nn.ModuleList(), [{} for _ in range(self.nodes)]
+        for place, name in sorted(_places(edges), key=lambda found: (found[0].source, found[0].node)):
+            wave = max(place.source - 1, 0)
+            if operations.is_shared(name, self._stride(wave), own):
+                self.readers[wave].setdefault((place.source, name), []).append(place)
+            else:
+                self.places[wave].setdefault(name, []).append(place)
+        for wave in range(self.nodes):
+            make = partial(operations.stack, search=search, generator=generator, own=own)
+            stride, kinds = self._stride(wave), self.places[wave].items()
+            self.stacked.append(nn.ModuleDict({name: make(name, channels, stride, len(of)) for name, of in kinds}))
+            self.shared.append(
+                nn.ModuleList(
+                    operations.shared(name, channels, stride, search=search) for _, name in self.readers[wave]
+                )
+            )
+        self.norms = nn.ModuleList(BatchNorm(channels, affine=False) for _ in range(self.nodes) if node_norm)
+        if search:
+            self.everything = self._plan(lambda place: True)
+            self.register_buffer("order", self.everything.order, persistent=False)
+
+    def _stride(self, wave: int) -> int:
+        return self.downsampling if wave == 0 else 1
+
+    def modules_by_place(self) -> Iterator[tuple[Place, nn.Module, int]]:
+        """(place, module, copy): the module of each candidate, and which of its copies it is."""
+        for kinds, modules, readers, shared in zip(self.places, self.stacked, self.readers, self.shared, strict=True):
+            for name, places in kinds.items():
+                yield from ((place, modules[name], copy) for copy, place in enumerate(places))
+            for module, places in zip(shared, readers.values(), strict=True):
+                yield from ((place, module, 0) for place in places)
+
+    def _plan(self, runs: Callable[[Place], bool]) -> Plan:
+        copies = [
+            {name: [copy for copy, place in enumerate(of) if runs(place)] for name, of in kinds.items()}
+            for kinds in self.places
+        ]
+        at = [
+            kinds[name][copy] for kinds, chosen in zip(self.places, copies) for name in chosen for copy in chosen[name]
+        ]
+        parts, tables, sizes = [], [], [len(at)]
+        for readers in self.readers:
+            running = [list(filter(runs, places)) for places in readers.values()]
+            parts.append([part for part, places in enumerate(running) if places])
+            nodes = sorted({place.node for places in running for place in places})
+            of = [{place.node: place for place in running[part]} for part in parts[-1]]
+            tables.append({node: [part.get(node) for part in of] for node in nodes})
+            at += [place for row in tables[-1].values() for place in row]
+            sizes.append(len(at) - sum(sizes))
+        nothing = self.edges * self.candidates  # a weight of zero, behind all others
+        order = [nothing if place is None else place.edge * self.candidates + place.candidate for place in at]
+        return Plan(copies, parts, tables, torch.tensor(order, dtype=torch.long), sizes)
+
+    def weighting(self, mixing: Tensor, nonzero: list[list[bool]] | None = None) -> Weighting:
+        """`mixing` (edges, candidates) in the order of `forward`; `nonzero` says which operations run (None: all)."""
+        plan = self.everything._replace(order=self.order)
+        if nonzero is not None:
+            plan = self._plan(lambda place: nonzero[place.edge][place.candidate])
+        flat = torch.cat([mixing.flatten(), mixing.new_zeros(1)])
+        scales, *matrices = flat[plan.order].split(plan.sizes)
+        matrices = [matrix.view(len(table), -1) if table else matrix for matrix, table in zip(matrices, plan.tables)]
+        return Weighting(plan, scales, matrices)
+
+    def forward(self, s0, s1, weighting: Weighting | None = None, drop_path: float = 0.0, generator=None) -> Tensor:
+        """The nodes side by side, (batch, nodes * channels, ...); `s0` and `s1` are the inputs after a ReLU.
+
+        Without `weighting` every operation weighs 1, as in the network of a genotype.
+        """
+        states, after_relu = [self.preprocess0(s0), self.preprocess1(s1)], []
+        received: list[list[Tensor]] = [[] for _ in range(self.nodes)]
+        kept = self._kept_paths(states[0], drop_path, generator)
+        scales = None if weighting is None else self._scales(weighting)
+        for wave, kinds in enumerate(self.stacked):
+            after_relu += [state.relu() for state in states[len(after_relu) :]]
+            sums: dict[
+                tuple[tuple[int, ...], ...], Tensor
+            ] = {}  # of what leaves this wave, by the nodes that receive it
+            for name, operation in kinds.items():
+                places, active, scale = self.places[wave][name], None, None
+                if weighting is not None:
+                    chosen = weighting.plan.copies[wave][name]
+                    if not chosen:
+                        continue
+                    if len(chosen) < len(places):
+                        places, active = [places[copy] for copy in chosen], chosen
+                    scale = scales.pop(0)
+                seen = after_relu if operation.rectified else states
+                out = operation(seen, [place.source for place in places], scale, active, generator)
+                if kept is not None:
+                    paths = torch.stack([kept[:, place.edge] for place in places], 1)
+                    out = out * paths.repeat_interleave(self.width, 1)[:, :, None, None]
+                receivers = _receivers(places)
+                sums[receivers] = sums[receivers] + out if receivers in sums else out
+            for receivers, out in sums.items():
+                if len(receivers) > 1 and len(set(receivers)) == 1:  # every state of the wave goes to the same nodes
+                    first, *rest = out.chunk(len(receivers), 1)
+                    receivers, out = receivers[:1], sum(rest, first)
+                nodes = [node for of_state in receivers for node in of_state]
+                for node, part in zip(nodes, out.split(self.width, 1), strict=True):
+                    received[node].append(part)
+            for node, part in self._from_shared(wave, states, weighting, kept):
+                received[node].append(part)
+            node = self._sum(received[wave], states[0])
+            states.append(self.norms[wave](node) if self.norms else node)
+        return torch.cat([states[state] for state in self.concat], 1)
+
+    def _from_shared(self, wave: int, states, weighting, kept) -> list[tuple[int, Tensor]]:
+        """What the nodes receive of a wave's shared operations, as (node, tensor)."""
+        kinds = zip(self.shared[wave], self.readers[wave].items(), strict=True)
+        if weighting is None:
+            received = []
+            for module, ((source, _), places) in kinds:
+                part = module(states[source])
+                drops = kept is not None and not isinstance(module, operations.Identity)
+                for place in places:
+                    received.append((place.node, part * kept[:, place.edge, None, None, None] if drops else part))
+            return received
+        plan, matrix = weighting.plan, weighting.matrices[wave]
+        if not plan.parts[wave]:
+            return []
+        kinds = [(module, source) for module, ((source, _), _) in kinds]
+        parts = [module(states[source]) for module, source in (kinds[part] for part in plan.parts[wave])]
+        table = plan.tables[wave]
+        if kept is not None:  # the weights differ from sample to sample: (batch, nodes, parts)
+            edges = [0 if place is None else place.edge for row in table.values() for place in row]
+            matrix = matrix * torch.stack([kept[:, edge] for edge in edges], 1).unflatten(1, matrix.shape)
+        return list(zip(table, _mix(parts, matrix), strict=True))
+
+    def _scales(self, weighting: Weighting) -> list[Tensor]:
+        """The scale of each stacked operation that runs, (copies * channels,)."""
+        sizes = [self.width * len(chosen) for kinds in weighting.plan.copies for chosen in kinds.values() if chosen]
+        return list(weighting.scales[:, None].expand(-1, self.width).reshape(-1).split(sizes))
+
+    def _sum(self, parts: list[Tensor], like: Tensor) -> Tensor:
+        if not parts:  # every operation into this node is `none` or weighs nothing
+            step = self.downsampling
+            return torch.zeros_like(like[:, :, ::step, ::step])
+        total = parts[0]
+        for part in parts[1:]:
+            total = total + part
+        return total
+
+    def _kept_paths(self, x: Tensor, drop_path: float, generator) -> Tensor | None:
+        """Scheduled drop path: for every sample and edge 0, or 1 / (1 - drop_path) so that the mean stays."""
+        if not (self.training and drop_path > 0):
+            return None
+        draws = torch.rand((len(x), self.edges), generator=generator, device=x.device, dtype=x.dtype)
+        return (draws >= drop_path).to(x.dtype) / (1 - drop_path)
+
+
+def _places(edges: list[Edge]) -> Iterator[tuple[Place, str]]:
+    """Every candidate that does something, with its place."""
+    for edge, (source, node, names) in enumerate(edges):
+        yield from (
+            (Place(edge, candidate, source, node), name) for candidate, name in enumerate(names) if name != NONE
+        )
+
+
+def _receivers(places: list[Place]) -> tuple[tuple[int, ...], ...]:
+    """For each state that they leave, the nodes that receive it."""
+    nodes: dict[int, list[int]] = {}
+    for place in places:
+        nodes.setdefault(place.source, []).append(place.node)
+    return tuple(map(tuple, nodes.values()))
+
+
+def _mix(parts: list[Tensor], matrix: Tensor) -> tuple[Tensor, ...]:
+    """Weighted sums of `parts`, each (batch, channels, height, width), as one product of matrices.
+
+    `matrix` is (sums, parts), or (batch, sums, parts) where the weights differ from sample to sample.
+    """
+    x = torch.cat([part.permute(0, 2, 3, 1) for part in parts])  # channels last in memory, part after part
+    batch, shape = len(parts[0]), x.shape[1:]
+    if matrix.dim() == 2:
+        sums = (matrix @ x.view(len(parts), -1)).view(-1, batch, *shape)
+    else:
+        sums = (matrix @ x.view(len(parts), batch, -1).transpose(0, 1)).transpose(0, 1).unflatten(2, shape)
+    return sums.permute(0, 1, 4, 2, 3).unbind()
+
+
+def edges_of_space(space: SearchSpace) -> tuple[dict[str, list[Edge]], dict[str, tuple[int, ...]]]:
+    """(edges, concat) by cell type, as `Cell` takes them, of all architectures of a space at once."""
+    edges = {
+        cell_type: [(*edge, names) for edge, names in zip(space.edges, space.cell(cell_type), strict=True)]
+        for cell_type in space.cell_types
+    }
+    return edges, dict.fromkeys(edges, tuple(range(2, space.nodes + 2)))
+
+
+def edges_of_genotype(genotype: Genotype) -> dict[str, list[Edge]]:
+    """Edges by cell type, as `Cell` takes them, of one genotype."""
+    return {
+        cell_type: [(source, node, (operation,)) for source, node, operation in genotype.edges(cell_type)]
+        for cell_type in genotype.cell_types
+    }
+
+
+def weightings_of(space: SearchSpace, backbone, mixing: Tensor, x: Tensor, running=None) -> dict[str, Weighting]:
+    """What the cells of a search network's `backbone` take, by cell type, from `mixing` (cell types, edges, candidates).
+
+    `running` says which operations are run, as `Supernet.forward` tells. Raises ValueError for another shape.
+    """
+    if tuple(mixing.shape) != space.shape:
+        raise ValueError(f"mixing: shape {tuple(mixing.shape)} does not fit space {space.name!r}: {space.shape}")
+    nonzero = running
+    if running is None and not mixing.requires_grad and mixing.device.type == "cpu":
+        nonzero = (mixing != 0).tolist()
+    if nonzero is not None and all(w for cell in nonzero for edge in cell for w in edge):
+        nonzero = None
+    mixing = mixing.to(x.device, x.dtype, non_blocking=True)
+    weightings = {}
+    for number, cell_type in enumerate(space.cell_types):
+        if cell_type in backbone.cell_types:
+            cell = backbone.cells[backbone.cell_types.index(cell_type)]
+            weightings[cell_type] = cell.weighting(mixing[number], nonzero and nonzero[number])
+    return weightings
+
+
+@contextmanager
+def frozen_statistics(network: nn.Module):
+    """Within it, training passes use the statistics of their batch but leave the running ones alone.
+
+    So an alpha step, a perturbed copy of the weights or a Hessian does not change what evaluation will see.
+    """
+    switches = [(module, "update") for module in network.modules() if isinstance(module, BatchNorm)]
+    foreign = nn.modules.batchnorm._BatchNorm  # in operations of the user's own
+    switches += [(module, "track_running_stats") for module in network.modules() if isinstance(module, foreign)]
+    before = [getattr(*switch) for switch in switches]
+    for switch in switches:
+        setattr(*switch, False)
+    try:
+        yield network
+    finally:
+        for switch, value in zip(switches, before, strict=True):
+            setattr(*switch, value)
+
+
+def parameter_count(network: nn.Module) -> int:
+    """Number of trained weights; alpha is not one of them."""
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def positive(**sizes: int) -> None:
+    """Raises ValueError for a size that is no whole number of at least 1."""
+    for name, size in sizes.items():
+        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+            raise ValueError(f"{name}: {size!r} is not allowed; it must be a whole number of at least 1")

@@ -1,0 +1,206 @@
+"""The continuous relaxation as a function of its mixing weights, and the network of one genotype.
+
+`Supernet(space)(x, mixing)` takes the mixing weights as an argument: softmax(alpha), a one-hot sample, a discretized
+cell or a perturbed alpha are all just other tensors of shape (cell types, edges, candidate operations). Both networks
+are chains of the same cell; in the network of a genotype every kept edge has one candidate.
+
+Layout as in Liu et al. 2019 (quark0/darts): a 3 x 3 stem of `stem_multiplier` times the width, reduction cells after
+one and two thirds of the depth, which halve the image and double the channels, mean pooling and a linear classifier.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from darts_lab.genotype import Genotype
+from darts_lab.networks.cell import Cell, edges_of_genotype, edges_of_space, positive, weightings_of
+from darts_lab.networks.operations import BatchNorm, weight
+from darts_lab.spaces import CELL_TYPES, SearchSpace
+
+
+class Backbone(nn.Module):
+    """Stem and cells: from images (batch, in_channels, height, width) to features, one tensor for each cell."""
+
+    def __init__(
+        self,
+        edges,
+        concat,
+        channels,
+        layers,
+        in_channels,
+        stem_multiplier,
+        search,
+        generator,
+        own=None,
+        node_norm=False,
+    ):
+        super().__init__()
+        width = stem_multiplier * channels
+        self.stem = weight(width, in_channels, 3, 3, fan_in=9 * in_channels, generator=generator)
+        self.stem_norm = BatchNorm(width, affine=True)
+        self.reductions = {layers // 3, 2 * layers // 3}
+        self.cells, self.cell_types = nn.ModuleList(), []
+        inputs, reduced_before = [width, width], False
+        for layer in range(layers):
+            reduction = layer in self.reductions
+            channels *= 2 if reduction else 1
+            cell_type = CELL_TYPES[reduction]
+            cell = Cell(
+                edges[cell_type], concat[cell_type], inputs, channels, reduction, reduced_before, search, generator, own,
+                node_norm,
+            )  # fmt: skip
+            self.cells.append(cell)
+            self.cell_types.append(cell_type)
+            inputs, reduced_before = [inputs[1], cell.channels], reduction
+        self.channels = inputs[1]
+
+    def forward(self, x, weightings, drop_path=0.0, generator=None) -> list[Tensor]:
+        """`weightings` holds, by cell type, what `Cell.forward` takes; where it is missing every operation weighs 1."""
+        x = x.contiguous(memory_format=torch.channels_last)
+        s0 = s1 = self.stem_norm(F.conv2d(x, self.stem, padding=1)).relu()
+        features = []
+        for cell, cell_type in zip(self.cells, self.cell_types, strict=True):
+            features.append(cell(s0, s1, weightings.get(cell_type), drop_path, generator))
+            s0, s1 = s1, features[-1].relu()
+        return features
+
+
+class Linear(nn.Module):
+    """A linear layer whose weights come from an explicit generator."""
+
+    def __init__(self, features: int, classes: int, generator):
+        super().__init__()
+        self.weight = weight(classes, features, fan_in=features, generator=generator)
+        self.bias = weight(classes, fan_in=features, generator=generator)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight, self.bias)
+
+
+class Supernet(nn.Module):
+    """All architectures of `space` at once: logits = supernet(x, mixing).
+
+    `channels` is the width of the first cell, `layers` the number of cells (16 and 8 in the papers). `node_norm` puts a
+    batch-norm behind the sum of every node, for mixing weights that do not sum to one (Maile et al. 2021). `generator`
+    (on the CPU) draws the initial weights. Raises ValueError for sizes that are not positive.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        *,
+        channels: int = 16,
+        layers: int = 8,
+        classes: int = 10,
+        in_channels: int = 3,
+        stem_multiplier: int = 3,
+        node_norm: bool = False,
+        generator: torch.Generator | None = None,
+    ):
+        super().__init__()
+        positive(channels=channels, layers=layers, classes=classes, in_channels=in_channels)
+        self.space = space
+        generator = generator or torch.Generator().manual_seed(0)
+        edges, concat = edges_of_space(space)
+        self.backbone = Backbone(
+            edges, concat, channels, layers, in_channels, stem_multiplier, True, generator, space.operations, node_norm
+        )
+        self.classifier = Linear(self.backbone.channels, classes, generator)
+
+    def forward(self, x, mixing, *, drop_path=0.0, generator=None, running=None) -> Tensor:
+        """Logits (batch, classes) of images (batch, in_channels, height, width).
+
+        `mixing` (cell types, edges, candidates) weighs the operations. Where it lies on the CPU and asks for no
+        gradient, operations that weigh exactly zero are not run; on a GPU, to look would make the host wait. `running`,
+        nested lists of booleans of the same shape, says instead which operations are run, the others weighing nothing.
+        `drop_path` is the probability with which a mixed edge is left out of a sample (training mode only);
+        `generator` drives drop path and the noise operation, on the device of x.
+        """
+        weightings = weightings_of(self.space, self.backbone, mixing, x, running)
+        features = self.backbone(x, weightings, drop_path, generator)
+        return self.classifier(features[-1].mean((2, 3)))
+
+
+class Network(nn.Module):
+    """The network of one genotype, as trained from scratch: logits = network(x).
+
+    As `Supernet`, but only the kept edges, batch-norms with scales, drop path on every operation but the identity,
+    and `auxiliary` classifier after two thirds of the depth: `network(x, with_auxiliary=True)` gives both logits.
+    """
+
+    def __init__(
+        self,
+        genotype: Genotype,
+        *,
+        channels: int = 36,
+        layers: int = 20,
+        classes: int = 10,
+        in_channels: int = 3,
+        stem_multiplier: int = 3,
+        auxiliary: bool = False,
+        operations=None,
+        generator: torch.Generator | None = None,
+    ):
+        super().__init__()
+        positive(channels=channels, layers=layers, classes=classes, in_channels=in_channels)
+        generator = generator or torch.Generator().manual_seed(0)
+        self.backbone = Backbone(
+            edges_of_genotype(genotype),
+            genotype.concat,
+            channels,
+            layers,
+            in_channels,
+            stem_multiplier,
+            False,
+            generator,
+            operations,
+        )
+        self.classifier = Linear(self.backbone.channels, classes, generator)
+        self.auxiliary_after = 2 * layers // 3
+        width = self.backbone.cells[self.auxiliary_after].channels
+        self.auxiliary = AuxiliaryHead(width, classes, generator) if auxiliary else None
+
+    def forward(self, x, *, drop_path=0.0, generator=None, with_auxiliary=False):
+        auxiliary = None
+        for layer, features in enumerate(self.backbone(x, {}, drop_path, generator)):
+            if with_auxiliary and self.auxiliary is not None and layer == self.auxiliary_after:
+                auxiliary = self.auxiliary(features)
+        logits = self.classifier(features.mean((2, 3)))
+        return (logits, auxiliary) if with_auxiliary else logits
+
+
+class AuxiliaryHead(nn.Module):
+    """The auxiliary tower of DARTS for CIFAR: expects feature maps of 8 x 8, that is images of 32 x 32."""
+
+    def __init__(self, channels: int, classes: int, generator):
+        super().__init__()
+        self.first = weight(128, channels, 1, 1, fan_in=channels, generator=generator)
+        self.first_norm = BatchNorm(128, affine=True)
+        self.second = weight(768, 128, 2, 2, fan_in=4 * 128, generator=generator)
+        self.second_norm = BatchNorm(768, affine=True)
+        self.classifier = Linear(768, classes, generator)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[-2:] != (8, 8):
+            raise ValueError(
+                f"auxiliary: the tower needs feature maps of 8 x 8 (images of 32 x 32), got {tuple(x.shape[-2:])}"
+            )
+        x = F.avg_pool2d(x.relu(), 5, 3, 0, count_include_pad=False)
+        x = self.first_norm(F.conv2d(x, self.first)).relu()
+        x = self.second_norm(F.conv2d(x, self.second)).relu()
+        return self.classifier(x.flatten(1))
+
+
+def check_images(size: tuple[int, int], layers: int, auxiliary: bool = False) -> None:
+    """Raises ValueError where images of `size` (height, width) fit no network of `layers` cells."""
+    halvings = len({layers // 3, 2 * layers // 3})
+    shown = " x ".join(map(str, size))
+    if any(side % 2**halvings for side in size):
+        raise ValueError(
+            f"data: images of {shown} cannot be halved by {halvings} reduction cells; height and width must be "
+            f"multiples of {2**halvings}"
+        )
+    if auxiliary and tuple(size) != (8 * 2**halvings,) * 2:
+        raise ValueError(f"auxiliary: the tower needs images of 32 x 32, not {shown}; auxiliary=0 leaves it out")

@@ -1,0 +1,275 @@
+"""Candidate operations, stacked: all copies of one kind that are ready at the same time are one module.
+
+An edge-by-edge supernet calls every operation of every edge by itself. But edges that leave one state see the same
+tensor: its ReLU and its pools are computed once for all of them, and the convolutions of one kind, whose inputs are
+ready at the same time, become one convolution over their channels side by side, with one batch-norm behind it. The
+mixing weight of a convolution is the scale of the batch-norm that closes it. The mathematics is that of Liu et al.
+2019 (quark0/darts), edge by edge; `tests/reference/` holds it against the textbook form.
+
+There are two sorts. A *shared* operation (pools, the identity) has no weights of its own: `op(x)` is the same for
+every edge that leaves the state x. A *stacked* operation has `copies`, one for each edge:
+    op(inputs, scale, active, generator)
+    inputs    one tensor (batch, channels, height, width) for each active copy: the state it leaves, after a ReLU where
+              `op.rectified` says so;
+    scale     (active copies * channels,) mixing weights, each repeated for its channels, or None for 1;
+    active    indices of the copies that take part, or None for all;
+    generator the source of randomness, used by `noise` alone;
+it returns (batch, active copies * channels, height / stride, width / stride), copy by copy. `op.copy(i)` gives the
+tensors of copy i under the names they have in quark0/darts.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from darts_lab.networks.separable import separable_convolution
+from darts_lab.spaces import AVG, DIL3, DIL5, MAX, NOISE, SEP3, SEP5, SKIP
+
+MOMENTUM, EPSILON = 0.1, 1e-5  # of every batch-norm, PyTorch's own defaults
+
+
+def weight(*shape: int, fan_in: int, generator: torch.Generator) -> nn.Parameter:
+    """A parameter drawn uniformly from +-1/sqrt(fan_in): what PyTorch's convolutions and linear layers begin with."""
+    bound = 1 / math.sqrt(fan_in)
+    return nn.Parameter(torch.empty(shape).uniform_(-bound, bound, generator=generator))
+
+
+class BatchNorm(nn.Module):
+    """Batch normalisation of `copies` stacked groups of `channels` channels.
+
+    With `affine=False`, as in search, the scale is the mixing weight of each group, for which d/d alpha then comes
+    from the norm's own backward pass. `update` decides whether a training pass moves the running statistics.
+    """
+
+    def __init__(self, channels: int, affine: bool, copies: int = 1):
+        super().__init__()
+        self.copies, self.update = copies, True
+        self.register_buffer("running_mean", torch.zeros(copies * channels))
+        self.register_buffer("running_var", torch.ones(copies * channels))
+        self.scale = nn.Parameter(torch.ones(copies * channels)) if affine else None
+        self.shift = nn.Parameter(torch.zeros(copies * channels)) if affine else None
+
+    def forward(self, x: Tensor, weights: Tensor | None = None, active: list[int] | None = None) -> Tensor:
+        """`weights` (active copies * channels,) multiply what comes out."""
+        scale, shift, mean, var = self.scale, self.shift, self.running_mean, self.running_var
+        if active is not None:
+            scale, shift, mean, var = (self._of(active, whole) for whole in (scale, shift, mean, var))
+        if weights is not None:
+            # PyTorch's kernels read past the end of an expanded scalar (stride 0), silently
+            scale = weights.contiguous() if scale is None else scale * weights
+            shift = None if shift is None else shift * weights
+        if self.training and not self.update:
+            mean = var = None
+        x = F.batch_norm(x, mean, var, scale, shift, self.training, MOMENTUM, EPSILON)
+        if active is not None and self.training and self.update:  # `mean` and `var` were copies
+            self.running_mean.view(self.copies, -1)[active] = mean.view(len(active), -1)
+            self.running_var.view(self.copies, -1)[active] = var.view(len(active), -1)
+        return x
+
+    def _of(self, active: list[int], whole: Tensor | None) -> Tensor | None:
+        return None if whole is None else whole.view(self.copies, -1)[active].flatten()
+
+    def copy(self, index: int) -> Iterator[tuple[str, Tensor]]:
+        of = lambda whole: whole.view(self.copies, -1)[index]  # noqa: E731
+        if self.scale is not None:
+            yield "weight", of(self.scale)
+            yield "bias", of(self.shift)
+        yield "running_mean", of(self.running_mean)
+        yield "running_var", of(self.running_var)
+
+
+def prefixed(prefix: str, names: Iterator[tuple[str, Tensor]]) -> Iterator[tuple[str, Tensor]]:
+    return ((f"{prefix}.{name}", tensor) for name, tensor in names)
+
+
+class Identity(nn.Module):
+    """`skip_connect` where the stride is 1."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+    def copy(self, index: int = 0) -> Iterator[tuple[str, Tensor]]:
+        return iter(())
+
+
+class Pool(nn.Module):
+    """`max_pool_3x3` or `avg_pool_3x3`; in search followed by a batch-norm without scale."""
+
+    def __init__(self, channels: int, stride: int, normalised: bool, maximum: bool):
+        super().__init__()
+        self.stride, self.maximum = stride, maximum
+        self.norm = BatchNorm(channels, affine=False) if normalised else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.maximum:
+            x = F.max_pool2d(x, 3, self.stride, 1)
+        else:
+            x = F.avg_pool2d(x, 3, self.stride, 1, count_include_pad=False)
+        return x if self.norm is None else self.norm(x)
+
+    def copy(self, index: int = 0) -> Iterator[tuple[str, Tensor]]:
+        return iter(()) if self.norm is None else prefixed("1", self.norm.copy(0))
+
+
+class _Separable(nn.Module):
+    """Depthwise then pointwise convolution of `copies` edges, side by side in the channels; then batch-norm."""
+
+    def __init__(self, channels, kernel, stride, dilation, copies, affine, generator):
+        super().__init__()
+        self.stride, self.dilation = stride, dilation
+        self.depthwise = weight(copies, channels, 1, kernel, kernel, fan_in=kernel**2, generator=generator)
+        self.pointwise = weight(copies, channels, channels, 1, 1, fan_in=channels, generator=generator)
+        self.norm = BatchNorm(channels, affine, copies)
+
+    def forward(self, inputs, scale: Tensor | None = None, active: list[int] | None = None) -> Tensor:
+        depthwise, pointwise = _select(self.depthwise, active), _select(self.pointwise, active)
+        return self.norm(separable_convolution(inputs, depthwise, pointwise, self.stride, self.dilation), scale, active)
+
+
+class Convolution(nn.Module):
+    """`sep_conv_*` (twice ReLU, depthwise, pointwise, batch-norm) or `dil_conv_*` (once, dilation 2)."""
+
+    rectified = True
+
+    def __init__(self, channels, stride, copies, affine, generator, kernel, dilated):
+        super().__init__()
+        strides, dilation = ((stride,), 2) if dilated else ((stride, 1), 1)
+        self.stages = nn.ModuleList(
+            _Separable(channels, kernel, stride, dilation, copies, affine, generator) for stride in strides
+        )
+
+    def forward(self, states, sources, scale=None, active=None, generator=None):
+        inputs = _inputs(states, sources)
+        for stage in self.stages[:-1]:
+            inputs = [stage(inputs, None, active).relu_()]
+        return self.stages[-1](inputs, scale, active)
+
+    def copy(self, index: int) -> Iterator[tuple[str, Tensor]]:
+        for number, stage in enumerate(self.stages):
+            yield f"op.{4 * number + 1}.weight", stage.depthwise[index]
+            yield f"op.{4 * number + 2}.weight", stage.pointwise[index]
+            yield from prefixed(f"op.{4 * number + 3}", stage.norm.copy(index))
+
+
+class FactorizedReduce(nn.Module):
+    """`skip_connect` where the stride is 2: half the channels see the even pixels, the other half the odd ones.
+
+    Two 1 x 1 convolutions with stride 2, the second shifted by one pixel. Here the pixels that they see are gathered
+    first, even and odd ones side by side in the channels, for one 1 x 1 convolution: each half of its kernel is zero
+    where it does not look. (A fraction of the time of a strided convolution of 2 x 2 pixels, group by group.)
+    """
+
+    rectified = True
+
+    def __init__(self, channels_in, channels, copies, affine, generator):
+        super().__init__()
+        half = channels // 2
+        self.even = weight(copies, half, channels_in, 1, 1, fan_in=channels_in, generator=generator)
+        self.odd = weight(copies, channels - half, channels_in, 1, 1, fan_in=channels_in, generator=generator)
+        self.norm = BatchNorm(channels, affine, copies)
+
+    def forward(self, states, sources, scale=None, active=None, generator=None):
+        even, odd = _select(self.even, active), _select(self.odd, active)
+        inputs, channels = _inputs(states, sources), even.shape[2]
+        pixels = torch.cat([_even_and_odd(x) for x in inputs], 3).flatten(3, 4).permute(0, 3, 1, 2)
+        halves = F.pad(even, (0, 0, 0, 0, 0, channels)), F.pad(odd, (0, 0, 0, 0, channels, 0))
+        x = F.conv2d(pixels, torch.cat(halves, 1).flatten(0, 1), groups=len(inputs))
+        return self.norm(x, scale, active)
+
+    def copy(self, index: int) -> Iterator[tuple[str, Tensor]]:
+        yield "conv_1.weight", self.even[index]
+        yield "conv_2.weight", self.odd[index]
+        yield from prefixed("bn", self.norm.copy(index))
+
+
+class Noise(nn.Module):
+    """`noise` of S4: a fresh draw from N(0, 1) in place of the state, in training and in evaluation alike."""
+
+    rectified = False
+
+    def __init__(self, stride: int):
+        super().__init__()
+        self.stride = stride
+
+    def forward(self, states, sources, scale=None, active=None, generator=None):
+        x = states[sources[0]]
+        batch, channels, height, width = x[:, :, :: self.stride, :: self.stride].shape
+        shape = (batch, height, width, len(sources) * channels)  # channels last in memory, as all states are
+        noise = torch.randn(shape, generator=generator, dtype=x.dtype, device=x.device)
+        return (noise if scale is None else noise * scale).movedim(-1, 1)
+
+    def copy(self, index: int):
+        return iter(())
+
+
+class EdgeByEdge(nn.Module):
+    """An operation of your own: one module for each copy."""
+
+    rectified = False
+
+    def __init__(self, modules: list[nn.Module]):
+        super().__init__()
+        self.edges = nn.ModuleList(modules)
+
+    def forward(self, states, sources, scale=None, active=None, generator=None):
+        edges = self.edges if active is None else [self.edges[index] for index in active]
+        out = torch.cat([edge(states[source]) for edge, source in zip(edges, sources, strict=True)], 1)
+        return out if scale is None else out * scale[:, None, None]
+
+    def copy(self, index: int) -> Iterator[tuple[str, Tensor]]:
+        state = self.edges[index].state_dict(keep_vars=True)
+        return ((name, tensor) for name, tensor in state.items() if not name.endswith("num_batches_tracked"))
+
+
+def _inputs(states: list[Tensor], sources: list[int]) -> list[Tensor]:
+    """The states that the copies of an operation leave, one for each copy: or each only once, if equally many copies,
+    next to each other, leave each of them."""
+    unique = sorted(set(sources))
+    if sources != [source for source in unique for _ in range(len(sources) // len(unique))]:
+        unique = sources
+    return [states[source] for source in unique]
+
+
+def _even_and_odd(x: Tensor) -> Tensor:
+    """Of each 2 x 2 pixels the first and the last: (batch, height / 2, width / 2, 2, channels)."""
+    squares = x.permute(0, 2, 3, 1).unflatten(2, (-1, 2)).unflatten(1, (-1, 2))
+    return squares.diagonal(dim1=2, dim2=4).movedim(-1, -2)
+
+
+def _select(stacked: Tensor, active: list[int] | None) -> Tensor:
+    return stacked if active is None else stacked[active]
+
+
+def is_shared(name: str, stride: int, own=None) -> bool:
+    """Whether the operation `name` at `stride` is the same for every edge that leaves a state."""
+    return not (own and name in own) and (name in (MAX, AVG) or (name == SKIP and stride == 1))
+
+
+def shared(name: str, channels: int, stride: int, *, search: bool) -> nn.Module:
+    """The operation `name`, at `stride`, of all edges that leave one state."""
+    return Identity() if name == SKIP else Pool(channels, stride, search, name == MAX)
+
+
+def stack(name, channels, stride, copies, *, search, generator, own=None) -> nn.Module:
+    """`copies` copies of the operation `name`, at `stride`, as one module.
+
+    `search` leaves out the scales of batch-norms and puts one behind each pool, as search networks do. `own` maps
+    names to functions `(channels, stride) -> nn.Module`.
+    """
+    convolutions = {SEP3: (3, False), SEP5: (5, False), DIL3: (3, True), DIL5: (5, True)}
+    if own and name in own:
+        with torch.random.fork_rng(devices=[]):  # a module of PyTorch's draws its weights from the global generator
+            torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))
+            return EdgeByEdge([own[name](channels, stride) for _ in range(copies)])
+    if name in convolutions:
+        return Convolution(channels, stride, copies, not search, generator, *convolutions[name])
+    if name == SKIP:
+        return FactorizedReduce(channels, channels, copies, not search, generator)
+    if name == NOISE:
+        return Noise(stride)
+    raise ValueError(f"operation: {name!r} is not known")

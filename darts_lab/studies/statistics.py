@@ -1,0 +1,173 @@
+"""Means, differences and correlations with their intervals, over SciPy: what stands beside every result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import scipy
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number from `n` samples, and the interval (`low`, `high`) that covers the true one in `level` of all cases.
+
+    Where the samples are too few to tell, or all the same for a correlation, the limits are NaN.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+    level: float = 0.95
+
+    def __str__(self) -> str:
+        return f"{self.value:.3g} [{self.low:.3g}, {self.high:.3g}]"
+
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether zero lies outside of the interval; False where there is none."""
+        return bool(self.low > 0 or self.high < 0)
+
+
+def mean(values: Sequence[float], level: float = 0.95) -> Estimate:
+    """The mean, with the interval of Student's t: for few samples that are roughly normal, such as seeds."""
+    values = _samples(values, level)
+    if len(values) < 2:
+        return Estimate(float(values.mean()), np.nan, np.nan, len(values), level)
+    half = scipy.stats.sem(values) * scipy.stats.t.ppf((1 + level) / 2, len(values) - 1)
+    return Estimate(float(values.mean()), float(values.mean() - half), float(values.mean() + half), len(values), level)
+
+
+def bootstrap(
+    values: Sequence[float], statistic: Callable = np.mean, level: float = 0.95, seed: int = 0, resamples: int = 9999
+) -> Estimate:
+    """Any statistic of one sample, with the bias-corrected and accelerated bootstrap interval (Efron 1987).
+
+    `statistic` takes `axis`, as NumPy's do. For heavy tails and medians; with fewer than ten samples it is too narrow.
+    """
+    values = _samples(values, level)
+    value = float(statistic(values))
+    if len(values) < 2 or np.ptp(values) == 0:
+        return Estimate(value, np.nan, np.nan, len(values), level)
+    found = scipy.stats.bootstrap(
+        (values,), statistic, confidence_level=level, n_resamples=resamples, rng=np.random.default_rng(seed)
+    ).confidence_interval
+    return Estimate(value, float(found.low), float(found.high), len(values), level)
+
+
+def correlation(
+    x: Sequence[float], y: Sequence[float], kind: str = "pearson", level: float = 0.95, seed: int = 0
+) -> Estimate:
+    """Pearson's correlation with Fisher's interval, or with `kind="spearman"` that of ranks with a bootstrap interval.
+
+    Pairs of which one is NaN are left out. Raises ValueError for another kind, and where x and y differ in length.
+    """
+    if kind not in ("pearson", "spearman"):
+        raise ValueError(f"kind: {kind!r} is not known; known: pearson, spearman")
+    x, y = np.asarray(x, float), np.asarray(y, float)
+    if x.shape != y.shape or x.ndim != 1:
+        raise ValueError(f"x, y: have shapes {x.shape} and {y.shape}; they must be equally long lists")
+    x, y = _samples(np.stack([x, y])[:, np.isfinite(x) & np.isfinite(y)], level)
+    if len(x) < 4 or np.ptp(x) == 0 or np.ptp(y) == 0:
+        value = (
+            scipy.stats.pearsonr(x, y)[0] if len(x) > 1 and np.ptp(x) * np.ptp(y) > 0 and kind == "pearson" else np.nan
+        )
+        return Estimate(float(value), np.nan, np.nan, len(x), level)
+    if kind == "pearson":
+        found = scipy.stats.pearsonr(x, y)
+        return Estimate(float(found.statistic), *map(float, found.confidence_interval(level)), len(x), level)
+
+    def of_ranks(x, y, axis=-1):
+        x, y = (scipy.stats.zscore(scipy.stats.rankdata(values, axis=axis), axis=axis) for values in (x, y))
+        return (x * y).mean(axis)
+
+    with np.errstate(invalid="ignore"):
+        interval = scipy.stats.bootstrap(
+            (x, y), of_ranks, paired=True, vectorized=True, confidence_level=level, n_resamples=9999,
+            method="percentile", rng=np.random.default_rng(seed),
+        ).confidence_interval  # fmt: skip
+    return Estimate(float(of_ranks(x, y)), float(interval.low), float(interval.high), len(x), level)
+
+
+def difference(one: Sequence[float], other: Sequence[float], level: float = 0.95) -> Estimate:
+    """The mean of `one` minus that of `other`, samples that have nothing in common, with the interval of Welch's t; `n` is
+    the size of the smaller. For runs that share their seeds, `paired_difference` is narrower."""
+    one, other = _samples(one, level), _samples(other, level)
+    value, fewer = float(one.mean() - other.mean()), min(len(one), len(other))
+    if fewer < 2 or np.ptp(one) == np.ptp(other) == 0:
+        return Estimate(value, np.nan, np.nan, fewer, level)
+    found = scipy.stats.ttest_ind(one, other, equal_var=False).confidence_interval(level)
+    return Estimate(value, float(found.low), float(found.high), fewer, level)
+
+
+def paired_difference(
+    table: pd.DataFrame,
+    value: str,
+    one,
+    other,
+    of: str = "method",
+    pairs: Sequence[str] = ("seed",),
+    level: float = 0.95,
+) -> Estimate:
+    """The mean of `value` where column `of` is `one`, minus where it is `other`, between rows of equal `pairs`.
+
+    The interval is Student's t of the differences: what both have in common, such as the seed, does not widen it. Raises
+    ValueError where nothing can be paired, or a pair is not one to one.
+    """
+    return mean(differences(table, value, one, other, of, pairs), level)
+
+
+def differences(
+    table: pd.DataFrame, value: str, one, other, of: str = "method", pairs: Sequence[str] = ("seed",)
+) -> pd.Series:
+    """`value` where column `of` is `one`, minus where it is `other`, for every two rows of equal `pairs`, which are the index.
+    Raises as `paired_difference`."""
+    pairs, sides = list(pairs), []
+    for name in (one, other):
+        rows = table[(table[of] == name) & table[value].notna()].set_index(pairs)[value]
+        if rows.index.has_duplicates:
+            raise ValueError(f"pairs: {', '.join(pairs)} do not tell the rows of {of} {name!r} apart")
+        sides.append(rows)
+    found = (sides[0] - sides[1]).dropna()
+    if found.empty:
+        raise ValueError(f"{of}: no rows of {one!r} and {other!r} agree in {', '.join(pairs)}")
+    return found.astype(float)
+
+
+def signed_rank(differences: Sequence[float]) -> float:
+    """The two-sided p-value of Wilcoxon's signed-rank test that paired differences are as often and as far above zero as
+    below. It takes them to be of no shape: they may fall into two heaps.
+
+    Exact for up to 50 differences without ties, else by the normal approximation that minds ties. NaN where all are zero.
+    """
+    found = _samples(differences, 0.95)
+    return float(scipy.stats.wilcoxon(found).pvalue) if found.any() else np.nan
+
+
+def rank_sum(one: Sequence[float], other: Sequence[float]) -> float:
+    """The two-sided p-value of the test of Mann, Whitney and Wilcoxon that samples which are not paired are as often above one
+    another as below, whatever their shape."""
+    return float(scipy.stats.mannwhitneyu(_samples(one, 0.95), _samples(other, 0.95)).pvalue)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """p-values of several tests, corrected so that the probability of any wrong rejection is what a corrected one says (Holm
+    1979), in the order given."""
+    p = np.asarray(p_values, float)
+    order, corrected = p.argsort(), np.empty_like(p)
+    corrected[order] = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)).clip(max=1)
+    return corrected.tolist()
+
+
+def _samples(values, level: float) -> np.ndarray:
+    if not 0 < level < 1:
+        raise ValueError(f"level: {level!r} is not allowed; it must be a number in (0, 1)")
+    values = np.asarray(values, float)
+    if not values.size:
+        raise ValueError("values: are empty")
+    if not np.isfinite(values).all():
+        raise ValueError(f"values: {int((~np.isfinite(values)).sum())} of them are NaN or infinite")
+    return values
