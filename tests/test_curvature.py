@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from reference.differences import product_and_difference
+from scipy.sparse.linalg import LinearOperator
 
 import darts_lab as dl
 from darts_lab import curvature
@@ -261,7 +262,7 @@ def test_standard_error_covers_what_other_batches_would_give(symmetric):
             noise = 0.1 * rng.standard_normal((8, 20, 20))
             self.matrices, self.products, self.options, self.layout = truth + noise + noise.swapaxes(1, 2), 0, {}, (20,)
             self.decay = None
-            curvature.LinearOperator.__init__(self, np.float64, (20, 20))
+            LinearOperator.__init__(self, np.float64, (20, 20))
 
         def per_batch(self, vector):
             return self.matrices @ vector

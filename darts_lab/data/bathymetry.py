@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from darts_lab.data.splits import SPLITS, Images
+from darts_lab.data.splits import SPLITS, Images, mean_and_std
 from darts_lab.runs.files import in_a_line
 
 
@@ -44,7 +44,7 @@ def from_arrays(name: str, train, valid, test) -> Soundings:
     shapes = {split: tuple(patches.shape[1:]) for split, (patches, _) in splits.items()}
     if len(set(shapes.values())) > 1:
         raise ValueError(f"patches must have the same shape in every split, found {shapes}")
-    mean, std = splits.mean_and_std(splits["train"][0])
+    mean, std = mean_and_std(splits["train"][0])
     return Soundings(name, **splits, mean=tuple(mean), std=tuple(std))
 
 

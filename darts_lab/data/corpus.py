@@ -19,8 +19,7 @@ from pathlib import Path
 
 import torch
 
-from darts_lab.data import splits
-from darts_lab.data.splits import SPLITS, Splits
+from darts_lab.data.splits import SPLITS, Splits, folder_of
 
 UNKNOWN, END = "<unk>", "<eos>"  # a word outside the vocabulary; the end of a paragraph or line
 
@@ -99,7 +98,7 @@ _PTB = {split: f"ptb.{split}.txt" for split in SPLITS}
 
 def has_ptb(folder: str | Path | None = None) -> bool:
     """Whether the three files of Penn Treebank lie in `folder` (default as for `data.load`)."""
-    return all((splits.folder_of(folder) / file).is_file() for file in _PTB.values())
+    return all((folder_of(folder) / file).is_file() for file in _PTB.values())
 
 
 def ptb(folder: str | Path | None = None) -> Corpus:
@@ -109,7 +108,7 @@ def ptb(folder: str | Path | None = None) -> Corpus:
     Raises FileNotFoundError where one is missing (the text belongs to the LDC, so nothing is downloaded), ValueError where
     one is not text.
     """
-    where = splits.folder_of(folder)
+    where = folder_of(folder)
     if not has_ptb(folder):
         raise FileNotFoundError(
             f"data: 'ptb' was not found in {where}; put {', '.join(_PTB.values())} there (nothing is downloaded: the text "

@@ -17,7 +17,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from darts_lab.data.splits import SPLITS, Images
+from darts_lab.data.splits import SPLITS, Images, mean_and_std
 from darts_lab.runs.files import in_a_line
 
 MOST_PIXELS = 40_000_000  # of one image that is read from a file: a header that claims more is not believed
@@ -54,7 +54,7 @@ def from_arrays(name: str, train, valid, test) -> Stereo:
     sizes = {split: tuple(images.shape[2:]) for split, (images, _) in splits.items()}
     if len(set(sizes.values())) > 1:
         raise ValueError(f"images must have the same size in every split, found {sizes}")
-    mean, std = splits.mean_and_std(splits["train"][0])
+    mean, std = mean_and_std(splits["train"][0])
     return Stereo(name, **splits, mean=tuple(mean), std=tuple(std))
 
 
