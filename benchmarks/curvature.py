@@ -20,7 +20,6 @@ import torch
 
 import darts_lab as dl
 from darts_lab.curvature.eigenvalues import dominant_eigenvalue, spectrum
-from darts_lab.curvature.hessian import Hessian
 
 TOLERANCE = 0.05  # of the residual, which leaves the eigenvalue well within a hundredth
 EPOCHS_APART = 5
@@ -35,7 +34,7 @@ def timed(work):
 def compared(space: str, states: int, epochs_apart: int = EPOCHS_APART) -> dict:
     epochs = states * epochs_apart
     search = dl.Search(space, scale="laptop", nodes=4, epochs=epochs, curvature_every=0, path=False, device="cpu")
-    (batch,) = Hessian(search).batches
+    (batch,) = search.hessian().batches
     search.alpha_gradient(batch, batch, 0.1), dominant_eigenvalue(search)  # warms the libraries up
     found = {name: [] for name in ("ratio", "apart", "cold", "warm", "price")}
     before = None

@@ -282,7 +282,7 @@ def _spectrum(options) -> None:
         raise ValueError(f"run: {str(path)!r} has not finished its first epoch")
     most = search.task.most("valid", search.valid_batch_size)
     batches = min(8, most) if options.batches is None else options.batches
-    hessian = curvature.Hessian(search, batches=batches, mode=options.mode)
+    hessian = search.hessian(batches=batches, mode=options.mode)
     if options.all or options.figure:
         found = curvature.spectrum(hessian)
         values, told = found.values, found.options

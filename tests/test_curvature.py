@@ -55,13 +55,13 @@ def scaled_behind(norm, x, weights=None, active=None):
 @pytest.mark.parametrize("mode", ["train", "eval"])
 @pytest.mark.parametrize("name", SPACES)
 def test_dense_hessian_is_that_of_torch_func(name, mode, small_search, monkeypatch):
-    hessian = Hessian(in_float64(small_search(name, nodes=1)), mode=mode, batch_size=8)
+    hessian = in_float64(small_search(name, nodes=1)).hessian(mode=mode, batch_size=8)
     found = hessian.dense()[0]
 
     def loss(alpha):
-        return hessian.loss(alpha, 0)
+        return hessian.loss(alpha, hessian.batches[0])
 
-    with hessian.still():
+    with hessian.context():
         row = torch.func.jvp(torch.func.grad(loss), (hessian.point,), (torch.ones_like(hessian.point),))[1]
         assert np.abs(found.sum(1) - row.flatten().numpy()).max() < 1e-8
         monkeypatch.setattr(operations.BatchNorm, "forward", scaled_behind)
@@ -74,7 +74,7 @@ def test_dense_hessian_is_that_of_torch_func(name, mode, small_search, monkeypat
 @pytest.mark.parametrize("mode", ["train", "eval"])
 @pytest.mark.parametrize("name", SPACES)
 def test_products_are_finite_differences_of_gradients(name, mode, small_search):
-    hessian = Hessian(in_float64(small_search(name, nodes=2)), mode=mode, batch_size=8)
+    hessian = in_float64(small_search(name, nodes=2)).hessian(mode=mode, batch_size=8)
     product, difference = product_and_difference(hessian, 1e-6)
     assert np.abs(product - difference).max() < 1e-8 * max(1, np.abs(product).max())
     assert np.linalg.norm(product) > 1e-6
@@ -84,16 +84,16 @@ def test_a_constant_on_an_edge_is_what_softmax_cannot_see_and_the_decay_gives_it
     search = in_float64(small_search("S3"))
     unseen = np.zeros((search.alpha.numel() // 3, 3))
     unseen[4] = 1
-    assert np.abs(Hessian(search).matvec(unseen.ravel())).max() < 1e-12
-    with_decay = Hessian(search, decay=True)
+    assert np.abs(search.hessian().matvec(unseen.ravel())).max() < 1e-12
+    with_decay = search.hessian(decay=True)
     assert with_decay.matvec(unseen.ravel()) == pytest.approx(1e-3 * unseen.ravel(), abs=1e-12)
     assert with_decay.options["decay"] == 1e-3
 
 
 def test_several_batches_are_their_mean_and_each_alone_is_one_of_them(small_search):
     search = small_search("S2")
-    together = Hessian(search, batches=4, batch_size=4)
-    alone = [Hessian(search, batches=[batch]).dense()[0] for batch in together.batches]
+    together = search.hessian(batches=4, batch_size=4)
+    alone = [search.hessian(batches=[batch]).dense()[0] for batch in together.batches]
     assert np.allclose(together.dense(), alone, atol=1e-6)
     vector = np.random.default_rng(0).standard_normal(together.shape[0])
     assert np.allclose(together.matvec(vector), np.mean([one @ vector for one in alone], 0), atol=1e-5)
@@ -114,7 +114,7 @@ def test_with_respect_to_the_mixing_weights_the_chain_rule_holds(small_search):
     of_alpha, of_mixing = (spectrum(search, variable=variable).matrix for variable in ("alpha", "mixing"))
     assert np.allclose(of_alpha, of_mixing)
     search = in_float64(small_search("S2"))
-    of_alpha, of_mixing = (Hessian(search, variable=variable) for variable in ("alpha", "mixing"))
+    of_alpha, of_mixing = (search.hessian(variable=variable) for variable in ("alpha", "mixing"))
     jacobian = torch.func.jacrev(search.method.activation)(of_alpha.point).reshape(of_alpha.shape).numpy()
     slope = of_mixing.gradient()[0]
     bend = torch.func.hessian(lambda alpha: (search.method.activation(alpha).flatten() * torch.from_numpy(slope)).sum())
@@ -157,7 +157,7 @@ def test_parity_is_one_augmented_batch_with_drop_path_and_decay(small_search):
     search = small_search("S1", drop_path=0.4, epochs=3)
     next(search), next(search)
     inputs, targets = search.task.training_batch("valid", torch.arange(8), torch.Generator().manual_seed(3), 0)
-    hessian = Hessian(search, batches=[(inputs, targets)], parity=True)
+    hessian = search.hessian(batches=[(inputs, targets)], parity=True)
     assert hessian.options["drop_path"] == pytest.approx(0.2) and hessian.options["augmented"]
     noise = torch.Generator().manual_seed(2**34)
 
@@ -175,11 +175,11 @@ def test_parity_is_one_augmented_batch_with_drop_path_and_decay(small_search):
 
 def test_lanczos_is_the_end_of_the_dense_spectrum(small_search):
     search = small_search("S3")
-    hessian = Hessian(search, batches=2)
+    hessian = search.hessian(batches=2)
     dense = spectrum(hessian)
     for k in (1, 3, 5, 8):
         for end, expected in (("largest", dense.values[:k]), ("smallest", dense.values[::-1][:k])):
-            found = extreme_eigenvalues(Hessian(search, batches=2), k, end, tolerance=1e-4)
+            found = extreme_eigenvalues(search.hessian(batches=2), k, end, tolerance=1e-4)
             assert [pair.value for pair in found] == pytest.approx(list(expected), rel=1e-4, abs=1e-6)
             assert all(pair.residual <= 1e-3 * abs(pair.value) + 1e-5 for pair in found)
     first = dominant_eigenvalue(hessian, tolerance=1e-5)
@@ -198,11 +198,11 @@ def test_what_softmax_cannot_see_counts_where_all_that_it_sees_bends_downwards(s
     """Then the largest eigenvalue is that of a constant on an edge: zero, or the decay."""
     concave = dl.Method("concave", activation=lambda alpha: alpha.softmax(-1))
     for decay, expected in ((False, 0.0), (True, 1e-3)):
-        hessian = Hessian(small_search("S2", method=concave), decay=decay)
-        batch = -1e-1 * (np.eye(20) - np.kron(np.eye(10), np.full((2, 2), 0.5))) + hessian.decay * np.eye(20)
+        hessian = small_search("S2", method=concave).hessian(decay=decay)
+        batch = -1e-1 * (np.eye(20) - np.kron(np.eye(10), np.full((2, 2), 0.5))) + hessian.unseen * np.eye(20)
         hessian.per_batch = lambda vector, batch=batch: (batch @ vector)[None]
         assert dominant_eigenvalue(hessian).value == pytest.approx(expected, abs=1e-12)
-        assert extreme_eigenvalues(hessian, 1, "smallest")[0].value == pytest.approx(-0.1 + hessian.decay)
+        assert extreme_eigenvalues(hessian, 1, "smallest")[0].value == pytest.approx(-0.1 + hessian.unseen)
 
 
 def test_lanczos_takes_no_more_products_than_the_dense_matrix_and_a_few(symmetric):
@@ -217,7 +217,7 @@ def test_lanczos_takes_no_more_products_than_the_dense_matrix_and_a_few(symmetri
 
 def test_a_hessian_belongs_to_the_state_in_which_it_was_made(small_search):
     search = small_search("S2")
-    used, unused = Hessian(search), Hessian(search)
+    used, unused = search.hessian(), search.hessian()
     used.matvec(np.ones(20))
     search.step()
     for hessian in (used, unused):
@@ -242,7 +242,7 @@ def test_a_landscape_that_is_flat_has_eigenvalue_zero_and_one_of_decay_alone_has
 def test_standard_error_is_that_of_the_batches_quotients(small_search):
     """A resampling of the batches moves the eigenvalue by about as much as the standard error says."""
     search = small_search("S2")
-    hessian = Hessian(search, batches=4, batch_size=4)
+    hessian = search.hessian(batches=4, batch_size=4)
     found, matrices = dominant_eigenvalue(hessian, tolerance=1e-6), hessian.dense()
     vector = found.vector.ravel()
     quotients = [vector @ matrix @ vector for matrix in matrices]
@@ -261,7 +261,7 @@ def test_standard_error_covers_what_other_batches_would_give(symmetric):
         def __init__(self):
             noise = 0.1 * rng.standard_normal((8, 20, 20))
             self.matrices, self.products, self.options, self.layout = truth + noise + noise.swapaxes(1, 2), 0, {}, (20,)
-            self.decay = None
+            self.unseen = None
             LinearOperator.__init__(self, np.float64, (20, 20))
 
         def per_batch(self, vector):
@@ -280,7 +280,7 @@ def test_a_warm_start_takes_fewer_products(symmetric):
 
 
 def test_products_are_counted_batch_by_batch(small_search):
-    hessian = Hessian(small_search("S2"), batches=2)
+    hessian = small_search("S2").hessian(batches=2)
     found = dominant_eigenvalue(hessian)
     assert found.products == hessian.products and found.products % 2 == 0
     assert spectrum(hessian).products == 2 * hessian.shape[0]
@@ -311,7 +311,7 @@ def test_spectrum_holds_values_vectors_and_matrix(small_search):
 
 def test_the_landscape_bends_along_an_eigenvector_as_its_eigenvalue_says(small_search):
     search = in_float64(small_search("S2"))
-    hessian = Hessian(search, batches=2)
+    hessian = search.hessian(batches=2)
     pair = dominant_eigenvalue(hessian, tolerance=1e-8)
     found = landscape(hessian, reach=1e-5, points=3)  # so near that no ReLU on the way turns over
     below, here, above = found.losses
@@ -348,24 +348,24 @@ def test_the_decay_of_alpha_is_a_bowl_in_the_landscape(small_search):
 @pytest.mark.parametrize(
     ("call", "says"),
     [
-        (lambda s: Hessian(s, mode="test"), "mode: 'test' is not allowed; it must be 'train' or 'eval'"),
-        (lambda s: Hessian(s, variable="w"), "variable: 'w' is not allowed"),
-        (lambda s: Hessian(s, variable="mixing", decay=True), "decay: acts on alpha"),
-        (lambda s: Hessian(s, parity=True, mode="eval"), "parity: means one batch"),
-        (lambda s: Hessian(s, parity=True, batches=2), "parity: means one batch"),
-        (lambda s: Hessian(s, batches=0), "batches: 0 is not allowed; the validation split holds 1 to 2 batches of 8"),
-        (lambda s: Hessian(s, batches=3), "batches: 3 is not allowed"),
-        (lambda s: Hessian(s, batches=[]), "batches: is empty"),
-        (lambda s: Hessian(s, batch_size=17), "batch_size: 17 is not allowed; it must be 1 to 16"),
+        (lambda s: s.hessian(mode="test"), "mode: 'test' is not allowed; it must be 'train' or 'eval'"),
+        (lambda s: s.hessian(variable="w"), "variable: 'w' is not allowed"),
+        (lambda s: s.hessian(variable="mixing", decay=True), "decay: acts on alpha"),
+        (lambda s: s.hessian(parity=True, mode="eval"), "parity: means one batch"),
+        (lambda s: s.hessian(parity=True, batches=2), "parity: means one batch"),
+        (lambda s: s.hessian(batches=0), "batches: 0 is not allowed; the validation split holds 1 to 2 batches of 8"),
+        (lambda s: s.hessian(batches=3), "batches: 3 is not allowed"),
+        (lambda s: s.hessian(batches=[]), "batches: is empty"),
+        (lambda s: s.hessian(batch_size=17), "batch_size: 17 is not allowed; it must be 1 to 16"),
         (lambda s: extreme_eigenvalues(s, 41), "k: 41 is not allowed; the Hessian has 1 to 20 eigenvalues"),
         (lambda s: extreme_eigenvalues(s, 0), "k: 0 is not allowed"),
         (lambda s: extreme_eigenvalues(s, end="both"), "end: 'both' is not allowed"),
         (lambda s: dominant_eigenvalue(s, tolerance=-1), "tolerance: -1 is not allowed"),
         (lambda s: dominant_eigenvalue(s, start=np.zeros(20)), "start: must be 20 finite numbers"),
-        (lambda s: dominant_eigenvalue(Hessian(s), batches=2), "batches: belongs to the Hessian of a search"),
+        (lambda s: dominant_eigenvalue(s.hessian(), batches=2), "batches: belongs to the Hessian of a search"),
         (lambda s: dominant_eigenvalue(np.eye(3), batches=2), "batches: belongs to the Hessian of a search"),
         (
-            lambda s: Hessian(s, batches=[s.task.plain_batch("valid", torch.arange(4))] * 2, parity=True),
+            lambda s: s.hessian(batches=[s.task.plain_batch("valid", torch.arange(4))] * 2, parity=True),
             "parity: means",
         ),
         (lambda s: landscape(s, [np.full(20, np.nan)]), "directions: must be one or two independent arrays"),
@@ -447,11 +447,9 @@ def test_parity_draws_augmented_batches_where_it_draws_itself(small_search):
     search.task.training_batch = lambda *given: asked.append((given[0], *given[3:])) or real(*given)
     list(search)
     asked.clear()
-    Hessian(search)
+    search.hessian()
     assert asked == []
-    assert Hessian(search, parity=True).options["augmented"] and asked == [("valid", 3, 1.0)], (
-        "with Cutout as it is now"
-    )
+    assert search.hessian(parity=True).options["augmented"] and asked == [("valid", 3, 1.0)], "with Cutout as it is now"
 
 
 RISING = Rule(window=1, delta=1, factor=1.5, start=0)

@@ -10,7 +10,6 @@ import torch
 
 import darts_lab as dl
 from darts_lab import methods
-from darts_lab.curvature.hessian import Hessian
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device is there")
 PLACES = {"digits": "S2", "pydocs": "RNN", "stereo": "S6", "bathymetry": "S2"}
@@ -44,7 +43,7 @@ def test_loss_gradients_and_curvature_are_those_of_the_cpu(space, data):
         outputs = search.supernet(inputs, mixing)
         loss = search.task.loss(outputs, targets)
         gradients = torch.autograd.grad(loss, [mixing, *search.supernet.parameters()])
-        hessian = Hessian(search, batches=[(inputs, targets)])
+        hessian = search.hessian(batches=[(inputs, targets)])
         direction = torch.linspace(-1, 1, mixing.numel(), dtype=torch.float64).numpy()
         found.append([loss.detach(), *gradients, torch.from_numpy(hessian @ direction)])
     for here, there in zip(*found, strict=True):

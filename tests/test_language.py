@@ -11,9 +11,9 @@ from reference.differences import product_and_difference
 
 import darts_lab as dl
 from darts_lab import cli, methods, scales, spaces, tasks
-from darts_lab.curvature.hessian import Hessian
 from darts_lab.methods import schedules
 from darts_lab.methods.terms import survivors
+from darts_lab.networks.cell import frozen_statistics
 from darts_lab.search.training import Training
 from darts_lab.tasks.language import AveragedSGD, Language, Window
 
@@ -207,7 +207,7 @@ def test_unrolled_gradient_equals_exact_double_backward(clip, make_search):
     alpha = search.alpha.detach().clone().requires_grad_()
     w = {name: weight.detach().clone().requires_grad_() for name, weight in search.weights.items()}
     search.supernet.train()
-    with dl.supernet.frozen_statistics(search.supernet):
+    with frozen_statistics(search.supernet):
 
         def run(weights, inputs):
             return torch.func.functional_call(search.supernet, weights, (inputs, torch.softmax(alpha, -1)))
@@ -230,7 +230,7 @@ def test_unrolled_gradient_equals_exact_double_backward(clip, make_search):
 def test_hessian_products_are_finite_differences_of_gradients(mode, make_search):
     search = make_search(SMOOTH)
     next(search)
-    hessian = Hessian(in_float64(search), mode=mode, batches=2)
+    hessian = in_float64(search).hessian(mode=mode, batches=2)
     product, difference = product_and_difference(hessian, 1e-5)
     assert np.linalg.norm(product) > 1e-6
     assert np.abs(product - difference).max() < 1e-6 * np.abs(product).max()

@@ -405,7 +405,7 @@ def versions(case: Case, folder: Path) -> dict:
     """A run whose config says that another version made it, or says nothing that can be."""
     for _ in case.on(folder / "run"):
         pass
-    config, found = dl.files.object_in(folder / "run" / "config.json"), []
+    config, found = dl.runs.files.object_in(folder / "run" / "config.json"), []
     for version in ("0.0.9", "0.2.0", "1.0.0", "", None, 1, [], {}, "nothing"):
         changed = {name: value for name, value in config.items() if name != "version"}
         changed |= {} if version == "nothing" else {"version": version}

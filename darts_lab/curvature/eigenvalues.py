@@ -8,7 +8,8 @@ from inspect import signature
 import numpy as np
 from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
 
-from darts_lab.curvature.hessian import Hessian, Matrix, _operator
+from darts_lab.curvature.hessian import Hessian, Matrix
+from darts_lab.curvature.hessian import operator as _operator
 
 # SciPy 1.17 draws a vector where Lanczos breaks down, by chance if not told how
 _HAS_RNG = "rng" in signature(eigsh).parameters
@@ -151,7 +152,7 @@ def _lanczos(operator: _Remembering, k: int, end: str, first: np.ndarray, tolera
     except ArpackError:  # a matrix of zeros, or no convergence
         return None
     # What softmax cannot see has the eigenvalue of the decay alone, and Lanczos begins without it.
-    unseen = operator.operator.decay
+    unseen = operator.operator.unseen
     beyond = unseen is not None and k == 1 and (values[0] <= unseen if end == "largest" else values[0] >= unseen)
     return None if beyond else vectors
 
@@ -201,6 +202,6 @@ def _start(operator: Hessian | Matrix, start: np.ndarray | None, k: int) -> np.n
             raise ValueError(f"start: must be {n} finite numbers, not all zero")
         return start / np.linalg.norm(start)
     drawn = np.random.default_rng(0).standard_normal(operator.layout)
-    if k == 1 and operator.decay is not None and operator.layout[-1] > 1:
+    if k == 1 and operator.unseen is not None and operator.layout[-1] > 1:
         drawn = drawn - drawn.mean(-1, keepdims=True)
     return drawn.ravel() / np.linalg.norm(drawn)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from darts_lab.curvature.eigenvalues import extreme_eigenvalues
-from darts_lab.curvature.hessian import Hessian
+from darts_lab.curvature.hessian import operator as operator_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +37,7 @@ def landscape(
     largest eigenvalues, "random" for random ones (drawn by `seed`, without the part that softmax cannot see). Further
     ones are made orthogonal to the first, and all of unit length. `search` is a Search or a `Hessian`, with its options.
     """
-    operator = search if isinstance(search, Hessian) else Hessian(search, **options)
+    operator = operator_of(search, options)
     if isinstance(points, bool) or not isinstance(points, int) or points < 3:
         raise ValueError(f"points: {points!r} is not allowed; it must be a whole number of at least 3")
     if not (isinstance(reach, int | float) and 0 < reach < np.inf):
@@ -59,12 +59,8 @@ def landscape(
     axes = np.stack([axis / np.linalg.norm(axis) for axis in _orthogonal(axes)])
     steps = np.linspace(-reach, reach, points)
     grid = np.stack(np.meshgrid(*[steps] * len(axes), indexing="ij"), -1)  # (points, [points,] directions)
-    losses = []
-    with operator.still(), torch.no_grad():
-        for place in (grid.reshape(-1, len(axes)) @ axes).reshape(-1, *operator.layout):
-            at = operator.point + torch.as_tensor(place, dtype=operator.tensor_type, device=operator.device)
-            losses.append(torch.stack([operator.loss(at, batch).detach() for batch in range(len(operator.batches))]))
-    per_batch = torch.stack(losses, 1).cpu().double().numpy().reshape(-1, *grid.shape[:-1])
+    places = torch.as_tensor((grid.reshape(-1, len(axes)) @ axes).reshape(-1, *operator.layout))
+    per_batch = operator.losses(operator.point + places.to(operator.point)).reshape(-1, *grid.shape[:-1])
     return Landscape(steps, per_batch.mean(0), per_batch, axes.reshape(-1, *operator.layout), dict(operator.options))
 
 

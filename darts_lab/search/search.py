@@ -39,6 +39,7 @@ from darts_lab.methods.schedules import FisherTrace, Timing
 from darts_lab.methods.terms import survivors
 from darts_lab.networks.cell import frozen_statistics
 from darts_lab.runs.records import EpochRecord
+from darts_lab.search import measuring
 from darts_lab.tasks import data_of
 
 CHANGEABLE = ("weight_decay", "drop_path")  # what `Search.change` may change
@@ -379,6 +380,10 @@ class Search:
         yield record
 
     # What watches it
+
+    def hessian(self, **options) -> curvature.Hessian:
+        """The Hessian of the validation loss at the present alpha and weights; options as for `measuring.hessian`."""
+        return measuring.hessian(self, **options)
 
     def _measure(self, valid) -> curvature.Eigenpair:
         """The dominant eigenvalue now; with `curvature_parity` on the batch `valid`, the epoch's last (None: it had none)."""

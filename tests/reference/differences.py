@@ -10,8 +10,8 @@ def product_and_difference(hessian, step):
 
     def gradient(sign):
         at = (hessian.point + sign * step * torch.from_numpy(direction).view(hessian.layout)).requires_grad_()
-        with hessian.still():
-            loss = sum(hessian.loss(at, batch) for batch in range(len(hessian.batches))) / len(hessian.batches)
+        with hessian.context():
+            loss = sum(hessian.loss(at, batch) for batch in hessian.batches) / len(hessian.batches)
             return torch.autograd.grad(loss, at)[0].flatten().numpy()
 
     return hessian.matvec(direction), (gradient(1) - gradient(-1)) / (2 * step)

@@ -1,0 +1,112 @@
+"""The Hessian of a search's validation loss: what `darts_lab.curvature` measures, made from a search.
+
+Every result says what was measured, in its `options`: which batches, in which mode of the batch-norms, with or without the
+decay of alpha, with respect to alpha or to the mixing weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from darts_lab.curvature import Hessian
+from darts_lab.environment import full_precision
+from darts_lab.networks.cell import frozen_statistics
+
+
+def hessian(
+    search, *, batches: int | Sequence[tuple] = 1, batch_size: int | None = None, seed: int = 0, mode: str = "train",
+    variable: str = "alpha", decay: bool = False, parity: bool = False, keep_graphs: bool = True,
+) -> Hessian:  # fmt: skip
+    """The Hessian of a search's validation loss at its present alpha and weights (w held fixed, first order).
+
+    `batches` is how many batches of the validation split to take the mean over, or a list of (inputs, targets).
+    Those that are counted are `batch_size` samples each (default: as in the search), drawn without repetition by
+    `seed`, not augmented. `mode` is that of the batch-norms: "train" takes the statistics of the batch, "eval" the
+    running ones. `variable` is "alpha" or "mixing", the weights after the activation. `decay` adds the decay of alpha, a
+    multiple of the identity. `parity` gives what Zela et al. measured (`search/analyze.py` of their code): one
+    augmented batch, train mode, drop path as in the search at that time, with the decay of alpha, 1e-3 in all their
+    runs. `keep_graphs` as for `Hessian`.
+
+    Nothing of the search changes, its random numbers included. Raises ValueError, naming the argument, for anything that is
+    not allowed.
+    """
+    if mode not in ("train", "eval"):
+        raise ValueError(f"mode: {mode!r} is not allowed; it must be 'train' or 'eval'")
+    if variable not in ("alpha", "mixing"):
+        raise ValueError(f"variable: {variable!r} is not allowed; it must be 'alpha' or 'mixing'")
+    count = batches if isinstance(batches, int) else len(batches)
+    if parity and (mode != "train" or variable != "alpha" or count != 1):
+        raise ValueError("parity: means one batch, mode 'train' and variable 'alpha'; leave these as they are")
+    decay = decay or parity
+    if decay and variable != "alpha":
+        raise ValueError("decay: acts on alpha, so it cannot be measured with variable='mixing'")
+    drawn, options = _drawn(search, batches, batch_size, seed, parity)
+    decay = search.settings.alpha_weight_decay if decay else 0.0
+    drop_path = search.drop_path if parity else 0.0
+    options |= {"mode": mode, "variable": variable, "decay": decay, "drop_path": drop_path}
+    supernet, version = search.supernet, search.alpha._version  # PyTorch counts every change of a tensor
+    first = next(supernet.parameters())
+    alpha = search.alpha.detach().to(first.dtype, copy=True)
+
+    def loss(variables: Tensor, batch: tuple) -> Tensor:
+        place = next(place for place, one in enumerate(drawn) if one is batch)
+        noise = torch.Generator(first.device).manual_seed(seed + 2**34 + place)  # the same at every call
+        mixing = search.activate(variables) if variable == "alpha" else variables
+        outputs = supernet(_as(batch[0], first.dtype), mixing, drop_path=drop_path, generator=noise)
+        return search.task.loss(outputs, batch[1]) + 0.5 * decay * variables.pow(2).sum()
+
+    @contextmanager
+    def still():
+        """Within it the supernet is in the chosen mode, moves no statistics, and keeps nothing for gradients of w."""
+        if search.alpha._version != version:
+            raise ValueError("search: has gone on since this Hessian was made; make a new one")
+        before, trained = supernet.training, [weight for weight in supernet.parameters() if weight.requires_grad]
+        supernet.train(mode == "train")
+        for weight in trained:
+            weight.requires_grad_(False)
+        try:
+            with frozen_statistics(supernet), full_precision(first.device):
+                yield
+        finally:
+            supernet.train(before)
+            for weight in trained:
+                weight.requires_grad_(True)
+
+    point = alpha if variable == "alpha" else search.activate(alpha)
+    return Hessian(loss, point, drawn, context=still, unseen=decay, keep_graphs=keep_graphs, options=options)
+
+
+def _drawn(search, batches, batch_size, seed, augmented) -> tuple[list, dict]:
+    """The batches, and which they are in words."""
+    if not isinstance(batches, int):
+        batches = list(batches)
+        if not batches:
+            raise ValueError("batches: is empty; at least one batch is needed")
+        told = {"batches": len(batches), "batch_size": len(batches[0][1]), "seed": None}
+        return batches, told | {"augmented": True if augmented else None}  # None: whatever they are
+    task, size = search.task, search.valid_batch_size if batch_size is None else batch_size
+    most = task.most("valid", size) if isinstance(size, int) and size > 0 else 0
+    if not most:
+        raise ValueError(f"batch_size: {size!r} is not allowed; it must be 1 to {task.size('valid')}")
+    if isinstance(batches, bool) or not 1 <= batches <= most:
+        raise ValueError(
+            f"batches: {batches!r} is not allowed; the validation split holds 1 to {most} batches of {size}"
+        )
+    generator = torch.Generator(search.device).manual_seed(seed)
+    chosen = task.apart(batches, size, generator)
+    if augmented:
+        drawn = [task.training_batch("valid", one, generator, *search.cutout) for one in chosen]
+    else:
+        drawn = [task.plain_batch("valid", one) for one in chosen]
+    return drawn, {"batches": batches, "batch_size": size, "seed": seed, "augmented": augmented}
+
+
+def _as(inputs, tensor_type: torch.dtype):
+    """`inputs`, a tensor or a tuple of tensors, with floating-point numbers of this type."""
+    if isinstance(inputs, tuple):
+        return tuple(_as(part, tensor_type) for part in inputs)
+    return inputs.to(tensor_type) if inputs.is_floating_point() else inputs
