@@ -21,10 +21,10 @@ from darts_lab import methods as methods
 from darts_lab import runs as runs
 from darts_lab import scales as scales
 from darts_lab import spaces as spaces
+from darts_lab.check import check as check
 from darts_lab.data import bathymetry as bathymetry
 from darts_lab.data import corpus as corpus
 from darts_lab.data import stereo as stereo
-from darts_lab.environment import check as check
 from darts_lab.genotype import Genotype as Genotype
 from darts_lab.genotype import discretize as discretize
 from darts_lab.genotype import enumerate_genotypes as enumerate_genotypes

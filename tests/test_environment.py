@@ -10,7 +10,6 @@ import pytest
 import torch
 
 import darts_lab as dl
-from darts_lab import environment
 from darts_lab.environment import choose_device, full_precision, peak_memory
 
 
@@ -62,7 +61,7 @@ def words(capsys, monkeypatch, tmp_path):
         (tmp_path / name).write_bytes(b"")
     monkeypatch.setenv("DARTS_LAB_DATA", str(tmp_path))
     pretend(monkeypatch)
-    environment.check()
+    dl.check()
     return capsys.readouterr().out
 
 
@@ -77,10 +76,10 @@ def test_check_says_versions_device_threads_and_data(words):
 
 def test_check_says_a_package_that_is_missing(capsys, monkeypatch):
     def version(package):
-        raise environment.metadata.PackageNotFoundError(package)
+        raise metadata.PackageNotFoundError(package)
 
-    monkeypatch.setattr(environment.metadata, "version", version)
-    environment.check()
+    monkeypatch.setattr(metadata, "version", version)
+    dl.check()
     assert "torchvision missing" in capsys.readouterr().out
 
 
@@ -90,7 +89,7 @@ def test_check_says_the_scale_of_the_notebooks(scale, capsys, monkeypatch):
         monkeypatch.delenv("DARTS_LAB_SCALE", raising=False)
     else:
         monkeypatch.setenv("DARTS_LAB_SCALE", scale)
-    environment.check()
+    dl.check()
     assert f"Scale: {scale or 'laptop'}" in capsys.readouterr().out
 
 

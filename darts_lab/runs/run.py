@@ -1,4 +1,4 @@
-"""A run on disk: a directory that is the whole truth about one search or one training. And the logs of others.
+"""A run on disk: a directory that is the whole truth about one search or one training.
 
     config.json     what was asked for; enough to start again
     history.jsonl   one line an epoch: what happened, the same for the same config and device
@@ -11,9 +11,6 @@
 Every file but the two lists appears whole or not at all. A list may be one line ahead of the checkpoint, or end in
 half a line, when a process was killed; the next epoch of the resumed run cuts it back. A checkpoint tells of which
 config and history it is, and its own sums are checked, so none is used that is damaged or of another run.
-
-`read` and `read_robustdarts` give searches that have been run, ours and those of Zela et al. 2020, as the same kind of
-object, so that every figure and every rule works on both.
 """
 
 from __future__ import annotations

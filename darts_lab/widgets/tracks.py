@@ -9,7 +9,6 @@ import time
 import weakref
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import ipywidgets as widgets
 
@@ -23,9 +22,6 @@ from darts_lab.widgets.choices import MethodChoice
 from darts_lab.widgets.panels import Panels
 from darts_lab.widgets.wording import counted
 
-if TYPE_CHECKING:
-    from darts_lab.widgets.lab import Lab
-
 PAUSE = 0.25  # seconds between two pictures, and between two reports, at least
 _NUMBERS = itertools.count(1)
 
@@ -33,7 +29,7 @@ _NUMBERS = itertools.count(1)
 class Track:
     """One search of a lab: its method, its panels, and what the lab remembers of it."""
 
-    def __init__(self, method, lab: Lab, columns: int):
+    def __init__(self, method, lab, columns: int):
         self.lab = weakref.proxy(lab)
         self.method = MethodChoice(
             method, lab.choices, lab._fixed, lambda name, value: self.lab.change(self, name, value)
@@ -192,7 +188,7 @@ class Track:
 class Kept:
     """A cell that was kept: of which search and epoch it is, and its test error once it has been retrained."""
 
-    def __init__(self, track: Track, lab: Lab):
+    def __init__(self, track: Track, lab):
         search = track.search
         last = search.history[-1]
         stop = last.epoch if last.stop_epoch is None else last.stop_epoch
