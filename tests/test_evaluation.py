@@ -13,7 +13,7 @@ from darts_lab.genotype import uniform_genotype
 from darts_lab.networks.cell import parameter_count
 from darts_lab.networks.images import Network
 from darts_lab.runs.records import TrainingRecord
-from darts_lab.search.search import cosine
+from darts_lab.search.loop import cosine
 from darts_lab.search.training import Evaluation, Training
 from darts_lab.studies import cells
 

@@ -11,7 +11,7 @@ import darts_lab as dl
 from darts_lab.curvature import eigenvalues
 from darts_lab.curvature.eigenvalues import dominant_eigenvalue
 from darts_lab.genotype import uniform_genotype
-from darts_lab.search.search import check_finite
+from darts_lab.search.loop import check_finite
 from darts_lab.search.training import Training
 
 

@@ -5,7 +5,7 @@ import pytest
 from darts_lab import methods, scales
 from darts_lab.methods.schedules import Every, FisherTrace
 from darts_lab.methods.terms import Proximity
-from darts_lab.search.search import cosine
+from darts_lab.search.loop import cosine
 
 # Zela et al. 2020, `args.py` and `config.yaml` of their code (Liu et al. 2019 for the sizes of the cells)
 PAPER_SEARCH = {

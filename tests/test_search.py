@@ -17,7 +17,7 @@ import darts_lab as dl
 from darts_lab import spaces, tasks
 from darts_lab.interop import official
 from darts_lab.methods.method import softmax
-from darts_lab.search.search import cosine
+from darts_lab.search.loop import cosine
 
 
 def in_double(search):

@@ -9,7 +9,6 @@ differentiates through one step of w (eq. 6 and 7).
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator
 from copy import deepcopy
@@ -39,19 +38,17 @@ from darts_lab.methods.schedules import FisherTrace, Timing
 from darts_lab.methods.terms import survivors
 from darts_lab.networks.cell import frozen_statistics
 from darts_lab.runs.records import EpochRecord
-from darts_lab.search import measuring
+from darts_lab.search import bilevel, measuring
+from darts_lab.search.loop import KEPT, Loop, check_finite, cosine, seed_of
 from darts_lab.tasks import data_of
 
 CHANGEABLE = ("weight_decay", "drop_path")  # what `Search.change` may change
 
 
-KEPT = "; the last good epoch is kept in the run"
-
-
 SMALLEST = 1e-6  # alpha of an operation that only remains because its node has no other
 
 
-class Search:
+class Search(Loop):
     """A search for an architecture; iterate over it, once for each epoch.
 
         for epoch in Search(space="S2", data="digits", method="DARTS", scale="laptop", seed=0):
@@ -65,6 +62,8 @@ class Search:
     The same arguments give the same numbers, bit for bit on the CPU, and `Search.resume(path)` goes on as if there
     had been no interruption. Raises ValueError, naming the argument, for anything that is not allowed.
     """
+
+    name = "search"
 
     def __init__(
         self, space="S2", data="digits", method="DARTS", scale="laptop", seed=0, device=None, path=None, **settings
@@ -88,8 +87,8 @@ class Search:
         self.task.check(self.space, self.settings)
         self.measured = measured_epochs(self.settings.epochs, self.settings.curvature_every)
         self._check()
-        self._path, self._scale = path, scale.name
-        self.run: runs.Run | None = None
+        super().__init__(path)
+        self._scale = scale.name
         self.history: list[EpochRecord] = []
         self.snapshots: dict[int, dict] = {}  # states of measured epochs, for adaptation to go back to
         self.eigenvector: Tensor | None = None  # of the last measurement: where the next one begins
@@ -97,7 +96,6 @@ class Search:
         self.timing = Timing()  # what the schedule of alpha remembers
         self.waiting: dict[str, float] = {}  # settings changed by hand: for the next epoch ...
         self._changed: dict[str, float] = {}  # ... and for the one that is under way
-        self._steps: Iterator[EpochRecord | None] | None = None
         self._start()
 
     def _check(self) -> None:
@@ -242,53 +240,6 @@ class Search:
             raise ValueError(f"{name}: cannot be changed while a search runs; only {', '.join(CHANGEABLE)} can")
         scales.override(self.settings, **settings)
         self.waiting = self.waiting | settings
-
-    # The iterator
-
-    def __iter__(self) -> Search:
-        return self
-
-    def __next__(self) -> EpochRecord:
-        if self.finished and self._steps is None:
-            raise StopIteration
-        while (record := self.step()) is None:
-            pass
-        return record
-
-    def step(self) -> EpochRecord | None:
-        """Goes on by one batch, or behind the last one by a measurement; gives the epoch's record at its end, None before.
-
-        This is what a live view drives: between two steps the search stands still. Raises StopIteration when the
-        search is finished, RuntimeError when an exception ended a step before.
-        """
-        if self._steps is None:
-            if self.finished:
-                raise StopIteration("the search is finished")
-            if self.run is not None:
-                self.run.hold()
-            elif self._path is not False:
-                self.run = runs.Run.create(self.config(), self._path)
-            self._steps = self._epoch()
-        try:
-            record = next(self._steps)
-        except StopIteration:  # an exception, such as the interrupt of a notebook's stop button, has ended the epoch
-            raise RuntimeError(
-                f"search: epoch {self.epoch} was interrupted inside a batch and cannot be finished; "
-                "Search.resume(path) goes on after the last whole epoch"
-            ) from None
-        except BaseException:
-            self.release()
-            raise
-        if record is not None:
-            self._steps = None
-            if self.finished:
-                self.release()
-        return record
-
-    def release(self) -> None:
-        """Lets another process go on with the run, which is held from the first step to the last."""
-        if self.run is not None:
-            self.run.release()
 
     @property
     def valid_batch_size(self) -> int:
@@ -449,8 +400,8 @@ class Search:
     def descend_alpha(self, train, valid, learning_rate: float, drop_path: float = 0.0) -> Tensor:
         """One step of alpha on the batch `valid`: its loss, on the device; `train` and `learning_rate` are for the
         unrolled step."""
-        self.alpha.grad, outputs, loss = self._alpha_gradient(train, valid, learning_rate, drop_path)
-        self.alpha_optimizer.step()
+        gradient, outputs, loss = self._alpha_gradient(train, valid, learning_rate, drop_path)
+        bilevel.alpha_step(gradient, self.alpha, self.alpha_optimizer)
         self.task.carry("valid", outputs)
         if self.method.admm is not None:
             self.multipliers = self.method.admm.after(
@@ -463,7 +414,7 @@ class Search:
         self.supernet.train()
         outputs = self._outputs(train[0], mixing, drop_path)
         loss = self.task.training_loss(outputs, train[1])
-        self.squared_gradient = descend(loss, self.optimizer, self.settings.clip).square()
+        self.squared_gradient = bilevel.weight_step(loss, self.optimizer, self.settings.clip).square()
         if self.alive is not None:
             self._prune()
         self.task.carry("train", outputs)
@@ -524,7 +475,7 @@ class Search:
                 weight.requires_grad_(False)
             try:
                 loss, outputs = self._valid_loss(valid, drop_path)
-                return torch.autograd.grad(loss, [self.alpha])[0], outputs, loss.detach()
+                return bilevel.first_order(loss, self.alpha), outputs, loss.detach()
             finally:
                 for weight in trained:
                     weight.requires_grad_(True)
@@ -545,48 +496,24 @@ class Search:
         return min(1.0, (self.timing.batches + 1) / (self.settings.epochs * self.steps_per_epoch))
 
     def _unrolled_gradient(self, train, valid, learning_rate: float, drop_path: float):
-        """(d/d alpha of L_valid(w', alpha), outputs and loss at w'), with w' = w - lr (momentum * buffer + d L_train / d w + decay * w).
-
-        The mixed second derivative times v = d L_valid / d w' is a central difference of step epsilon / ||v||
-        (Liu et al. 2019, eq. 7 and 8; quark0/darts for the momentum and the decay). Both ends see the same noise. Where the
-        task clips the unrolled step, w' has c g for g = d L_train / d w, with c = clip / ||g|| < 1, and v becomes
-        c (v - g (g . v) / ||g||^2), by the chain rule.
-        """
+        """`bilevel.second_order` of this search's losses; the unrolled step is clipped where the task does so."""
         s, names = self.settings, list(self.weights)
-        w = [weight.detach() for weight in self.weights.values()]
 
         def at(values: list[Tensor]) -> dict[str, Tensor]:
             return dict(zip(names, values, strict=True))
 
-        def train_loss(values: list[Tensor], mixing: Tensor) -> Tensor:
-            return self.task.training_loss(self._outputs(train[0], mixing, drop_path, at(values)), train[1])
+        def train_loss(values: list[Tensor], alpha: Tensor) -> Tensor:
+            outputs = self._outputs(train[0], self.activate(alpha), drop_path, at(values))
+            return self.task.training_loss(outputs, train[1])
 
-        free = [weight.clone().requires_grad_() for weight in w]
-        step = list(torch.autograd.grad(train_loss(free, self.mixing.detach()), free, materialize_grads=True))
-        norm = torch.stack(torch._foreach_norm(step)).norm() if self.task.clips_unrolled else None
-        clipped = torch._foreach_div(step, norm) if norm is not None and norm > s.clip else None  # of length 1
-        step = step if clipped is None else torch._foreach_mul(clipped, s.clip)
-        torch._foreach_add_(step, w, alpha=self.weight_decay * s.decay_scale)
         buffers = [self.optimizer.state.get(p, {}).get("momentum_buffer") for p in self.weights.values()]
-        if all(buffer is not None for buffer in buffers):
-            torch._foreach_add_(step, buffers, alpha=s.momentum)
-        unrolled = [
-            weight.requires_grad_() for weight in torch._foreach_sub(w, torch._foreach_mul(step, learning_rate))
-        ]
-
-        loss, outputs = self._valid_loss(valid, drop_path, at(unrolled))
-        outer, *v = torch.autograd.grad(loss, [self.alpha, *unrolled], materialize_grads=True)
-        if clipped is not None:
-            along = sum((one * other).sum() for one, other in zip(clipped, v, strict=True))
-            v = torch._foreach_mul(torch._foreach_sub(v, torch._foreach_mul(clipped, along)), s.clip / norm)
-        length = torch.stack(torch._foreach_norm(v)).norm()
-        size = s.unrolled_epsilon / length.clamp_min(torch.finfo(length.dtype).tiny)  # of a v of zeros: no difference
-        shift = torch._foreach_mul(v, size)
-        state, ends = self.generator.get_state(), []
-        for shifted in (torch._foreach_add(w, shift), torch._foreach_sub(w, shift)):
-            self.generator.set_state(state)  # fresh noise at each end would drown their difference
-            ends += torch.autograd.grad(train_loss(shifted, self.mixing), [self.alpha])
-        return outer - learning_rate * (ends[0] - ends[1]) / (2 * size), outputs, loss.detach()
+        gradient, loss, outputs = bilevel.second_order(
+            train_loss, lambda values, _: self._valid_loss(valid, drop_path, at(values)), list(self.weights.values()),
+            self.alpha, rate=learning_rate, decay=self.weight_decay * s.decay_scale, momentum=s.momentum,
+            buffers=None if None in buffers else buffers, epsilon=s.unrolled_epsilon,
+            clip=s.clip if self.task.clips_unrolled else None, end_loss=with_same_noise(self.generator, train_loss),
+        )  # fmt: skip
+        return gradient, outputs, loss
 
     # On disk
 
@@ -721,27 +648,6 @@ class Search:
         return search
 
 
-@torch.no_grad()
-def check_finite(epoch: int, losses: dict[str, dict[int, Tensor]], left: dict[str, Tensor]) -> None:
-    """Raises FloatingPointError where a loss of the epoch, or what it leaves behind, is not finite.
-
-    `losses` are by name and batch, the names in the order in which a batch computes them: the first fault is told.
-    The device is waited for here, once an epoch, and at no batch.
-    """
-    faults = []
-    for name, of in losses.items():
-        values = zip(of, torch.stack(list(of.values())).tolist() if of else [], strict=True)
-        faults += [(batch, name, value) for batch, value in values if not math.isfinite(value)]
-    if faults:
-        batch, name, value = min(faults, key=lambda fault: fault[0])
-        raise FloatingPointError(f"{name}: {value} at epoch {epoch}, batch {batch}{KEPT}")
-    left = {name: tensor for name, tensor in left.items() if tensor.is_floating_point()}
-    largest = torch.stack(torch._foreach_norm(list(left.values()), math.inf)).tolist()
-    if not all(map(math.isfinite, largest)):
-        name = next(name for name, value in zip(left, largest, strict=True) if not math.isfinite(value))
-        raise FloatingPointError(f"{name}: holds NaN or infinite values after the last batch of epoch {epoch}{KEPT}")
-
-
 def _called(part) -> str:
     """How a part of a method is told from another, the same in every process: the name of a function, the fields of a term."""
     if isinstance(part, partial):
@@ -751,24 +657,15 @@ def _called(part) -> str:
     return getattr(part, "__qualname__", None) or repr(part)
 
 
-def cosine(settings, epoch: int) -> float:
-    """The learning rate of an epoch, from `learning_rate` at epoch 0 towards `learning_rate_min`."""
-    span = settings.learning_rate - settings.learning_rate_min
-    return settings.learning_rate_min + 0.5 * span * (1 + math.cos(math.pi * epoch / settings.epochs))
+def with_same_noise(generator: torch.Generator, loss):
+    """`loss`, before every call of which `generator` is where it was before the first."""
+    states = []
 
+    def repeated(*arguments):
+        if states:
+            generator.set_state(states[0])
+        else:
+            states.append(generator.get_state())
+        return loss(*arguments)
 
-def descend(loss: Tensor, optimizer: torch.optim.Optimizer, clip: float) -> Tensor:
-    """One step of `optimizer` down `loss`, its gradient clipped to norm `clip`; gives the norm that it had before."""
-    parameters = optimizer.param_groups[0]["params"]
-    for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters, allow_unused=True), strict=True):
-        parameter.grad = gradient
-    norm = torch.nn.utils.clip_grad_norm_(parameters, clip, foreach=True)
-    optimizer.step()
-    return norm
-
-
-def seed_of(seed) -> int:
-    """`seed`, if it is one. Raises ValueError."""
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**31:
-        raise ValueError(f"seed: {seed!r} is not allowed; it must be a whole number from 0 to 2147483647")
-    return seed
+    return repeated

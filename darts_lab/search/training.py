@@ -17,7 +17,8 @@ from darts_lab.genotype import Genotype, skip_reductions
 from darts_lab.networks.cell import parameter_count
 from darts_lab.runs.files import in_a_line
 from darts_lab.runs.records import TrainingRecord
-from darts_lab.search.search import check_finite, cosine, descend, seed_of
+from darts_lab.search import bilevel
+from darts_lab.search.loop import Loop, check_finite, cosine, seed_of
 from darts_lab.tasks import data_of
 
 
@@ -38,7 +39,7 @@ class Evaluation:
     processor_seconds: float | None = None  # of all threads; None where a run tells nothing of it
 
 
-class Training:
+class Training(Loop):
     """Training of one genotype from scratch; iterate over it, once for each epoch.
 
     The network is trained on what the task calls the whole data (for images both halves of the search) and `result()`
@@ -48,6 +49,8 @@ class Training:
     of the network are skips, so that the normal cell of `genotype` alone is measured (results/protocol.md says why);
     `**scales.BOTH_CELLS` trains both, as the papers do. `path` is a run directory; by default nothing is written.
     """
+
+    name = "training"
 
     def __init__(
         self, genotype, data="digits", scale="laptop", seed=0, device=None, path=None, space=None, protocol="default",
@@ -86,52 +89,18 @@ class Training:
         self.optimizer = self.task.optimizer(self.network.parameters())
         self.kept: dict | None = None  # the weights to test, by name, where the task chooses them; else the last ones
         self.history: list[TrainingRecord] = []
-        self._steps: Iterator[TrainingRecord | None] | None = None
-        self._path, self._scale = path, scale.name
-        self.run: runs.Run | None = None
+        super().__init__(False if path is None else path)
+        self._scale = scale.name
 
     @property
     def epoch(self) -> int:
         """Finished epochs."""
         return len(self.history)
 
-    def __iter__(self) -> Iterator[TrainingRecord]:
-        return self
-
-    def __next__(self) -> TrainingRecord:
-        while (record := self.step()) is None:
-            pass
-        return record
-
-    def step(self) -> TrainingRecord | None:
-        """Goes on by one batch; gives the epoch's record with its last batch, None before. Raises as `Search.step`."""
-        if self._steps is None:
-            if self.epoch >= self.settings.epochs:
-                raise StopIteration
-            if self.run is not None:
-                self.run.hold()
-            elif self._path:
-                self.run = runs.Run.create(self.config(), self._path)
-            self._steps = self._epoch()
-        try:
-            record = next(self._steps)
-        except StopIteration:  # an exception, such as the interrupt of a notebook's stop button, has ended it
-            raise RuntimeError(
-                f"training: epoch {self.epoch} was interrupted and cannot be finished; "
-                "Training.resume(path) goes on after the last whole epoch"
-            ) from None
-        except BaseException:
-            self._release()
-            raise
-        if record is not None:
-            self._steps = None
-            if self.epoch >= self.settings.epochs:
-                self._release()
-        return record
-
-    def _release(self) -> None:
-        if self.run is not None:
-            self.run.release()
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs are done."""
+        return self.epoch >= self.settings.epochs
 
     def _epoch(self) -> Iterator[TrainingRecord | None]:
         s, task, generator, epoch = self.settings, self.task, self.generator, self.epoch
@@ -173,7 +142,7 @@ class Training:
         loss = found = task.training_loss(outputs, targets)
         if auxiliary is not None:
             loss = loss + s.auxiliary * task.loss(auxiliary, targets)
-        descend(loss, self.optimizer, s.clip)
+        bilevel.weight_step(loss, self.optimizer, s.clip)
         task.carry("train", outputs)
         return found.detach(), task.deviation(outputs, targets)
 

@@ -33,7 +33,8 @@ from darts_lab.environment import choose_device, processor
 from darts_lab.genotype import Genotype
 from darts_lab.methods.monitors import measurements
 from darts_lab.runs import files
-from darts_lab.search.search import Search, seed_of
+from darts_lab.search.loop import seed_of
+from darts_lab.search.search import Search
 from darts_lab.search.training import Training
 from darts_lab.spaces import CELL_TYPES, NOISE, SKIP
 from darts_lab.studies.cells import discretization_drop

@@ -12,7 +12,7 @@ from darts_lab.methods.method import Method
 from darts_lab.methods.named import DROP_PATHS, L2_FACTORS, METHODS
 from darts_lab.methods.schedules import FisherTrace
 from darts_lab.scales import DOMAINS, SCALES
-from darts_lab.search.search import seed_of
+from darts_lab.search.loop import seed_of
 from darts_lab.spaces import SPACES
 
 _L2 = (0, *(round(factor / L2_FACTORS[0]) for factor in L2_FACTORS))  # times the decay of the scale
