@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -111,11 +112,28 @@ RULE = Rule()
 LITERAL = Rule(window=5, factor=1 / 0.75, delta=5, start=0, unit="epochs")
 
 
+class Verdict(NamedTuple):
+    """What a monitor says after an epoch: go on, or end with the cell of epoch `stop`, or go `back` to an epoch. `keep` is how
+    many of the last measured epochs it may want to go back to."""
+
+    stop: int | None = None
+    back: int | None = None
+    keep: int = 0
+
+
 @dataclass(frozen=True)
 class EarlyStopping:
     """DARTS-ES: ends the search as soon as `rule` holds; the cell of the epoch that it names is the result."""
 
     rule: Rule = RULE
+
+    def verdict(self, history, finished: bool) -> Verdict:
+        """After the last epoch of `history`; `finished` says whether that is the last of the search."""
+        return Verdict(stop=self.rule.stop(*measurements(history), finished))
+
+    def check(self, measured: Sequence[int], weight_decay: float) -> None:
+        """Raises ValueError where it could never act in a search that is measured in these epochs."""
+        self.rule.check(measured)
 
 
 @dataclass(frozen=True)
@@ -135,6 +153,19 @@ class Adaptation:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not least < value < np.inf:
                 raise ValueError(f"{name}: {value!r} is not allowed; it must be a number above {least}")
+
+    def verdict(self, history, finished: bool) -> Verdict:
+        """As `EarlyStopping.verdict`; in the last epoch, and with the largest decay, it goes on."""
+        if finished or self.stronger(history[-1].weight_decay) is None:
+            return Verdict()
+        keep = self.rule.delta + self.rule.window
+        return Verdict(back=self.rule.stop(*measurements(history), finished), keep=keep)
+
+    def check(self, measured: Sequence[int], weight_decay: float) -> None:
+        """As `EarlyStopping.check`, and where there is no weight decay to be made stronger."""
+        self.rule.check(measured[:-1], finished=False)
+        if weight_decay == 0:
+            raise ValueError("weight_decay: 0.0 is not allowed with adaptation, which multiplies it")
 
     def stronger(self, weight_decay: float) -> float | None:
         """The next weight decay, or None where it is the largest already (or 0, which no factor raises)."""

@@ -47,16 +47,20 @@ class Every:
         """Whether an alpha step comes before the next training batch; `seed` is that of the search."""
         return (timing.batches + 1) % self.batches == 0
 
+    def moment(self, timing: Timing) -> None:
+        """What it goes by before the next training batch: nothing."""
+        return None
+
+    def after(self, timing: Timing, due: bool, squared_gradient) -> Timing:
+        """What is remembered one training batch later; `squared_gradient` is that of the weights on it, a tensor."""
+        return timing.after(due)
+
 
 @dataclass(frozen=True)
-class Random:
+class Random(Every):
     """An alpha step before a training batch with probability 1 / (`batches` + 1): as often as `FisherTrace`, on average."""
 
     batches: int = 10
-    repeats = False
-
-    def __post_init__(self):
-        _check_batches(self.batches)
 
     def due(self, timing: Timing, seed: int) -> bool:
         """As `Every.due`; the same seed draws the same moments."""
@@ -104,6 +108,14 @@ class FisherTrace:
     def due(self, timing: Timing, seed: int) -> bool:
         """As `Every.due`; never before the first batch."""
         return timing.trace is not None and 0 < timing.trace < self.threshold(timing)
+
+    def moment(self, timing: Timing) -> tuple[float, float] | None:
+        """(averaged trace, threshold) before the next training batch; None before the first."""
+        return None if timing.trace is None else (timing.trace, self.threshold(timing))
+
+    def after(self, timing: Timing, due: bool, squared_gradient) -> Timing:
+        """As `Every.after`, with the trace averaged in; the device is waited for."""
+        return timing.after(due, float(squared_gradient), self.average)
 
 
 class StaleFisherTrace(FisherTrace):

@@ -33,8 +33,8 @@ from darts_lab.environment import (
     restore,
 )
 from darts_lab.genotype import Genotype, discretize
-from darts_lab.methods.monitors import EarlyStopping, measured_epochs, measurements
-from darts_lab.methods.schedules import FisherTrace, Timing
+from darts_lab.methods.monitors import measured_epochs
+from darts_lab.methods.schedules import Timing
 from darts_lab.methods.terms import survivors
 from darts_lab.networks.cell import frozen_statistics
 from darts_lab.runs.records import EpochRecord
@@ -121,12 +121,7 @@ class Search(Loop):
                 raise ValueError(
                     f"curvature_every: 0 is not allowed with method {self.method.name!r}, which watches the eigenvalue"
                 )
-            ends = isinstance(self.method.monitor, EarlyStopping)  # adaptation does nothing in the last epoch
-            self.method.monitor.rule.check(self.measured if ends else self.measured[:-1], finished=ends)
-            if not ends and self.settings.weight_decay == 0:
-                raise ValueError(
-                    f"weight_decay: 0.0 is not allowed with method {self.method.name!r}, which multiplies it"
-                )
+            self.method.monitor.check(self.measured, self.settings.weight_decay)
 
     def _start(self) -> None:
         keep_memory()
@@ -260,24 +255,23 @@ class Search(Loop):
         self.optimizer.param_groups[0]["weight_decay"] = self.weight_decay * s.decay_scale
         drop_path = self.drop_path
         cutout, losses, deviations = self.cutout, [], []
-        fisher = self.method.schedule if isinstance(self.method.schedule, FisherTrace) else None
+        schedule = self.method.schedule
         for place in task.order(s.batch_size, generator):
             if losses:
                 yield None  # between two batches the caller may wait, look, or never come back
             rate = self.optimizer.param_groups[0]["lr"] = learning_rate * task.rate(place)
             train = task.training_batch("train", place, generator, *cutout)
             if self.method.sample is None:
-                due = self.method.schedule.due(self.timing, self.seed)
-                if fisher is not None and self.timing.trace is not None:
-                    moments.append([self.timing.trace, fisher.threshold(self.timing), due])
+                due, moment = schedule.due(self.timing, self.seed), schedule.moment(self.timing)
+                if moment is not None:
+                    moments.append([*moment, due])
                 if due:
                     drawn = task.draw(self.valid_batch_size, generator)
-                if due or (self.method.schedule.repeats and drawn is not None):
+                if due or (schedule.repeats and drawn is not None):
                     valid, steps = task.training_batch("valid", drawn, generator, *cutout), steps + 1
                     valid_losses[len(losses)] = self.descend_alpha(train, valid, rate, drop_path)
                 loss, deviation = self.descend_weights(train, self.mixing.detach(), drop_path)
-                trace = {} if fisher is None else {"trace": float(self.squared_gradient), "average": fisher.average}
-                self.timing = self.timing.after(due, **trace)
+                self.timing = schedule.after(self.timing, due, self.squared_gradient)
             else:
                 path = self.method.sample(self.space, generator).mixing(self.space)
                 loss, deviation = self.descend_weights(train, path, drop_path)
@@ -325,7 +319,7 @@ class Search(Loop):
         self._changed = {}
         self.history.append(record)
         if eigenpair is not None and self.method.monitor is not None:
-            record = self.history[-1] = self._heed(record)
+            record = self.history[-1] = self._watched(record)
         if self.run is not None:
             self.run.save(self.state(), *record.to_json(), str(self.genotype), before=len(self.history) - 1)
         yield record
@@ -371,23 +365,19 @@ class Search(Loop):
         best = torch.stack(deviations).argsort(stable=True)[: s.finalists].tolist()
         return min((paths[index] for index in best), key=lambda path: self.one_shot(path.mixing(self.space))[1])
 
-    def _heed(self, record: EpochRecord) -> EpochRecord:
+    def _watched(self, record: EpochRecord) -> EpochRecord:
         """The last record, completed with what the method's monitor made of it: nothing, an end, or a way back."""
-        monitor, finished = self.method.monitor, record.epoch == self.settings.epochs - 1
-        stop = monitor.rule.stop(*measurements(self.history), finished)
-        if isinstance(monitor, EarlyStopping):
-            return replace(record, stop_epoch=stop)
-        if finished or monitor.stronger(record.weight_decay) is None:
-            return record
-        if stop is None:
+        verdict = self.method.monitor.verdict(self.history, record.epoch == self.settings.epochs - 1)
+        if verdict.back is not None:
+            back = max(epoch for epoch in self.snapshots if epoch <= verdict.back)
+            self._load_tensors(self.snapshots[back])
+            self.snapshots = {}
+            return replace(record, back_to=back)
+        if verdict.keep:
             self.snapshots[record.epoch] = deepcopy(self._tensors())
-            for epoch in sorted(self.snapshots)[: -(monitor.rule.delta + monitor.rule.window)]:
+            for epoch in sorted(self.snapshots)[: -verdict.keep]:
                 del self.snapshots[epoch]
-            return record
-        stop = max(epoch for epoch in self.snapshots if epoch <= stop)
-        self._load_tensors(self.snapshots[stop])
-        self.snapshots = {}
-        return replace(record, back_to=stop)
+        return replace(record, stop_epoch=verdict.stop)
 
     def descend(self, train, valid, learning_rate: float, drop_path: float = 0.0) -> tuple[Tensor, Tensor]:
         """One step of alpha on the batch `valid`, then one of w on `train`: (train loss, deviation), on the device.
