@@ -82,28 +82,30 @@ def summary(table: pd.DataFrame) -> str:
         "`results/fixed_cells.py`; every training stands in `fixed_cells.csv`.",
     ]
     for space in SPACES:
-        names = [f"{number} {word(space)}" for number in IDLE] + [RANDOM]
-        of = table[(table["space"] == space) | (table["method"] == "0 skips") & (space == "S4")]
-        of = of[(of["space"] == space) | (table["space"] == "S2")].replace({"method": {"0 skips": names[0]}})
-        errors = {name: of.loc[of["method"] == name, "percent"] for name in names if (of["method"] == name).any()}
+        errors = {}
+        for number in IDLE:
+            at = "S2" if space == "S4" and not number else space  # without noise they are those of S2
+            here = (table["space"] == at) & (table["method"] == f"{number} {word(at)}")
+            errors[f"{number} {word(space)}"] = table.loc[here, "percent"]
+        errors[RANDOM] = table.loc[(table["space"] == space) & (table["method"] == RANDOM), "percent"]
         rows = [
             [name, ", ".join(f"{error:.1f}" for error in found), shown(statistics.mean(found))]
             for name, found in errors.items()
         ]
         lines += ["", f"## {space}", "", *markdown(["normal cell", "by seed", "mean"], rows)]
-        if len(errors) == len(names):
-            none, *_, full, chance = errors.values()
-            means = [found.mean() for found in list(errors.values())[:-1]]
-            noise = (sum(found.var() for found in list(errors.values())[:-1]) / len(means)) ** 0.5
-            lines += [
-                "",
-                f"One training has a standard deviation of {none.std():.2f} points where all edges learn ({noise:.2f} pooled over "
-                f"the four kinds of cells). {names[-2]} cost {full.mean() - none.mean():.1f} points, "
-                f"{(full.mean() - none.mean()) / noise:.1f} of these pooled standard deviations; means "
-                f"{'rise' if all(a < b for a, b in pairwise(means)) else 'do not rise'} with the number of {word(space)}. All edges "
-                f"learning {'beat' if none.mean() < chance.mean() else 'do not beat'} random cells, and these "
-                f"{'beat' if chance.mean() < full.mean() else 'do not beat'} {names[-2]}.",
-            ]
+        none, *_, full, chance = errors.values()
+        *_, worst, _ = errors
+        means = [found.mean() for found in list(errors.values())[:-1]]
+        noise = (sum(found.var() for found in list(errors.values())[:-1]) / len(means)) ** 0.5
+        lines += [
+            "",
+            f"One training has a standard deviation of {none.std():.2f} points where all edges learn ({noise:.2f} pooled over "
+            f"the four kinds of cells). {worst} cost {full.mean() - none.mean():.1f} points, "
+            f"{(full.mean() - none.mean()) / noise:.1f} of these pooled standard deviations; means "
+            f"{'rise' if all(a < b for a, b in pairwise(means)) else 'do not rise'} with the number of {word(space)}. All edges "
+            f"learning {'beat' if none.mean() < chance.mean() else 'do not beat'} random cells, and these "
+            f"{'beat' if chance.mean() < full.mean() else 'do not beat'} {worst}.",
+        ]
     return "\n".join(lines) + "\n"
 
 

@@ -10,7 +10,9 @@ from darts_lab.studies import sweep as sweeps
 
 RESULTS = Path(__file__).parents[1] / "results"
 SEARCHED = ("robustness.csv", "longer.csv")
-TABLES = (*SEARCHED, "s5_cells.csv", "over_epochs_cells.csv", "language.csv", "dense.csv", "prime.csv")
+TABLES = (
+    *SEARCHED, "s5_cells.csv", "over_epochs_cells.csv", "language.csv", "dense.csv", "prime.csv", "fixed_cells.csv",
+)  # fmt: skip
 ISSUE = (
     "space data method seed scale one_shot_error test_error discretization_drop dominant_eigenvalue_mean "
     "dominant_eigenvalue_last skips_normal skips_reduce seconds config_hash version"
@@ -37,6 +39,23 @@ def test_the_summary_of_the_methods_is_that_of_its_tables(made_by):
     script = made_by("robustness")
     text = script.summary(pd.read_csv(script.PATH), pd.read_csv(script.EPOCHS))
     assert text == script.PATH.with_suffix(".md").read_text()
+
+
+def test_fixed_cells_are_those_of_their_script_and_hold_what_the_protocol_asks_of_them(made_by):
+    script = made_by("fixed_cells")
+    table = pd.read_csv(script.PATH)
+    assert script.summary(table) == script.PATH.with_suffix(".md").read_text()
+    assert set(table["config_hash"]) == {sweeps.runs.config_hash(sweeps.complete(job)) for job in script.jobs()}
+    found = table.groupby(["space", "method"])["test_error"]
+    means, protocol = 100 * found.mean(), (RESULTS / "protocol.md").read_text()
+    for space in script.SPACES:
+        none = "S2" if space == "S4" else space
+        names = [(none, "0 skips"), *((space, f"{number} {script.word(space)}") for number in (2, 3, 4))]
+        errors = [means[name] for name in names]
+        assert errors == sorted(errors) and errors[0] < means[space, script.RANDOM] < errors[-1]
+        assert errors[-1] - errors[0] > 4 * 100 * max(found.std()[name] for name in names)
+        assert ", ".join(f"{error:.1f}" for error in errors) + " %" in protocol
+        assert f"{means[space, script.RANDOM]:.1f}" in protocol
 
 
 def test_the_summary_of_longer_searches_is_that_of_both_tables(made_by):
