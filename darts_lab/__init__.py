@@ -61,6 +61,7 @@ def lab(*arguments, **settings):
     methods, `dl.lab("S2", method=["DARTS", "R-DARTS(L2)"])`, their searches go on side by side."""
     from darts_lab.widgets import Lab  # ipywidgets is for notebooks; sweeps and the command line do without it
 
+    figures.use_style()
     return Lab(*arguments, **settings)
 
 
@@ -69,6 +70,7 @@ def replay(source=None):
     a folder with the published logs of RobustDARTS, or what `runs.read` gives; None offers the runs of this session."""
     from darts_lab.widgets import Replay
 
+    figures.use_style()
     return Replay(source)
 
 
@@ -76,4 +78,5 @@ def dashboard(scale="laptop"):
     """The whole laboratory on one page: one search, two side by side, stored ones. What `make dashboard` shows."""
     from darts_lab.widgets import dashboard
 
+    figures.use_style()
     return dashboard(scale)

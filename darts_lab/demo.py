@@ -28,6 +28,7 @@ SEED = 200  # the seed that results/protocol.md chooses for pictures
 def demo(scale: str = "laptop", folder: str | Path = "figures", seed: int = SEED) -> pd.DataFrame:
     """One row a method: skips, last eigenvalue, both errors (%), seconds, peak memory; writes `folder`/demo.png."""
     rows, searches = [], {}
+    figures.use_style()
     for method in METHODS:
         search = searches[method] = Search("S2", "digits", method, scale, seed, path=False)
         began, bar = time.perf_counter(), _bar(search, f"searching with {method} (L2 {search.settings.weight_decay:g})")

@@ -293,15 +293,15 @@ def test_select_keeps_the_cell_with_the_least_validation_error_and_never_sees_th
     data = colours(32)
     blind = dataclasses.replace(data, test=(torch.full_like(data.test[0], float("nan")), data.test[1]))
     cells = [uniform_genotype(spaces.S2.with_nodes(2), name) for name in ("skip_connect", "sep_conv_3x3")]
-    found = cells.select(cells, blind, small, epochs=4)
+    found = dl.select(cells, blind, small, epochs=4)
     assert found.valid_errors[found.index] == min(found.valid_errors) and found.genotype == cells[found.index]
     assert found.epochs == 4 and found.seconds > 0 and len(found.valid_errors) == 2
     swapped = dataclasses.replace(data, test=data.valid, valid=tuple(split[:0] for split in data.valid))
     expected = dl.evaluate(cells[1], swapped, small, epochs=4).test_error
     assert found.valid_errors[1] == expected, "trained on the training half, measured on the validation half"
-    assert cells.select(cells[:1], data, small).epochs == 1, "a sixth, but at least one"
+    assert dl.select(cells[:1], data, small).epochs == 1, "a sixth, but at least one"
     with pytest.raises(ValueError, match="genotypes: are none"):
-        cells.select([], data, small)
+        dl.select([], data, small)
 
 
 def test_the_drop_is_that_of_the_kept_operations_alone(small_search):
@@ -321,7 +321,7 @@ def test_the_ground_truth_ranks_cells_whatever_the_order_of_their_edges():
     trainings = pd.DataFrame(
         {"genotype": [*cells, cells[0], turned, cells[2]], "test_error": [0.3, 0.1, 0.2, 0.5, 0.2, 0.2]}
     )
-    truth = cells.ground_truth(trainings)
+    truth = dl.ground_truth(trainings)
     assert list(truth.index) == [cells[1], cells[2], cells[0]] and list(truth["rank"]) == [1, 2, 3]
     assert truth["test_error"].tolist() == pytest.approx([0.15, 0.2, 0.4])
     assert truth["regret"].tolist() == pytest.approx([0, 0.05, 0.25])

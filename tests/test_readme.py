@@ -35,7 +35,9 @@ def test_environment_and_pyproject_name_the_same_things():
     from_pip = next(entry["pip"] for entry in environment if isinstance(entry, dict))
     assert from_pip == ["-e .[test]"]  # the rest, whatever pyproject.toml says
     from_conda = {entry for entry in environment if isinstance(entry, str)} - {"pip"}
-    assert from_conda - {f"python{project['requires-python']}"} <= set(project["dependencies"])
+    named = {*project["dependencies"], *project["optional-dependencies"]["lab"]}
+    assert from_conda - {f"python{project['requires-python']}"} <= named
+    assert "darts-lab[lab]" in project["optional-dependencies"]["test"]
 
 
 def test_every_file_the_readme_links_to_is_there():

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from platformdirs import user_cache_path
 from torch import Tensor
 
 SPLITS = ("train", "valid", "test")
@@ -183,8 +184,8 @@ def mean_and_std(images: Tensor) -> tuple[list[float], list[float]]:
 
 
 def folder_of(folder: str | Path | None) -> Path:
-    """Where real data lie: `folder`, else the environment variable DARTS_LAB_DATA, else ~/.cache/darts_lab."""
-    return Path(folder or os.environ.get("DARTS_LAB_DATA") or "~/.cache/darts_lab").expanduser()
+    """Where real data lie: `folder`, else the environment variable DARTS_LAB_DATA, else the user's cache folder."""
+    return Path(folder or os.environ.get("DARTS_LAB_DATA") or user_cache_path("darts_lab")).expanduser()
 
 
 def normalise(images: Tensor, dataset: Images) -> Tensor:

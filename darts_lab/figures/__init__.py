@@ -30,6 +30,7 @@ from darts_lab.figures.style import OPERATION_STYLE as OPERATION_STYLE
 from darts_lab.figures.style import PALETTE as PALETTE
 from darts_lab.figures.style import STYLE as STYLE
 from darts_lab.figures.style import style_of as style_of
+from darts_lab.figures.style import use_style as use_style
 from darts_lab.figures.tables import by_kind as by_kind
 from darts_lab.figures.tables import over_epochs as over_epochs
 from darts_lab.figures.tables import over_setting as over_setting

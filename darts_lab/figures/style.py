@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import matplotlib
 import numpy as np
 from cycler import cycler
 from matplotlib.axes import Axes
@@ -51,6 +52,12 @@ OPERATION_STYLE: dict[str, tuple[str, str]] = {
     RELU: (PALETTE[2], ":"),
     SIGMOID: (PALETTE[3], "-."),
 }
+
+
+def use_style(dpi: float | None = None) -> None:
+    """Sets matplotlib's style for all that is drawn from now on: `STYLE`, and pixels an inch of figures if given.
+    `matplotlib.rcdefaults()` takes it back; importing the package changes nothing."""
+    matplotlib.rcParams.update(STYLE | ({} if dpi is None else {"figure.dpi": dpi}))
 
 
 def style_of(operation: str) -> tuple[str, str]:
