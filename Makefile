@@ -24,7 +24,7 @@ demo: .venv/ready
 # Two processes on two cores: were the kernels of the notebooks to use both each, they would mostly wait for one another.
 test: .venv/ready
 	$(RUN) -m ruff check .
-	$(RUN) -m ruff format --check darts_lab tests results benchmarks
+	$(RUN) -m ruff format --check darts_lab tests results benchmarks examples
 	$(QUICK) $(RUN) -m pytest -q -rs -n 2 --dist loadfile tests
 	$(QUICK) OMP_NUM_THREADS=1 DARTS_LAB_SCALE=tiny $(RUN) -m pytest -q -n 2 --dist loadfile --nbval-lax \
 		--nbval-current-env --nbval-cell-timeout=1200 notebooks

@@ -1,5 +1,6 @@
 """The Hessian of the validation loss against PyTorch's own, finite differences, and NumPy."""
 
+import functools
 import shutil
 
 import numpy as np
@@ -591,3 +592,54 @@ def test_a_search_that_could_not_be_watched_is_refused_before_it_begins(argument
     with pytest.raises(ValueError) as error:
         small_search("S2", path=tmp_path / "run", **arguments)
     assert says in str(error.value) and not (tmp_path / "run").exists()
+
+
+# --- Of any loss ------------------------------------------------------------------------------
+
+
+class Mixture(torch.nn.Module):
+    """A user's own supernet: two edges, each a mixture of three layers; alpha is a parameter of it."""
+
+    def __init__(self):
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        draw = functools.partial(torch.randn, generator=generator, dtype=torch.float64)
+        self.alpha = torch.nn.Parameter(draw(2, 3))
+        self.edges = torch.nn.Parameter(draw(2, 3, 5, 5), requires_grad=False)
+
+    def at(self, x, alpha):
+        for weights, layers in zip(alpha.softmax(-1), self.edges):
+            x = sum(weight * torch.tanh(x @ layer) for weight, layer in zip(weights, layers))
+        return x
+
+    def forward(self, x):
+        return self.at(x, self.alpha)
+
+
+def test_the_hessian_of_a_users_own_supernet_is_that_of_curvlinops_and_of_torch():
+    curvlinops = pytest.importorskip("curvlinops")
+    net, generator = Mixture(), torch.Generator().manual_seed(1)
+    batches = [
+        (torch.randn(8, 5, generator=generator, dtype=torch.float64), torch.randint(5, (8,), generator=generator))
+        for _ in range(3)
+    ]
+
+    def loss(alpha, batch):
+        return torch.nn.functional.cross_entropy(net.at(batch[0], alpha), batch[1])
+
+    ours = Hessian(loss, net.alpha, batches)
+    theirs = curvlinops.HessianLinearOperator(net, torch.nn.CrossEntropyLoss(), [net.alpha], batches)
+    matrix = (theirs @ torch.eye(6, dtype=torch.float64)).detach().numpy()
+    exact = sum(torch.func.hessian(loss)(net.alpha.detach(), batch) for batch in batches).view(6, 6).numpy() / 3
+    np.testing.assert_allclose(ours @ np.eye(6), exact, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(ours.dense().mean(0), matrix, rtol=1e-10, atol=1e-12)
+    assert float(dominant_eigenvalue(ours, tolerance=1e-9)) == pytest.approx(np.linalg.eigvalsh(matrix)[-1], rel=1e-9)
+    assert ours.gradient().shape == (3, 6) and spectrum(ours).standard_errors.shape == (6,)
+    here = landscape(ours, directions=[np.eye(6)[0]], reach=0.5, points=3)
+    assert here.losses[1] == pytest.approx(float(sum(loss(net.alpha, batch) for batch in batches)) / 3)
+    with pytest.raises(ValueError, match="batches: is empty"):
+        Hessian(loss, net.alpha, [])
+    with pytest.raises(
+        ValueError, match="search: int is not allowed; it must be a Search, a Hessian or a symmetric matrix"
+    ):
+        dominant_eigenvalue(3)
