@@ -13,8 +13,6 @@ from darts_lab.curvature.hessian import operator as _operator
 
 # SciPy 1.17 draws a vector where Lanczos breaks down, by chance if not told how
 _HAS_RNG = "rng" in signature(eigsh).parameters
-
-
 TOLERANCE = 0.02  # of ||H v - lambda v|| / |lambda|; the eigenvalue itself is usually off by less than a thousandth
 
 

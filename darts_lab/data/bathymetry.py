@@ -51,23 +51,15 @@ def from_arrays(name: str, train, valid, test) -> Soundings:
 # Sentinel-2's blue, green, red and near-infrared bands (B2, B3, B4, B8), by their centres in nm
 BANDS = np.array([490.0, 560.0, 665.0, 842.0])
 
-
 # Absorption of pure water in 1/m: Pope and Fry 1997, Table 3; in the near infrared, where a metre of water is black, a
 # round value of the size that Kou et al. 1993 measured
 WATER = np.array([0.0150, 0.0619, 0.429, 4.3])
-
-
 SUN = np.cos(np.arcsin(np.sin(np.radians(30)) / 1.34))  # a sun 30 degrees from the zenith, seen from under water
-
 
 # Reflectances of what lies below the water, and of land, in the same bands. Ours: round values of the size that is
 # measured on carbonate sand and seagrass (Hochberg et al. 2003) and on a mixture of soil and plants.
 SAND = np.array([0.22, 0.30, 0.36, 0.42])
-
-
 SEAGRASS = np.array([0.03, 0.07, 0.05, 0.30])
-
-
 LAND = np.array([0.06, 0.09, 0.09, 0.28])
 
 
@@ -100,20 +92,10 @@ def reflectance(depth, bottom, gelbstoff, particles) -> np.ndarray:
 
 
 SIZE = 16  # pixels a side of a patch
-
-
 FINER = 8  # pixels from one depth of the map to the next, 2 km further; linear in between
-
-
 DEEPEST = 25.0  # metres; below, hardly any light comes back from the bottom
-
-
 SIZES = {"train": 3000, "valid": 1500, "test": 1500}
-
-
 TILES = (7, 8)  # of 13 x 15 depths
-
-
 NOISE, GLINT = 3e-4, 5e-4  # 1/sr: of the sensor in every pixel and band; of the surface, the same in a whole patch
 
 

@@ -78,8 +78,6 @@ def _words(split: str, text) -> list[str]:
 
 
 _TOKEN = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?|\d+|[.,;:!?()]")
-
-
 _PARAGRAPH = re.compile(r"\n\s*\n")
 
 
@@ -125,8 +123,6 @@ def ptb(folder: str | Path | None = None) -> Corpus:
 
 
 PYDOCS_WORDS = 2000  # in the vocabulary
-
-
 PYDOCS_SHARES = {"train": 0.7, "valid": 0.15, "test": 0.15}  # of the words, by whole documents
 
 

@@ -16,16 +16,11 @@ from darts_lab.data.splits import SPLITS, Dataset, from_tensors
 # network). Its grass and gravel were tried and left out: 3 points more test error by mere noise.
 PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket", "camera", "brick")
 
-
 # How hard `digits` is: the difference in luma (0..1) wanted between a digit's colour and the mean
 # of its background. Three convolutions trained for 8 epochs on 4,000 samples reach 28, 24 and 23 %
 # test error at 0.2, 0.3 and 0.4 (one run each); people read nearly all of them.
 DIGIT_CONTRAST = 0.3
-
-
 DIGIT_SIZES = {"train": 8000, "valid": 4000, "test": 4000}
-
-
 _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601
 
 

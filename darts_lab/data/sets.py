@@ -65,11 +65,7 @@ _REAL = {
         (0.1980, 0.2010, 0.1970),
     ),
 }
-
-
 DOWNLOADS = tuple(_REAL)  # what `load` can fetch, and what it knows
-
-
 NAMES = ("digits", *_REAL, "pydocs", "ptb", "stereo", "flyingthings3d", "bathymetry")
 
 

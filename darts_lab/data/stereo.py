@@ -59,11 +59,7 @@ def from_arrays(name: str, train, valid, test) -> Stereo:
 
 
 CROP = (32, 96)  # pixels of half the photograph's resolution, at which the disparity is 4 to 30
-
-
 BANDS = 7  # of 35 rows; dealt out as train, test, valid, train, test, valid, train
-
-
 SIZES = {"train": 2000, "valid": 1000, "test": 500}
 
 
@@ -120,11 +116,7 @@ def halved_disparity(disparity: np.ndarray) -> np.ndarray:
 
 # Standard deviations at strength 1. Kinds as in the training of DispNet (Mayer et al. 2016, section 5), sizes ours.
 ZOOM, SHIFT = 0.15, 0.1  # of the logarithm; of the image's height and width
-
-
 GAMMA, CONTRAST, COLOUR = 0.2, 0.2, 0.1  # of the logarithm
-
-
 BRIGHTNESS, NOISE = 0.1, 0.02  # of the range from 0 to 1
 
 

@@ -48,11 +48,7 @@ _CURVES: dict[str, Callable[[View, Axes], Axes]] = {
     "cost": lambda view, ax: cost(view.history, view.steps, ax),
     "fisher": lambda view, ax: fisher_trace(view.history, ax),
 }
-
-
 CURVES = tuple(_CURVES)
-
-
 PANELS = tuple(f"{what} {kind}" for what in ("weights", "cell") for kind in KNOWN_CELL_TYPES) + CURVES
 
 

@@ -12,14 +12,8 @@ from darts_lab.spaces import AVG, DIL3, DIL5, IDENTITY, MAX, NOISE, NONE, RELU, 
 
 # petroff8 (Petroff 2021, arXiv 2107.02270)
 PALETTE = ("#1845fb", "#ff5e02", "#c91f16", "#c849a9", "#adad7d", "#86c8dd", "#578dff", "#656364")
-
-
 _DASHES = ("-", "--", "-.", ":")
-
-
 DARK = "#222222"
-
-
 STYLE = {
     "axes.prop_cycle": cycler(color=PALETTE),
     "axes.spines.top": False,
@@ -35,8 +29,6 @@ STYLE = {
     "image.cmap": "viridis",
     "pdf.fonttype": 42,  # text stays text
 }
-
-
 OPERATION_STYLE: dict[str, tuple[str, str]] = {
     SEP3: (PALETTE[0], "-"),
     SKIP: (PALETTE[1], "--"),

@@ -15,8 +15,6 @@ from darts_lab.runs import files
 from darts_lab.runs.records import EpochRecord, Recorded
 
 _SETTING = re.compile(r"(\d+(?:\.\d+)?)_(\d+(?:\.\d+)?(?:e-?\d+)?)-(\d+)")  # drop path _ weight decay - job
-
-
 _LINE = re.compile(r"([\d-]{10} [\d:]{8}),\d{3} (?:epoch (\d+) lr (\S+)|(train|valid)_acc (\S+)|genotype = (.+))")
 
 

@@ -107,8 +107,6 @@ class Rule:
 
 
 RULE = Rule()
-
-
 LITERAL = Rule(window=5, factor=1 / 0.75, delta=5, start=0, unit="epochs")
 
 

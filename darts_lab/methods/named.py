@@ -11,14 +11,8 @@ from darts_lab.methods.schedules import Every, FisherTrace, Random, Schedule
 from darts_lab.methods.terms import ADMM, Proximity
 
 L2_FACTORS = (3e-4, 9e-4, 27e-4, 81e-4, 243e-4)  # weight decays of w, Zela et al., section 4.2
-
-
 DROP_PATHS = (0.0, 0.2, 0.4, 0.6)  # largest probabilities of drop path, Zela et al., section 4.1
-
-
 WAITING = 10  # training batches for one alpha step in DARTS-PRIME (`--schedfreq 10` in the README of their code) ...
-
-
 PORTION = 1 - 1 / (1 + WAITING)  # ... and the split that follows from it (`--dyno_split`): 10/11 train the weights
 
 
@@ -29,8 +23,6 @@ def _prime(name: str, schedule: Schedule, *terms, order: int = 1, settings=None,
 
 # Clipped activations, a batch-norm behind every node, and pruning (`--crb` in the code of Maile et al.)
 _CRB = {"settings": {"alpha_spread": 1e-4}, "activation": clip, "node_norm": True, "pruning": True}
-
-
 METHODS = {
     method.name: method
     for method in (

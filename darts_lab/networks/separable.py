@@ -24,8 +24,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 STRIP = 3  # columns of a kernel whose gradient is fast
-
-
 SMALL = 16  # pixels on a side; from here on it takes longer to surround an image with zeros than the strips save
 
 

@@ -16,7 +16,6 @@ import threading
 import torch
 import zipfile
 
-
 ONE_AT_A_TIME = threading.RLock()  # among the threads of this process, which share its locks
 
 

@@ -20,7 +20,6 @@ import numpy as np
 import pandas as pd
 import torch
 
-
 COSTS = ("seconds", "processor_seconds", "peak_memory_bytes")  # what a record tells that is never the same twice
 
 

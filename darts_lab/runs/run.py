@@ -28,10 +28,7 @@ import re
 import torch
 import warnings
 
-
 LISTS = ("history.jsonl", "costs.jsonl")
-
-
 FILES = (*LISTS, "config.json", "genotype.txt", "checkpoint.pt")
 
 

@@ -43,8 +43,6 @@ from darts_lab.search.loop import KEPT, Loop, check_finite, cosine, seed_of
 from darts_lab.tasks import data_of
 
 CHANGEABLE = ("weight_decay", "drop_path")  # what `Search.change` may change
-
-
 SMALLEST = 1e-6  # alpha of an operation that only remains because its node has no other
 
 

@@ -40,49 +40,14 @@ from darts_lab.spaces import CELL_TYPES, NOISE, SKIP
 from darts_lab.studies.cells import discretization_drop
 
 NAMES = {"space": "S2", "data": "digits", "method": "DARTS", "scale": "laptop", "seed": 0}
-
-
 COLUMNS = (
-    "space",
-    "data",
-    "method",
-    "weight_decay",
-    "drop_path",
-    "seed",
-    "scale",
-    "one_shot_error",
-    "test_error",
-    "discretization_drop",
-    "dominant_eigenvalue_mean",
-    "dominant_eigenvalue_last",
-    "skips_normal",
-    "skips_reduce",
-    "noise_normal",
-    "noise_reduce",
-    "epochs",
-    "alpha_steps",
-    "stop_epoch",
-    "parameters",
-    "reductions",
-    "seconds",
-    "search_seconds",
-    "processor_seconds",
-    "threads",
-    "device",
-    "processor",
-    "torch",
-    "settings",
-    "evaluation",
-    "genotype",
-    "config_hash",
-    "version",
-    "error",
-)
-
-
+    "space", "data", "method", "weight_decay", "drop_path", "seed", "scale", "one_shot_error", "test_error",
+    "discretization_drop", "dominant_eigenvalue_mean", "dominant_eigenvalue_last", "skips_normal", "skips_reduce",
+    "noise_normal", "noise_reduce", "epochs", "alpha_steps", "stop_epoch", "parameters", "reductions", "seconds",
+    "search_seconds", "processor_seconds", "threads", "device", "processor", "torch", "settings", "evaluation", "genotype",
+    "config_hash", "version", "error",
+)  # fmt: skip
 COSTS = ("seconds", "search_seconds", "processor_seconds")
-
-
 MADE_BY = ("device", "processor", "threads", "torch", "version")  # what decides which bits come out, beside what is asked  # fmt: skip
 
 
