@@ -6,12 +6,15 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+import darts_lab as dl
+import darts_lab.demo
 from darts_lab.studies import sweep as sweeps
 
 RESULTS = Path(__file__).parents[1] / "results"
 SEARCHED = ("robustness.csv", "longer.csv")
 TABLES = (
     *SEARCHED, "s5_cells.csv", "over_epochs_cells.csv", "language.csv", "dense.csv", "prime.csv", "fixed_cells.csv",
+    "collapse.csv",
 )  # fmt: skip
 ISSUE = (
     "space data method seed scale one_shot_error test_error discretization_drop dominant_eigenvalue_mean "
@@ -56,6 +59,24 @@ def test_fixed_cells_are_those_of_their_script_and_hold_what_the_protocol_asks_o
         assert errors[-1] - errors[0] > 4 * 100 * max(found.std()[name] for name in names)
         assert ", ".join(f"{error:.1f}" for error in errors) + " %" in protocol
         assert f"{means[space, script.RANDOM]:.1f}" in protocol
+
+
+def test_the_comparison_is_the_declared_one_and_its_summary_that_of_its_table(made_by):
+    script = made_by("collapse")
+    table, protocol = pd.read_csv(script.PATH), (RESULTS / "protocol.md").read_text()
+    assert script.summary(table) == script.PATH.with_suffix(".md").read_text()
+    assert f"**seeds {script.SEEDS[0]} to {script.SEEDS[-1]}**" in protocol and len(script.SEEDS) == 20
+    assert f"{script.RANDOM_CELLS} random cells a space" in protocol and f"after epoch {script.STOP}" in protocol
+    alone = table[(table["reductions"] == "skip") & table["settings"].notna()]
+    declared = {sweeps.runs.config_hash(sweeps.complete(job)): job for job in script.searches()}
+    assert set(alone["config_hash"]) <= set(declared) and alone["config_hash"].is_unique
+    done = f"{len(alone)} of {len(declared)} searches are done; nothing is decided before."
+    assert (done in script.PATH.with_suffix(".md").read_text()) == (len(alone) < len(declared))
+    assert table[["processor", "torch", "processor_seconds"]].notna().all(axis=None)
+    assert script.shown_seed(table) == dl.demo.SEED
+    whole = pd.DataFrame({"space": "S2", "method": "DARTS", "reductions": "skip", "seed": script.SEEDS})
+    errors = [0.1] * 3 + [0.5] * 6 + [0.2] * 5 + [0.3] * 6  # the tenth of them in order is the second of 0.3
+    assert script.shown_seed(whole.assign(test_error=errors)) == script.SEEDS[15]
 
 
 def test_the_summary_of_longer_searches_is_that_of_both_tables(made_by):
