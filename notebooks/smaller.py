@@ -12,7 +12,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from darts_lab import files
+from darts_lab.runs import files
 
 
 def smaller(picture: str) -> str:
