@@ -34,14 +34,8 @@ from reference import textbook  # noqa: E402
 import darts_lab as dl  # noqa: E402
 from darts_lab import spaces
 from darts_lab.interop import official  # noqa: E402
-from darts_lab.scales import (
-    LAPTOP,
-    PAPER,
-    TINY,  # noqa: E402
-    EvaluationSettings,
-    Scale,
-    SearchSettings,
-)
+from darts_lab.settings import EvaluationSettings, Scale, SearchSettings
+from darts_lab.tasks.classification import LAPTOP, PAPER, TINY
 
 MIDDLE = Scale(
     "middle",

@@ -23,7 +23,7 @@ from schedule import ratios, told
 
 import darts_lab as dl
 from darts_lab.environment import full_precision
-from darts_lab.scales import PAPER
+from darts_lab.tasks.classification import PAPER
 
 CIFAR_TRAIN, CIFAR_VALID, CIFAR_EVALUATION = 25_000, 25_000, 50_000  # images that a search and a training go through
 SIZES = (("laptop", "S2"), ("laptop", "DARTS"), ("paper", "DARTS"))

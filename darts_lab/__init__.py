@@ -19,7 +19,7 @@ from darts_lab import figures as figures
 from darts_lab import genotype as genotype
 from darts_lab import methods as methods
 from darts_lab import runs as runs
-from darts_lab import scales as scales
+from darts_lab import settings as settings
 from darts_lab import spaces as spaces
 from darts_lab.check import check as check
 from darts_lab.data import bathymetry as bathymetry
@@ -39,11 +39,11 @@ from darts_lab.methods.method import Method as Method
 from darts_lab.networks.images import Network as Network
 from darts_lab.networks.images import Supernet as Supernet
 from darts_lab.runs.records import EpochRecord as EpochRecord
-from darts_lab.scales import Scale as Scale
 from darts_lab.search.search import Search as Search
 from darts_lab.search.training import Evaluation as Evaluation
 from darts_lab.search.training import Training as Training
 from darts_lab.search.training import evaluate as evaluate
+from darts_lab.settings import Scale as Scale
 from darts_lab.spaces import SearchSpace as SearchSpace
 from darts_lab.studies import published as published
 from darts_lab.studies import statistics as statistics
@@ -54,6 +54,7 @@ from darts_lab.studies.cells import predictions as predictions
 from darts_lab.studies.cells import select as select
 from darts_lab.studies.sweep import grid as grid
 from darts_lab.studies.sweep import sweep as sweep
+from darts_lab.tasks import scales as scales
 
 
 def lab(*arguments, **settings):

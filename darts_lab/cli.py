@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from darts_lab import __version__, curvature, environment, figures, methods, runs, scales, spaces, tasks
+from darts_lab import __version__, curvature, environment, figures, methods, runs, spaces, tasks
 from darts_lab import data as datasets
 from darts_lab.figures.curves import telling_operation
 from darts_lab.interop import robustdarts
@@ -19,6 +19,7 @@ from darts_lab.methods import monitors
 from darts_lab.runs import files
 from darts_lab.search.search import Search
 from darts_lab.search.training import Training
+from darts_lab.settings import EvaluationSettings, SearchSettings
 from darts_lab.studies import sweep as sweeps
 
 _SEARCH_HELP = """\
@@ -106,7 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("genotype", metavar="GENOTYPE", help="text, file or run directory")
     evaluate.add_argument("--space", default=None, help="at paper scale: chooses the published width and depth")
     evaluate.set_defaults(run=_evaluate)
-    for command, settings in ((search, scales.SearchSettings), (evaluate, scales.EvaluationSettings)):
+    for command, settings in ((search, SearchSettings), (evaluate, EvaluationSettings)):
         command.add_argument("--data", default="digits", help=f"{', '.join(datasets.NAMES)} (default digits)")
         command.add_argument("--scale", default="laptop", help="tiny, laptop or paper (default laptop)")
         command.add_argument("--seed", type=int, default=0, help="whole number (default 0)")

@@ -26,7 +26,7 @@ from darts_lab.spaces import (
     SKIP,
     SearchSpace,
     family,
-    inputs_of,  # fmt: skip
+    inputs_of,
 )
 
 _LONGEST_TEXT = 20_000

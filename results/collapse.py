@@ -21,9 +21,9 @@ from fixed_cells import cell, word
 from writing import epochs_of, epochs_path, every_second, markdown, marked, shown, swept
 
 import darts_lab as dl
-from darts_lab import scales
 from darts_lab.studies import statistics
 from darts_lab.studies import sweep as sweeps
+from darts_lab.tasks import classification
 
 SPACES, SEEDS = ("S1", "S2", "S3", "S4"), range(200, 220)
 DARTS, REMEDY = "DARTS", "R-DARTS(L2)"
@@ -47,7 +47,7 @@ def random_cells() -> list[dict]:
     found = []
     for number in range(RANDOM_CELLS):
         for place, name in enumerate(SPACES):
-            space = dl.spaces.get(name).with_nodes(scales.LAPTOP.search.nodes)
+            space = dl.spaces.get(name).with_nodes(classification.LAPTOP.search.nodes)
             drawn = dl.random_genotype(space, torch.Generator().manual_seed(10_000 * (place + 1) + number))
             found.append({"space": name, "method": RANDOM, "seed": SEEDS[0] + number, "genotype": str(drawn)})
     return found
@@ -83,7 +83,7 @@ def both(table: pd.DataFrame) -> list[dict]:
     rows = table[table["method"].isin([DARTS, REMEDY, RANDOM]) & (table["reductions"] == "skip")].sort_values("seed")
     return [
         {"space": row.space, "method": row.method, "seed": int(row.seed), "genotype": row.genotype,
-         "evaluation": scales.BOTH_CELLS}
+         "evaluation": classification.BOTH_CELLS}
         for row in rows.itertuples()
     ]  # fmt: skip
 

@@ -19,9 +19,10 @@ import torch
 from writing import markdown, marked, means, shown, swept, written
 
 import darts_lab as dl
-from darts_lab import methods, scales
+from darts_lab import methods
 from darts_lab.data import bathymetry, stereo
 from darts_lab.studies import statistics
+from darts_lab.tasks import scales
 
 SEEDS = range(3)
 FACTORS = methods.L2_FACTORS[:4]  # Table 4

@@ -18,9 +18,9 @@ import torch
 from writing import markdown, shown, swept
 
 import darts_lab as dl
-from darts_lab import scales
 from darts_lab.spaces import NOISE, SEP3, SKIP
 from darts_lab.studies import statistics
+from darts_lab.tasks import classification
 
 SPACES = ("S2", "S4", "S1")
 SEEDS, RANDOM_SEEDS = range(100, 105), range(100, 108)
@@ -37,7 +37,7 @@ def word(space: str) -> str:
 def cell(space: str, idle: str) -> dl.Genotype:
     """Both inputs into the first node, the two states before it into the second; `idle` are the edges that hold a skip or
     noise, the others hold what the space offers beside it."""
-    offers = dl.spaces.get(space).with_nodes(scales.LAPTOP.search.nodes)
+    offers = dl.spaces.get(space).with_nodes(classification.LAPTOP.search.nodes)
     nothing, pairs = NOISE if space == "S4" else SKIP, []
     for number, (source, node) in enumerate([(0, 0), (1, 0), (1, 1), (2, 1)]):
         candidates = offers.normal[offers.edges.index((source, node))]
@@ -51,7 +51,7 @@ def cell(space: str, idle: str) -> dl.Genotype:
 def jobs() -> list[dict]:
     found = []
     for space in SPACES:
-        offers = dl.spaces.get(space).with_nodes(scales.LAPTOP.search.nodes)
+        offers = dl.spaces.get(space).with_nodes(classification.LAPTOP.search.nodes)
         for number, idle in IDLE.items():
             if number or space != "S4":  # without noise they are those of S2
                 found += [

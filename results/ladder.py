@@ -16,7 +16,8 @@ import pandas as pd
 from writing import epochs_of, epochs_path, markdown, swept
 
 import darts_lab as dl
-from darts_lab import methods, scales
+from darts_lab import methods
+from darts_lab.tasks import classification
 
 SPACES, SEEDS = ("S1", "S2", "S3", "S4"), range(100, 102)
 LEARNT = 0.1  # a search has learnt whose training error ends below this
@@ -37,7 +38,7 @@ def jobs() -> list[dict]:
 
 def summary(epochs: pd.DataFrame, authors: pd.DataFrame) -> str:
     """`authors` are the epochs of the authors' searches, of which those of S1 on CIFAR-10 without drop path count."""
-    scale, rows = scales.LAPTOP.search.decay_scale, []
+    scale, rows = classification.LAPTOP.search.decay_scale, []
     theirs = authors[(authors["space"] == "S1") & (authors["data"] == "cifar10") & (authors["drop_path"] == 0)]
     theirs = theirs.sort_values("epoch").groupby(["weight_decay", "seed"])[["train_error", "one_shot_error"]].last()
     last = epochs[epochs["epoch"] == AT[-1]].sort_values("seed")

@@ -21,12 +21,13 @@ import torch
 from writing import markdown, marked, means, shown, swept, written
 
 import darts_lab as dl
-from darts_lab import scales, spaces
+from darts_lab import spaces
 from darts_lab.studies import statistics
+from darts_lab.tasks import language, scales
 
 SEEDS, RANDOM_SEEDS = range(3), range(8)
 SPACES, DATA = ("RNN", "RNN-S"), "pydocs"
-FACTORS = tuple(float(f"{10 * factor:.3g}") for factor in scales.LANGUAGE_L2_FACTORS)  # the first is laptop's own
+FACTORS = tuple(float(f"{10 * factor:.3g}") for factor in language.LANGUAGE_L2_FACTORS)  # the first is laptop's own
 RANDOM = "random cell"
 PATH = Path(__file__).with_suffix(".csv")
 RUNS = PATH.parents[1] / "runs" / "language"

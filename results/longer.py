@@ -20,9 +20,9 @@ from robustness import HEADS, RANDOM, columns
 from writing import apart, former, markdown, means, swept, written
 
 import darts_lab as dl
-from darts_lab import scales
+from darts_lab.tasks import classification
 
-EPOCHS, SEEDS, METHODS = 2 * scales.LAPTOP.search.epochs, range(10), ("DARTS", "R-DARTS(L2)")
+EPOCHS, SEEDS, METHODS = 2 * classification.LAPTOP.search.epochs, range(10), ("DARTS", "R-DARTS(L2)")
 BASELINES = ("RS-ws", RANDOM)
 PATH = Path(__file__).with_suffix(".csv")
 RUNS = PATH.parents[1] / "runs" / "longer"

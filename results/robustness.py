@@ -20,9 +20,10 @@ import torch
 from writing import apart, epochs_path, former, markdown, means, shown, swept, written
 
 import darts_lab as dl
-from darts_lab import methods, scales
+from darts_lab import methods
 from darts_lab.methods.monitors import LITERAL, RULE
 from darts_lab.studies import statistics
+from darts_lab.tasks import classification
 
 SEEDS, GRID_SEEDS = range(5), range(3)
 MORE_SEEDS = range(
@@ -40,7 +41,7 @@ RUNS = PATH.parents[1] / "runs" / "robustness"
 
 def cells(name: str, seed: int) -> dict[str, dl.Genotype]:
     """Cells of a space that nobody searched for."""
-    space = dl.spaces.get(name).with_nodes(scales.LAPTOP.search.nodes)
+    space = dl.spaces.get(name).with_nodes(classification.LAPTOP.search.nodes)
     found = {RANDOM: dl.random_genotype(space, torch.Generator().manual_seed(seed))}
     if name not in SPACES[:2]:
         return found

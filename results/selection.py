@@ -17,7 +17,8 @@ import pandas as pd
 import torch
 
 import darts_lab as dl
-from darts_lab import methods, scales
+from darts_lab import methods
+from darts_lab.tasks import classification
 
 PATH = Path(__file__).with_suffix(".csv")
 SEEDS = range(5)  # the same number for every method, since the best of more is better
@@ -51,7 +52,7 @@ def main() -> None:
         same = (done["space"] == space) & (done["method"] == kind)
         if set(done[same]["config_hash"]) == set(rows["config_hash"]):
             continue
-        found = dl.select(rows["genotype"], "digits", "laptop", **scales.BOTH_CELLS)
+        found = dl.select(rows["genotype"], "digits", "laptop", **classification.BOTH_CELLS)
         new = rows[COLUMNS].assign(
             method=kind, short_valid_error=found.valid_errors, short_epochs=found.epochs, short_seconds=round(found.seconds, 1),
             chosen=[number == found.index for number in range(len(rows))],

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from darts_lab import methods, scales
+from darts_lab import methods
 from darts_lab.runs.run import config_hash
 from darts_lab.studies import statistics
 from darts_lab.studies import sweep as sweeps
+from darts_lab.tasks import classification
 
 
 def former(jobs: list[dict]) -> list[dict]:
@@ -19,7 +20,7 @@ def former(jobs: list[dict]) -> list[dict]:
     found = []
     for job in jobs:
         evaluation = job.get("evaluation", {})
-        job = job | {"evaluation": None if evaluation is None else scales.BOTH_CELLS | evaluation}
+        job = job | {"evaluation": None if evaluation is None else classification.BOTH_CELLS | evaluation}
         if "genotype" not in job:
             job["decay_scale"] = 1.0
             if job.get("method") == "R-DARTS(L2)":

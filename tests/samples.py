@@ -3,7 +3,7 @@
 import torch
 
 import darts_lab as dl
-from darts_lab.scales import EvaluationSettings, SearchSettings
+from darts_lab.settings import EvaluationSettings, SearchSettings
 
 _SIZES = {"channels": 4, "layers": 3, "epochs": 2, "batch_size": 8, "drop_path": 0.0, "cutout": 0}
 _PATHS = {"paths": 6, "path_batches": 1, "finalists": 2}

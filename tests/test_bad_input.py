@@ -7,9 +7,11 @@ import pytest
 import torch
 
 import darts_lab as dl
-from darts_lab import cli, scales, spaces
+from darts_lab import cli, spaces
 from darts_lab.genotype import uniform_genotype
 from darts_lab.search.training import Training, evaluate
+from darts_lab.settings import override
+from darts_lab.tasks import classification
 
 SKIPS = uniform_genotype(spaces.S2, "skip_connect")
 KNOWN = "known: "
@@ -186,7 +188,7 @@ WRONG = {
         ["no published network size", "'S2'", "'colours'", "give channels and layers"],
     ),
     # settings and scales by hand
-    "override": (lambda f: scales.override(scales.TINY.search, clip=-1), ["clip: -1", "above 0"]),
+    "override": (lambda f: override(classification.TINY.search, clip=-1), ["clip: -1", "above 0"]),
     # runs
     "run not there": (lambda f: dl.Search.resume("nowhere"), ["run: 'nowhere'", "config.json"], FileNotFoundError),
     "run of own data without it": (

@@ -12,12 +12,13 @@ from reference.differences import product_and_difference
 from torch.nn import functional as F
 
 import darts_lab as dl
-from darts_lab import cli, methods, scales, spaces, tasks
+from darts_lab import cli, methods, spaces, tasks
 from darts_lab.data import bathymetry, stereo
 from darts_lab.networks import hourglass as dense
 from darts_lab.networks.cell import frozen_statistics, parameter_count
 from darts_lab.networks.hourglass import DenseNetwork, DenseSupernet
-from darts_lab.tasks import disparity
+from darts_lab.settings import check
+from darts_lab.tasks import classification, disparity, regression, scales
 
 KINDS = {"stereo": "S6", "bathymetry": "S2", "digits": "S2"}  # data of each task (language: test_language), and a space
 SIZES = {"epochs": 2, "batch_size": 4, "channels": 4, "layers": 3, "train_samples": 8, "valid_samples": 8}
@@ -294,12 +295,12 @@ def test_the_strength_of_augmentation_is_a_setting_of_the_search_and_decides_wha
 
 # ---------------------------------------------------------------- presets
 
-PAPER_SEARCH = {name: getattr(scales.PAPER.search, name) for name in vars(scales.PAPER.search)}
+PAPER_SEARCH = {name: getattr(classification.PAPER.search, name) for name in vars(classification.PAPER.search)}
 
 
 def test_the_disparity_paper_scale_is_appendix_d_field_by_field():
     """Zela et al. 2020, appendix D; what it does not say is as in AutoDispNet's layout or as in their image searches."""
-    search, evaluation = vars(scales.DISPARITY_PAPER.search), vars(scales.DISPARITY_PAPER.evaluation)
+    search, evaluation = vars(disparity.DISPARITY_PAPER.search), vars(disparity.DISPARITY_PAPER.evaluation)
     told = {
         "order": 1,  # first-order DARTS
         "alpha_learning_rate": 3e-4, "alpha_betas": (0.5, 0.999),  # autodispnet, issue 1 ...
@@ -318,25 +319,25 @@ def test_the_disparity_paper_scale_is_appendix_d_field_by_field():
         "channels": 16, "layers": 9, "batch_size": 8, "epochs": 110, "weight_decay": 0.0, "drop_path": 0.0, "cutout": 0,
         "auxiliary": 0.0, "displacements": 40,
     }  # fmt: skip
-    assert evaluation == vars(scales.PAPER.evaluation) | told | ours
+    assert evaluation == vars(classification.PAPER.evaluation) | told | ours
     assert evaluation["epochs"] * (21818 / 8) == pytest.approx(300_000, rel=0.01)
 
 
 def test_the_bathymetry_paper_scale_is_the_code_of_maile_et_al_field_by_field():
     """`train_bath.py` and `bath_eval.py`; what they leave to DARTS is as in DARTS."""
-    search, evaluation = vars(scales.BATHYMETRY_PAPER.search), vars(scales.BATHYMETRY_PAPER.evaluation)
+    search, evaluation = vars(regression.BATHYMETRY_PAPER.search), vars(regression.BATHYMETRY_PAPER.evaluation)
     told = {"channels": 16, "layers": 8, "epochs": 50}
     assert search == PAPER_SEARCH | told | {"batch_size": 64, "order": 1, "cutout": 0, "curvature_parity": False}
     told = {"channels": 36, "layers": 8, "epochs": 100, "batch_size": 64, "learning_rate": 0.025, "drop_path": 0.0}
-    assert evaluation == vars(scales.PAPER.evaluation) | told | {"cutout": 0, "auxiliary": 0.0}
+    assert evaluation == vars(classification.PAPER.evaluation) | told | {"cutout": 0, "auxiliary": 0.0}
 
 
 @pytest.mark.parametrize("domain", ["disparity", "bathymetry"])
 def test_every_scale_of_the_domains_makes_sense(domain):
     for name, scale in scales.DOMAINS[domain].items():
         assert scale.name == name
-        scales.check(scale.search)
-        scales.check(scale.evaluation)
+        check(scale.search)
+        check(scale.evaluation)
 
 
 # ---------------------------------------------------------------- around it

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 import darts_lab as dl
-from darts_lab import scales, spaces
+from darts_lab import spaces
 from darts_lab.genotype import uniform_genotype
 from darts_lab.networks.cell import parameter_count
 from darts_lab.networks.images import Network
@@ -16,6 +16,7 @@ from darts_lab.runs.records import TrainingRecord
 from darts_lab.search.loop import cosine
 from darts_lab.search.training import Evaluation, Training
 from darts_lab.studies import cells
+from darts_lab.tasks import classification
 
 CONVOLUTIONS = uniform_genotype(spaces.S2.with_nodes(2), "sep_conv_3x3")
 
@@ -38,7 +39,7 @@ def test_evaluate_runs_at_tiny_scale_on_digits_and_gives_every_field():
     seen = []
     result = dl.evaluate(CONVOLUTIONS, data="digits", scale="tiny", seed=0, on_epoch=seen.append)
     assert isinstance(result, Evaluation) and result.genotype == CONVOLUTIONS
-    tiny = scales.TINY.evaluation
+    tiny = classification.TINY.evaluation
     assert [record.epoch for record in seen] == list(range(tiny.epochs)) and result.epochs == tiny.epochs
     assert 0 <= result.test_error <= 1 and result.test_error * tiny.test_samples % 1 == 0
     assert 0 <= result.train_error <= 1 and result.test_loss > 0 and result.train_loss == seen[-1].train_loss
@@ -254,13 +255,13 @@ PUBLISHED = {
 
 @pytest.mark.parametrize(("case", "size"), PUBLISHED.items(), ids=map(" ".join, PUBLISHED))
 def test_network_sizes_are_the_published_ones(case, size):
-    assert scales.paper_network(*case) == size
+    assert classification.paper_network(*case) == size
 
 
 @pytest.mark.parametrize("case", [("S5", "cifar10"), ("S1", "digits"), ("S1", "cifar10", "L3"), (None, None)], ids=str)
 def test_no_size_is_made_up_where_none_is_published(case):
     with pytest.raises(ValueError, match="no published network size .*; give channels and layers"):
-        scales.paper_network(*case)
+        classification.paper_network(*case)
 
 
 def test_paper_scale_takes_the_published_size_of_the_space(colours):

@@ -10,11 +10,13 @@ import torch
 from reference.differences import product_and_difference
 
 import darts_lab as dl
-from darts_lab import cli, methods, scales, spaces, tasks
+from darts_lab import cli, methods, spaces, tasks
 from darts_lab.methods import schedules
 from darts_lab.methods.terms import survivors
 from darts_lab.networks.cell import frozen_statistics
 from darts_lab.search.training import Training
+from darts_lab.settings import check, override
+from darts_lab.tasks import scales
 from darts_lab.tasks.language import AveragedSGD, Language, Window
 
 SMOOTH = spaces.same_on_every_edge("smooth", "tanh", "sigmoid", "identity", nodes=2, cell_types=("recurrent",))
@@ -45,7 +47,7 @@ def make_search(sayings):
 
 
 def language(data, scale="tiny", **changes):
-    return Language(data, scales.override(scales.get(scale, "language").search, **changes))
+    return Language(data, override(scales.get(scale, "language").search, **changes))
 
 
 def generator(seed=0):
@@ -488,7 +490,7 @@ def test_the_paper_scale_is_the_papers_protocol_field_by_field():
 @pytest.mark.parametrize("name", ["tiny", "laptop", "paper"])
 def test_every_scale_makes_sense(name):
     scale = scales.get(name, "language")
-    scales.check(scale.search), scales.check(scale.evaluation)
+    check(scale.search), check(scale.evaluation)
     assert scale.name == name and tasks.of("pydocs") is tasks.of("PTB") is Language
 
 

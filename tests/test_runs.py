@@ -176,13 +176,15 @@ def test_a_run_from_before_a_setting_goes_on_as_it_began(data, small_search, sma
         told = json.loads(config.read_text())
         assert (
             told["settings"].pop(name)
-            == dl.scales.BEFORE[name]
-            != getattr(dl.scales.LAPTOP.search if name == "decay_scale" else dl.scales.LAPTOP.evaluation, name)
+            == dl.settings.BEFORE[name]
+            != getattr(
+                dl.scales.get("laptop").search if name == "decay_scale" else dl.scales.get("laptop").evaluation, name
+            )
         )
         run.run.release()
         config.write_text(json.dumps(told | {"scale": "laptop"}))
         again = type(run).resume(run.run.path, data=data)
-        assert getattr(again.settings, name) == dl.scales.BEFORE[name]
+        assert getattr(again.settings, name) == dl.settings.BEFORE[name]
 
 
 # --- The directory ----------------------------------------------------------------------------

@@ -2,10 +2,12 @@
 
 import pytest
 
-from darts_lab import methods, scales
+from darts_lab import methods
 from darts_lab.methods.schedules import Every, FisherTrace
 from darts_lab.methods.terms import Proximity
 from darts_lab.search.loop import cosine
+from darts_lab.settings import check, override
+from darts_lab.tasks import classification, scales
 
 # Zela et al. 2020, `args.py` and `config.yaml` of their code (Liu et al. 2019 for the sizes of the cells)
 PAPER_SEARCH = {
@@ -26,8 +28,8 @@ PAPER_EVALUATION = {
 
 
 def test_the_paper_scale_is_the_papers_protocol_field_by_field():
-    assert vars(scales.PAPER.search) == PAPER_SEARCH
-    assert vars(scales.PAPER.evaluation) == PAPER_EVALUATION
+    assert vars(classification.PAPER.search) == PAPER_SEARCH
+    assert vars(classification.PAPER.evaluation) == PAPER_EVALUATION
 
 
 def test_the_named_methods_are_those_of_the_papers():
@@ -37,7 +39,7 @@ def test_the_named_methods_are_those_of_the_papers():
     for domain, weight_decay in strongest.items():
         paper = scales.get("paper", domain)
         assert methods.get("R-DARTS(L2)").defaults(paper) == {"weight_decay": pytest.approx(weight_decay)}
-    assert methods.get("R-DARTS(L2)").defaults(scales.LAPTOP) == {"weight_decay": 0.0027}  # results/ladder.md
+    assert methods.get("R-DARTS(L2)").defaults(classification.LAPTOP) == {"weight_decay": 0.0027}  # results/ladder.md
     assert methods.get("R-DARTS(DP)").settings == {"drop_path": 0.6}
     assert methods.get("DARTS").settings == {} and methods.get("DARTS-ES").settings == {}
     ada = methods.get("DARTS-ADA").monitor  # algorithm 1: R = 3e-4, eta = 10, R_max = 3e-2
@@ -46,11 +48,14 @@ def test_the_named_methods_are_those_of_the_papers():
 
 def test_a_factor_takes_as_much_of_the_weights_over_the_laptops_search_as_over_the_papers():
     sums = {}
-    for scale, samples in ((scales.PAPER, 25_000), (scales.LAPTOP, scales.LAPTOP.search.train_samples)):
+    for scale, samples in (
+        (classification.PAPER, 25_000),
+        (classification.LAPTOP, classification.LAPTOP.search.train_samples),
+    ):
         s = scale.search
         steps = -(-samples // s.batch_size)
         sums[scale.name] = s.decay_scale * steps * sum(cosine(s, epoch) for epoch in range(s.epochs))
-    assert sums["laptop"] == pytest.approx(sums["paper"], rel=0.02) and scales.PAPER.search.decay_scale == 1
+    assert sums["laptop"] == pytest.approx(sums["paper"], rel=0.02) and classification.PAPER.search.decay_scale == 1
 
 
 def test_prime_is_what_its_code_does():
@@ -71,10 +76,10 @@ def test_prime_is_what_its_code_does():
         assert rate == pytest.approx(1 / 11) and ablation.train_portion == prime.train_portion
 
 
-@pytest.mark.parametrize("scale", scales.SCALES.values(), ids=scales.SCALES)
+@pytest.mark.parametrize("scale", classification.SCALES.values(), ids=classification.SCALES)
 def test_every_scale_makes_sense(scale):
-    scales.check(scale.search)
-    scales.check(scale.evaluation)
+    check(scale.search)
+    check(scale.evaluation)
 
 
 @pytest.mark.parametrize(
@@ -94,4 +99,4 @@ def test_every_scale_makes_sense(scale):
 )
 def test_a_senseless_setting_is_refused_by_name(name, value, allowed):
     with pytest.raises(ValueError, match=f"{name}: .* is not allowed; it must be {allowed}"):
-        scales.override(scales.LAPTOP.search, **{name: value})
+        override(classification.LAPTOP.search, **{name: value})

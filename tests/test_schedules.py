@@ -111,7 +111,7 @@ def test_the_trace_is_the_squared_gradient_before_it_is_clipped(small_search):
     weights = list(search.weights.values())
     loss = search.task.loss(search.supernet(batch[0], search.mixing.detach()), batch[1])
     expected = sum(g.square().sum() for g in torch.autograd.grad(loss, weights, allow_unused=True) if g is not None)
-    search.settings = dl.scales.override(search.settings, clip=1e-3)
+    search.settings = dl.settings.override(search.settings, clip=1e-3)
     search.descend_weights(batch, search.mixing.detach())
     torch.testing.assert_close(search.squared_gradient, expected)
 

@@ -20,8 +20,8 @@ from filelock import FileLock
 import darts_lab as dl
 from darts_lab import runs
 from darts_lab.environment import processor
-from darts_lab.scales import BOTH_CELLS
 from darts_lab.studies.sweep import COLUMNS, COSTS, _row, complete, epochs, grid, job_of, met, read, sweep, verify, work
+from darts_lab.tasks.classification import BOTH_CELLS
 
 TINY = {"scale": "tiny", "epochs": 2, "evaluation": {"epochs": 1}}
 NOTHING = lambda _: None  # noqa: E731

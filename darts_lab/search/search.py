@@ -21,7 +21,7 @@ from numpy.linalg import LinAlgError
 from torch import Tensor
 from torch.func import functional_call
 
-from darts_lab import __version__, curvature, methods, runs, scales, spaces, tasks
+from darts_lab import __version__, curvature, methods, runs, spaces, tasks
 from darts_lab import data as datasets
 from darts_lab.environment import (
     choose_device,
@@ -40,7 +40,8 @@ from darts_lab.networks.cell import frozen_statistics
 from darts_lab.runs.records import EpochRecord
 from darts_lab.search import bilevel, measuring
 from darts_lab.search.loop import KEPT, Loop, check_finite, cosine, seed_of
-from darts_lab.tasks import data_of
+from darts_lab.settings import SearchSettings, asked, override
+from darts_lab.tasks import data_of, scales
 
 CHANGEABLE = ("weight_decay", "drop_path")  # what `Search.change` may change
 SMALLEST = 1e-6  # alpha of an operation that only remains because its node has no other
@@ -70,7 +71,7 @@ class Search(Loop):
         data = datasets.load(data)
         kind = tasks.of(data)
         scale = scales.get(scale, kind.domain)
-        self.settings = scales.override(scale.search, **(self.method.defaults(scale) | settings))
+        self.settings = override(scale.search, **(self.method.defaults(scale) | settings))
         self.space = spaces.get(space)
         if self.settings.nodes is not None:
             self.space = self.space.with_nodes(min(self.settings.nodes, self.space.nodes))
@@ -231,7 +232,7 @@ class Search(Loop):
         """
         for name in settings.keys() - set(CHANGEABLE):
             raise ValueError(f"{name}: cannot be changed while a search runs; only {', '.join(CHANGEABLE)} can")
-        scales.override(self.settings, **settings)
+        override(self.settings, **settings)
         self.waiting = self.waiting | settings
 
     @property
@@ -598,7 +599,7 @@ class Search(Loop):
             data = datasets.load(data_of(run, data))
             space = space or spaces.SearchSpace(**config["space"])
             scale = scales.get("laptop", tasks.of(data).domain)
-            settings = scales.asked(scales.SearchSettings, config["settings"])
+            settings = asked(SearchSettings, config["settings"])
             scale = replace(scale, name=config["scale"], search=replace(scale.search, **settings))
             search = cls(
                 space,

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch.func import functional_call
 
-from darts_lab import __version__, runs, scales, spaces, tasks
+from darts_lab import __version__, runs, spaces, tasks
 from darts_lab import data as datasets
 from darts_lab.environment import choose_device, deterministic, keep_memory, lower_precision, peak_memory, restore
 from darts_lab.genotype import Genotype, skip_reductions
@@ -19,7 +19,8 @@ from darts_lab.runs.files import in_a_line
 from darts_lab.runs.records import TrainingRecord
 from darts_lab.search import bilevel
 from darts_lab.search.loop import Loop, check_finite, cosine, seed_of
-from darts_lab.tasks import data_of
+from darts_lab.settings import EvaluationSettings, asked, override
+from darts_lab.tasks import data_of, scales
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class Training(Loop):
         scales.check_protocol(protocol)
         if scale.name == "paper" and self.space is not None:
             settings = kind.published(self.space.name, data.name, protocol, settings)
-        self.settings = scales.override(scale.evaluation, **settings)
+        self.settings = override(scale.evaluation, **settings)
         data = kind.whole(data).subset(train=self.settings.train_samples, test=self.settings.test_samples)
         self.task = kind(data.to(self.device), self.settings)
         self.task.check(self.genotype, self.settings)
@@ -209,7 +210,7 @@ class Training(Loop):
         try:
             data = datasets.load(data_of(run, data))
             scale = scales.get("laptop", tasks.of(data).domain)
-            settings = scales.asked(scales.EvaluationSettings, config["settings"])
+            settings = asked(EvaluationSettings, config["settings"])
             scale = replace(scale, name=config["scale"], evaluation=replace(scale.evaluation, **settings))
             training = cls(
                 config["genotype"], data, scale, config["seed"], device or config["device"], path, space, **settings

@@ -8,10 +8,11 @@ import pandas as pd
 import torch
 
 from darts_lab import data as datasets
-from darts_lab import scales, tasks
+from darts_lab import tasks
 from darts_lab.genotype import Genotype
 from darts_lab.search.search import Search
 from darts_lab.search.training import Training, evaluate
+from darts_lab.tasks import scales
 
 
 @dataclass(frozen=True)

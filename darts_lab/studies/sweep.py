@@ -27,7 +27,7 @@ import pandas as pd
 import torch
 from filelock import FileLock, Timeout
 
-from darts_lab import __version__, methods, runs, scales, spaces, tasks
+from darts_lab import __version__, methods, runs, spaces, tasks
 from darts_lab import data as datasets
 from darts_lab.environment import choose_device, processor
 from darts_lab.genotype import Genotype
@@ -36,8 +36,10 @@ from darts_lab.runs import files
 from darts_lab.search.loop import seed_of
 from darts_lab.search.search import Search
 from darts_lab.search.training import Training
+from darts_lab.settings import EvaluationSettings, SearchSettings, asked, override, telling
 from darts_lab.spaces import CELL_TYPES, NOISE, SKIP
 from darts_lab.studies.cells import discretization_drop
+from darts_lab.tasks import scales
 
 NAMES = {"space": "S2", "data": "digits", "method": "DARTS", "scale": "laptop", "seed": 0}
 COLUMNS = (
@@ -103,13 +105,13 @@ def complete(job: dict) -> dict:
                 raise ValueError(
                     f"{name}: {rest[name]!r} contradicts method {method.name!r}, which means {method.settings[name]!r}"
                 )
-        settings = scales.override(scale.search, **(method.defaults(scale) | rest))
+        settings = override(scale.search, **(method.defaults(scale) | rest))
         if method.strong_decay and settings.weight_decay <= scale.search.weight_decay:
             raise ValueError(
                 f"weight_decay: {settings.weight_decay!r} contradicts method {method.name!r}, which means more than "
                 f"{scale.search.weight_decay!r}"
             )
-        settings = scales.telling(settings)
+        settings = telling(settings)
         found |= {"method": method.name, "monitor": repr(method.monitor), "settings": settings}
         plain = methods.Method(method.name)
         for name in ("schedule", "terms", "admm", "train_portion", "node_norm", "pruning"):
@@ -126,7 +128,7 @@ def complete(job: dict) -> dict:
             raise ValueError(f"evaluation: {evaluation!r} is not allowed; it must be a dictionary of settings, or None")
         if scale.name == "paper":
             evaluation = task.published(space.name, found["data"], protocol, evaluation)
-        found["evaluation"] = scales.telling(scales.override(scale.evaluation, **evaluation))
+        found["evaluation"] = telling(override(scale.evaluation, **evaluation))
     return json.loads(json.dumps(found))  # as it will be read back
 
 
@@ -214,8 +216,8 @@ def job_of(row: dict) -> dict:
         if settings is None:
             job["genotype"] = row["genotype"]
         else:
-            job |= scales.asked(scales.SearchSettings, settings)
-        job["evaluation"] = None if evaluation is None else scales.asked(scales.EvaluationSettings, evaluation)
+            job |= asked(SearchSettings, settings)
+        job["evaluation"] = None if evaluation is None else asked(EvaluationSettings, evaluation)
         config, wanted, version = complete(job), row["config_hash"], row["version"]
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"row: holds no job of a sweep: {repr(error)[:200]}") from error
@@ -384,16 +386,16 @@ def _begun(run: Path) -> bool:
 def _row(config: dict, threads: int) -> dict:
     """A row that holds what was asked for, and no result yet."""
     evaluation = config.get("evaluation")
-    asked = {name: config[name] for name in NAMES} | {
+    wanted = {name: config[name] for name in NAMES} | {
         "threads": threads, "version": __version__, "config_hash": runs.config_hash(config), "seconds": 0.0,
         "settings": json.dumps(config.get("settings")),
         "evaluation": json.dumps(evaluation),
-        "reductions": None if evaluation is None else scales.asked(scales.EvaluationSettings, evaluation)["reductions"],
+        "reductions": None if evaluation is None else asked(EvaluationSettings, evaluation)["reductions"],
         "torch": torch.__version__,
         "genotype": config.get("genotype"),
         **{name: config.get("settings", {}).get(name) for name in ("weight_decay", "drop_path")},
     }  # fmt: skip
-    return dict.fromkeys(COLUMNS) | asked
+    return dict.fromkeys(COLUMNS) | wanted
 
 
 def _searched(config: dict, here: Path) -> dict:
@@ -405,7 +407,7 @@ def _searched(config: dict, here: Path) -> dict:
         search = Search.resume(here / "search")
     else:
         names = (config[name] for name in NAMES)
-        search = Search(*names, path=here / "search", **scales.asked(scales.SearchSettings, config["settings"]))
+        search = Search(*names, path=here / "search", **asked(SearchSettings, config["settings"]))
     for _ in search:
         pass
     last, (_, eigenvalues) = search.history[-1], measurements(search.history)
@@ -443,7 +445,7 @@ def _trained(config: dict, here: Path, genotype: str) -> dict:
     if _begun(here / "training"):
         training = Training.resume(here / "training")
     else:
-        settings = scales.asked(scales.EvaluationSettings, config["evaluation"])
+        settings = asked(EvaluationSettings, config["evaluation"])
         training = Training(
             genotype, config["data"], config["scale"], config["seed"], path=here / "training", **settings
         )

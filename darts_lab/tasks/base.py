@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from darts_lab import data as datasets
 from darts_lab import runs
 from darts_lab.genotype import Genotype
+from darts_lab.settings import Scale
 from darts_lab.spaces import SearchSpace
 
 
@@ -24,7 +25,8 @@ class Task(ABC):
     independent samples. Batches are pairs (inputs, targets); what inputs, targets and outputs are is the task's affair.
     """
 
-    domain: str  # whose presets `scales` holds
+    domain: str  # what it is called
+    scales: dict[str, Scale]  # its presets by name
     cell_types: tuple[str, ...] = ("normal", "reduce")  # of the spaces that can be searched
     metric, factor, unit = "error", 100, "%"  # how an error is called and shown: `factor` times it, in `unit`
     clips_unrolled = False  # whether the unrolled step of second order clips its gradient as the real step does

@@ -1,8 +1,9 @@
-"""A number for every image: the depth of the sea."""
+"""A number for every image, the depth of the sea, and its presets."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -10,9 +11,29 @@ from torch import Tensor
 from darts_lab import data as datasets
 from darts_lab.genotype import Genotype
 from darts_lab.networks.images import Network, Supernet, check_images
+from darts_lab.settings import EvaluationSettings, Scale, SearchSettings
 from darts_lab.spaces import SearchSpace
 from darts_lab.tasks.base import Task
+from darts_lab.tasks.classification import BOTH_CELLS, LAPTOP, TINY, UNSCALED_SEARCH
 
+# The code of Maile et al. 2021 (`train_bath.py`, `bath_eval.py`): a plain DARTS search of 50 epochs, 16 channels and 8
+# cells; then 36 channels, 8 cells, 100 epochs, batches of 64, 0.025 along a cosine, no drop path. What these scripts
+# leave to DARTS is as in DARTS.
+BATHYMETRY_PAPER = Scale(
+    "paper",
+    SearchSettings(channels=16, layers=8, epochs=50, batch_size=64, order=1, cutout=0),
+    EvaluationSettings(
+        channels=36, layers=8, epochs=100, batch_size=64, learning_rate=0.025, drop_path=0.0, cutout=0, auxiliary=0.0
+    ),
+)
+
+# The search as for `digits`; the training until a searched cell was below half of the mean's 7.2 m (3.0 m, one run).
+BATHYMETRY_LAPTOP = Scale(
+    "laptop",
+    replace(UNSCALED_SEARCH, cutout=0),
+    replace(LAPTOP.evaluation, train_samples=None, epochs=20, **BOTH_CELLS),
+)
+BATHYMETRY_TINY = Scale("tiny", replace(TINY.search, cutout=0), TINY.evaluation)
 UNIT = 10.0  # metres: targets are depths times 0.1, as in the code of Maile et al. 2021 (`depth_normalization`)
 
 
@@ -25,6 +46,7 @@ class Regression(Task):
     """
 
     domain = "bathymetry"
+    scales = {scale.name: scale for scale in (BATHYMETRY_TINY, BATHYMETRY_LAPTOP, BATHYMETRY_PAPER)}
     metric, factor, unit = "RMSE", 1, "m"
 
     def check(self, cells, settings) -> None:

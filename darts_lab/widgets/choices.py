@@ -7,13 +7,16 @@ from dataclasses import fields, is_dataclass, replace
 import ipywidgets as widgets
 
 from darts_lab import data as datasets
-from darts_lab import methods, scales, spaces, tasks
+from darts_lab import methods, spaces, tasks
 from darts_lab.methods.method import Method
 from darts_lab.methods.named import DROP_PATHS, L2_FACTORS, METHODS
 from darts_lab.methods.schedules import FisherTrace
-from darts_lab.scales import DOMAINS, SCALES
 from darts_lab.search.loop import seed_of
+from darts_lab.settings import SearchSettings, override
 from darts_lab.spaces import SPACES
+from darts_lab.tasks import scales
+from darts_lab.tasks.classification import SCALES
+from darts_lab.tasks.scales import DOMAINS
 
 _L2 = (0, *(round(factor / L2_FACTORS[0]) for factor in L2_FACTORS))  # times the decay of the scale
 _DROP_PATH = (*DROP_PATHS, 0.8)
@@ -199,11 +202,11 @@ class MethodChoice(widgets.VBox):
             control.observe(lambda _: self._begin(), "value")
         self._begin()
 
-    def _usual(self) -> scales.SearchSettings:
+    def _usual(self) -> SearchSettings:
         """The settings of a search as method, scale and user have them."""
         method = methods.get(self.menu.chosen)
         scale = scales.get(self._choices.scale.chosen, self._choices.task.domain)
-        return scales.override(scale.search, **(method.defaults(scale) | self._fixed))
+        return override(scale.search, **(method.defaults(scale) | self._fixed))
 
     def _decays(self) -> list[float]:
         """The L2 factors that are offered, for the scale and the domain that are chosen."""
