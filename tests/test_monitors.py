@@ -169,7 +169,7 @@ def test_a_rule_says_early_when_it_could_never_hold():
         ({"delta": 0}, "delta: 0 is not allowed"),
         ({"factor": 1.0}, "factor: 1.0 is not allowed; it must be a number above 1"),
         ({"start": -1}, "start: -1 is not allowed"),
-        ({"unit": "weeks"}, "unit: 'weeks' is not allowed; it must be one of measurements, epochs"),
+        ({"unit": "weeks"}, "unit: 'weeks' is not allowed; it must be 'measurements' or 'epochs'"),
     ],
 )
 def test_wrong_rules_are_refused(wrong, says):

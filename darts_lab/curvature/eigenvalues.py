@@ -8,6 +8,7 @@ from inspect import signature
 import numpy as np
 from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
 
+from darts_lab.checks import allow, whole
 from darts_lab.curvature.hessian import Hessian, Matrix
 from darts_lab.curvature.hessian import operator as _operator
 
@@ -181,8 +182,7 @@ def trace(search, probes: int = 8, seed: int = 0, **options) -> tuple[float, flo
 
     `probes` random vectors, at least two; `search` and `options` as for `dominant_eigenvalue`. `spectrum(search).trace` is exact.
     """
-    if isinstance(probes, bool) or not isinstance(probes, int) or probes < 2:
-        raise ValueError(f"probes: {probes!r} is not allowed; it must be a whole number of at least 2")
+    allow("probes", probes, whole(2))
     operator = _operator(search, options)
     signs = np.random.default_rng(seed).choice([-1.0, 1.0], (probes, operator.shape[0]))
     found = np.array([sign @ operator.matvec(sign) for sign in signs])

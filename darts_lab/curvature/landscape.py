@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from darts_lab.checks import Positive, allow, whole
 from darts_lab.curvature.eigenvalues import extreme_eigenvalues
 from darts_lab.curvature.hessian import operator as operator_of
 
@@ -38,10 +39,8 @@ def landscape(
     ones are made orthogonal to the first, and all of unit length. `search` is a Search or a `Hessian`, with its options.
     """
     operator = operator_of(search, options)
-    if isinstance(points, bool) or not isinstance(points, int) or points < 3:
-        raise ValueError(f"points: {points!r} is not allowed; it must be a whole number of at least 3")
-    if not (isinstance(reach, int | float) and 0 < reach < np.inf):
-        raise ValueError(f"reach: {reach!r} is not allowed; it must be a number above 0")
+    allow("points", points, whole(3))
+    allow("reach", reach, Positive)
     if isinstance(directions, str):
         if directions not in ("eigen", "random") or dimensions not in (1, 2):
             raise ValueError(

@@ -16,11 +16,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from darts_lab.checks import AboveOne, Count, Natural, Positive, check, one_of
 from darts_lab.spaces import SKIP
 
 UNITS = ("measurements", "epochs")
@@ -35,23 +36,16 @@ class Rule:
     epoch `start` or later. `window` and `delta` are counted in `unit`: "measurements" or "epochs".
     """
 
-    window: int = 5
-    factor: float = 1.3
-    delta: int = 4
-    start: int = 10
-    unit: str = "measurements"
+    window: Count = 5
+    factor: AboveOne = 1.3
+    delta: Count = 4
+    start: Natural = 10
+    unit: Annotated[str, one_of(*UNITS)] = "measurements"
 
     def __post_init__(self):
-        for name, least in (("window", 1), ("delta", 1), ("start", 0)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise ValueError(f"{name}: {value!r} is not allowed; it must be a whole number of at least {least}")
+        check(self)
         if self.window % 2 == 0:
             raise ValueError(f"window: {self.window} is not allowed; it must be odd, as many before as behind")
-        if isinstance(self.factor, bool) or not isinstance(self.factor, int | float) or not 1 < self.factor < np.inf:
-            raise ValueError(f"factor: {self.factor!r} is not allowed; it must be a number above 1")
-        if self.unit not in UNITS:
-            raise ValueError(f"unit: {self.unit!r} is not allowed; it must be one of {', '.join(UNITS)}")
 
     def averages(self, epochs: Sequence[int], values: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
         """(epochs, local averages of `values`), which were measured at `epochs`."""
@@ -143,14 +137,11 @@ class Adaptation:
     """
 
     rule: Rule = RULE
-    factor: float = 10.0
-    most: float = 3e-2
+    factor: AboveOne = 10.0
+    most: Positive = 3e-2
 
     def __post_init__(self):
-        for name, least in (("factor", 1), ("most", 0)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not least < value < np.inf:
-                raise ValueError(f"{name}: {value!r} is not allowed; it must be a number above {least}")
+        check(self)
 
     def verdict(self, history, finished: bool) -> Verdict:
         """As `EarlyStopping.verdict`; in the last epoch, and with the largest decay, it goes on."""

@@ -12,6 +12,8 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, replace
 
+from darts_lab.checks import AboveOne, Count, PositiveOrNone, Share, check
+
 
 @dataclass(frozen=True)
 class Timing:
@@ -37,11 +39,11 @@ class Timing:
 class Every:
     """An alpha step before every `batches`-th training batch; 1 is DARTS."""
 
-    batches: int = 1
+    batches: Count = 1
     repeats = False  # whether a batch at which no step is due repeats the last one: `StaleFisherTrace`
 
     def __post_init__(self):
-        _check_batches(self.batches)
+        check(self)
 
     def due(self, timing: Timing, seed: int) -> bool:
         """Whether an alpha step comes before the next training batch; `seed` is that of the search."""
@@ -60,7 +62,7 @@ class Every:
 class Random(Every):
     """An alpha step before a training batch with probability 1 / (`batches` + 1): as often as `FisherTrace`, on average."""
 
-    batches: int = 10
+    batches: Count = 10
 
     def due(self, timing: Timing, seed: int) -> bool:
         """As `Every.due`; the same seed draws the same moments."""
@@ -82,21 +84,14 @@ class FisherTrace:
     how often. `start` None is the first trace that is seen; the code of Maile et al. starts with 1.
     """
 
-    batches: int = 10
-    average: float = 0.2
-    growth: float = 1.05
-    start: float | None = None
+    batches: Count = 10
+    average: Share = 0.2
+    growth: AboveOne = 1.05
+    start: PositiveOrNone = None
     repeats = False
 
     def __post_init__(self):
-        _check_batches(self.batches)
-        for name, fine, words in (
-            ("average", 0 < self.average <= 1, "a number in (0, 1]"),
-            ("growth", 1 < self.growth < float("inf"), "a number above 1"),
-            ("start", self.start is None or 0 < self.start < float("inf"), "a number above 0, or None"),
-        ):
-            if not fine:
-                raise ValueError(f"{name}: {getattr(self, name)!r} is not allowed; it must be {words}")
+        check(self)
 
     def threshold(self, timing: Timing) -> float | None:
         """Below which the averaged trace must lie; None before the first batch has told where to start."""
@@ -127,8 +122,3 @@ class StaleFisherTrace(FisherTrace):
 
 
 Schedule = Every | Random | FisherTrace
-
-
-def _check_batches(value) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"batches: {value!r} is not allowed; it must be a whole number of at least 1")

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from darts_lab.checks import Amount, Count, check
 from darts_lab.genotype import discretize
 from darts_lab.spaces import SearchSpace
 
@@ -43,12 +44,12 @@ class Proximity:
     are pushed towards a uniform mixture; `kept_only` leaves them out.
     """
 
-    rho: float = 0.1
+    rho: Amount = 0.1
     squared: bool = False
     kept_only: bool = False
 
     def __post_init__(self):
-        _check_rho(self.rho)
+        check(self)
 
     def __call__(self, mixing: Tensor, progress: float, space: SearchSpace) -> Tensor:
         target = projection(mixing, space)
@@ -66,10 +67,10 @@ class AdjustedProximity:
     in the search, what is undecided yet is left alone.
     """
 
-    rho: float = 0.1
+    rho: Amount = 0.1
 
     def __post_init__(self):
-        _check_rho(self.rho)
+        check(self)
 
     def __call__(self, mixing: Tensor, progress: float, space: SearchSpace) -> Tensor:
         exponent = math.log(2) / math.log(space.candidates)
@@ -91,16 +92,14 @@ class ADMM:
     should (in the first z, and in u), and z and u follow after `every` - 1 alpha steps.
     """
 
-    rho: float = 0.1
-    every: int = 10
+    rho: Amount = 0.1
+    every: Count = 10
     parity: bool = False
 
     def __post_init__(self):
-        _check_rho(self.rho)
-        if isinstance(self.every, bool) or not isinstance(self.every, int) or self.every < 1 + self.parity:
-            raise ValueError(
-                f"every: {self.every!r} is not allowed; it must be a whole number of at least {1 + self.parity}"
-            )
+        check(self)
+        if self.every < 1 + self.parity:
+            raise ValueError(f"every: {self.every} is not allowed with parity; it must be at least 2")
 
     def begin(self, alpha: Tensor, mixing: Tensor, space: SearchSpace) -> tuple[Tensor, Tensor]:
         """(z, u) before the first alpha step."""
@@ -138,8 +137,3 @@ def survivors(alpha: Tensor, alive: Tensor, space: SearchSpace) -> Tensor:
         of_node = remain[:, edges].flatten(1)
         parts.append(torch.where(of_node.any(1, keepdim=True), of_node, last).view(remain[:, edges].shape))
     return torch.cat(parts, 1)
-
-
-def _check_rho(value) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
-        raise ValueError(f"rho: {value!r} is not allowed; it must be a number of at least 0")

@@ -97,13 +97,6 @@ def cosine(settings, epoch: int) -> float:
     return settings.learning_rate_min + 0.5 * span * (1 + math.cos(math.pi * epoch / settings.epochs))
 
 
-def seed_of(seed) -> int:
-    """`seed`, if it is one. Raises ValueError."""
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**31:
-        raise ValueError(f"seed: {seed!r} is not allowed; it must be a whole number from 0 to 2147483647")
-    return seed
-
-
 @torch.no_grad()
 def check_finite(epoch: int, losses: dict[str, dict[int, Tensor]], left: dict[str, Tensor]) -> None:
     """Raises FloatingPointError where a loss of the epoch, or what it leaves behind, is not finite.

@@ -23,6 +23,7 @@ from torch.func import functional_call
 
 from darts_lab import __version__, curvature, methods, runs, spaces, tasks
 from darts_lab import data as datasets
+from darts_lab.checks import Seed, allow
 from darts_lab.environment import (
     choose_device,
     deterministic,
@@ -39,7 +40,7 @@ from darts_lab.methods.terms import survivors
 from darts_lab.networks.cell import frozen_statistics
 from darts_lab.runs.records import EpochRecord
 from darts_lab.search import bilevel, measuring
-from darts_lab.search.loop import KEPT, Loop, check_finite, cosine, seed_of
+from darts_lab.search.loop import KEPT, Loop, check_finite, cosine
 from darts_lab.settings import SearchSettings, asked, override
 from darts_lab.tasks import data_of, scales
 
@@ -77,7 +78,8 @@ class Search(Loop):
             self.space = self.space.with_nodes(min(self.settings.nodes, self.space.nodes))
         if self.method.pruning:
             self.space = self.space.without(spaces.NONE)
-        self.seed = seed_of(seed)
+        allow("seed", seed, Seed)
+        self.seed = seed
         self.device, self.device_reason = choose_device(device)
         data = data.subset(self.settings.train_samples, self.settings.valid_samples)
         if self.method.train_portion is not None:

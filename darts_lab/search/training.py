@@ -12,13 +12,14 @@ from torch.func import functional_call
 
 from darts_lab import __version__, runs, spaces, tasks
 from darts_lab import data as datasets
+from darts_lab.checks import Seed, allow
 from darts_lab.environment import choose_device, deterministic, keep_memory, lower_precision, peak_memory, restore
 from darts_lab.genotype import Genotype, skip_reductions
 from darts_lab.networks.cell import parameter_count
 from darts_lab.runs.files import in_a_line
 from darts_lab.runs.records import TrainingRecord
 from darts_lab.search import bilevel
-from darts_lab.search.loop import Loop, check_finite, cosine, seed_of
+from darts_lab.search.loop import Loop, check_finite, cosine
 from darts_lab.settings import EvaluationSettings, asked, override
 from darts_lab.tasks import data_of, scales
 
@@ -67,7 +68,8 @@ class Training(Loop):
         if not isinstance(self.genotype, Genotype):
             raise ValueError(f"genotype: {genotype!r} is neither a dl.Genotype nor its text")
         self.genotype.check(names)
-        self.seed = seed_of(seed)
+        allow("seed", seed, Seed)
+        self.seed = seed
         self.device, self.device_reason = choose_device(device)
         scales.check_protocol(protocol)
         if scale.name == "paper" and self.space is not None:

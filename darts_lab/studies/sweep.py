@@ -29,11 +29,11 @@ from filelock import FileLock, Timeout
 
 from darts_lab import __version__, methods, runs, spaces, tasks
 from darts_lab import data as datasets
+from darts_lab.checks import Seed, allow
 from darts_lab.environment import choose_device, processor
 from darts_lab.genotype import Genotype
 from darts_lab.methods.monitors import measurements
 from darts_lab.runs import files
-from darts_lab.search.loop import seed_of
 from darts_lab.search.search import Search
 from darts_lab.search.training import Training
 from darts_lab.settings import EvaluationSettings, SearchSettings, asked, override, telling
@@ -97,7 +97,8 @@ def complete(job: dict) -> dict:
     if isinstance(genotype, str):
         genotype = Genotype.parse(genotype)
     task.check_cells(space if genotype is None else genotype, found["data"])
-    found |= {"space": space.name, "scale": scale.name, "seed": seed_of(found["seed"])}
+    allow("seed", found["seed"], Seed)
+    found |= {"space": space.name, "scale": scale.name}
     if genotype is None:
         method = methods.get(found["method"])
         for name in sorted(rest.keys() & method.settings.keys()):

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from darts_lab import data as datasets
+from darts_lab.checks import Amount, Natural
 from darts_lab.data import stereo
 from darts_lab.genotype import Genotype
 from darts_lab.networks.hourglass import DenseNetwork, DenseSupernet, check_pairs
@@ -22,16 +23,16 @@ from darts_lab.tasks.base import Task
 class DisparitySearch(SearchSettings):
     """Settings of a search for a disparity network."""
 
-    augmentation: float = 1.0  # multiplies the variance of every parameter of the augmentation, see `stereo.augment`
-    displacements: int = 40  # pixels of the quarter-sized images that the correlation looks to the left
+    augmentation: Amount = 1.0  # multiplies the variance of every parameter of the augmentation, see `stereo.augment`
+    displacements: Natural = 40  # pixels of the quarter-sized images that the correlation looks to the left
 
 
 @dataclass(frozen=True)
 class DisparityEvaluation(EvaluationSettings):
     """Settings of training a disparity network from scratch, by Adam: `momentum` does nothing."""
 
-    augmentation: float = 1.0
-    displacements: int = 40
+    augmentation: Amount = 1.0
+    displacements: Natural = 40
 
 
 # Zela et al., appendix D: 300,000 iterations at half resolution, SGD on w and Adam on alpha, first order, no warm start;

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from darts_lab.checks import Amount, Betas, Count, Fraction, Natural, Positive, Switch
 from darts_lab.genotype import Genotype
 from darts_lab.networks.recurrent import Output, RecurrentNetwork, RecurrentSupernet
 from darts_lab.settings import EvaluationSettings, Scale, SearchSettings
@@ -24,36 +25,36 @@ class _Reading:
     quark0/darts, Liu et al. 2019; `batch_size` is how many streams of text are read side by side, `channels` the width of
     words and hidden states, and numbers of samples are numbers of words."""
 
-    bptt: int = 35  # words of a window: the hidden state is carried on, the gradient is not
-    short_windows: float = 0.05  # the probability that a window is only half as long; its learning rate follows
-    window_spread: float = 0.0  # the standard deviation of its length beside that, in words
-    dropout_output: float = 0.75  # of the cell's output; all masks stay the same over a window
-    dropout_hidden: float = 0.25  # of the states inside the cell
-    dropout_input: float = 0.75  # of the cell's input
-    dropout_embedding: float = 0.2  # of what a word is embedded to
-    dropout_word: float = 0.0  # of whole words of the vocabulary
-    slowness: float = 1e-3  # times the mean squared change of the output from word to word, added to the loss of w
-    initial_spread: float = 0.04  # weights begin uniformly between plus and minus this
-    valid_streams: int = 10  # side by side where the validation split is measured ...
-    test_streams: int = 1  # ... and the test split
+    bptt: Count = 35  # words of a window: the hidden state is carried on, the gradient is not
+    short_windows: Fraction = 0.05  # the probability that a window is only half as long; its learning rate follows
+    window_spread: Amount = 0.0  # the standard deviation of its length beside that, in words
+    dropout_output: Fraction = 0.75  # of the cell's output; all masks stay the same over a window
+    dropout_hidden: Fraction = 0.25  # of the states inside the cell
+    dropout_input: Fraction = 0.75  # of the cell's input
+    dropout_embedding: Fraction = 0.2  # of what a word is embedded to
+    dropout_word: Fraction = 0.0  # of whole words of the vocabulary
+    slowness: Amount = 1e-3  # times the mean squared change of the output from word to word, added to the loss of w
+    initial_spread: Positive = 0.04  # weights begin uniformly between plus and minus this
+    valid_streams: Count = 10  # side by side where the validation split is measured ...
+    test_streams: Count = 1  # ... and the test split
 
 
 @dataclass(frozen=True)
 class LanguageSearchSettings(_Reading, SearchSettings):
     """Sizes and hyper-parameters of a search for a recurrent cell. Defaults: as `_Reading`."""
 
-    channels: int = 300
-    layers: int = 1
-    batch_size: int = 256
-    learning_rate: float = 20.0
-    learning_rate_min: float = 20.0  # it stays
-    momentum: float = 0.0
-    weight_decay: float = 5e-7  # Zela et al. 2020: times 1, 3, 9 and 27 (LANGUAGE_L2_FACTORS)
-    clip: float = 0.25
-    alpha_learning_rate: float = 3e-3
-    alpha_betas: tuple[float, float] = (0.9, 0.999)
-    cutout: int = 0
-    running_statistics: bool = True  # of the batch-norms in evaluation; False: those of the streams, see `recurrent`
+    channels: Count = 300
+    layers: Count = 1
+    batch_size: Count = 256
+    learning_rate: Positive = 20.0
+    learning_rate_min: Amount = 20.0  # it stays
+    momentum: Fraction = 0.0
+    weight_decay: Amount = 5e-7  # Zela et al. 2020: times 1, 3, 9 and 27 (LANGUAGE_L2_FACTORS)
+    clip: Positive = 0.25
+    alpha_learning_rate: Amount = 3e-3
+    alpha_betas: Betas = (0.9, 0.999)
+    cutout: Natural = 0
+    running_statistics: Switch = True  # of the batch-norms in evaluation; False: those of the streams, see `recurrent`
 
 
 @dataclass(frozen=True)
@@ -61,21 +62,21 @@ class LanguageEvaluationSettings(_Reading, EvaluationSettings):
     """Sizes and hyper-parameters of training one recurrent cell from scratch. Defaults: `rnn/train.py` of quark0/darts,
     but for the number of epochs, which is that of Zela et al. 2020 (8,000 there)."""
 
-    channels: int = 850
-    layers: int = 1
-    epochs: int = 1600
-    batch_size: int = 64
-    learning_rate: float = 20.0
-    learning_rate_min: float = 20.0
-    momentum: float = 0.0
-    weight_decay: float = 8e-7
-    clip: float = 0.25
-    drop_path: float = 0.0
-    cutout: int = 0
-    auxiliary: float = 0.0
-    window_spread: float = 5.0
-    dropout_word: float = 0.1
-    nonmonotone: int = 5  # epochs without a new best before the weights are averaged
+    channels: Count = 850
+    layers: Count = 1
+    epochs: Count = 1600
+    batch_size: Count = 64
+    learning_rate: Positive = 20.0
+    learning_rate_min: Amount = 20.0
+    momentum: Fraction = 0.0
+    weight_decay: Amount = 8e-7
+    clip: Positive = 0.25
+    drop_path: Fraction = 0.0
+    cutout: Natural = 0
+    auxiliary: Amount = 0.0
+    window_spread: Amount = 5.0
+    dropout_word: Fraction = 0.1
+    nonmonotone: Count = 5  # epochs without a new best before the weights are averaged
 
 
 # Maile et al. 2021 differ on Penn Treebank (`train_search_rnn.py`, `train_rnn.py` of their code): the Fisher trace is not

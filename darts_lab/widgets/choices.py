@@ -8,10 +8,10 @@ import ipywidgets as widgets
 
 from darts_lab import data as datasets
 from darts_lab import methods, spaces, tasks
+from darts_lab.checks import Seed, allow
 from darts_lab.methods.method import Method
 from darts_lab.methods.named import DROP_PATHS, L2_FACTORS, METHODS
 from darts_lab.methods.schedules import FisherTrace
-from darts_lab.search.loop import seed_of
 from darts_lab.settings import SearchSettings, override
 from darts_lab.spaces import SPACES
 from darts_lab.tasks import scales
@@ -121,8 +121,9 @@ class Choices(widgets.VBox):
         self.domain = Menu(
             "task", domain, DOMAINS, "What kind of data it is; data and spaces are those that fit.", "175px"
         )
+        allow("seed", seed, Seed)
         self.seed = widgets.BoundedIntText(
-            value=seed_of(seed), min=0, max=2**31 - 1, description="seed", layout={"width": "130px"},
+            value=seed, min=0, max=2**31 - 1, description="seed", layout={"width": "130px"},
             tooltip="The same seed gives the same search, bit for bit.", style={"description_width": "initial"},
         )  # fmt: skip
         self.seed.add_class("darts-lab-seed")
