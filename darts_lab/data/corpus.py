@@ -19,6 +19,7 @@ from pathlib import Path
 
 import torch
 
+from darts_lab.checks import allow, whole
 from darts_lab.data.splits import SPLITS, Splits, folder_of
 
 UNKNOWN, END = "<unk>", "<eos>"  # a word outside the vocabulary; the end of a paragraph or line
@@ -52,8 +53,7 @@ def from_text(train, valid, test, *, name: str = "own", vocabulary: int = 10_000
     any other word becomes `<unk>`. Raises ValueError, naming the argument, for what is no text or holds fewer than two
     words, or a `vocabulary` below 3.
     """
-    if isinstance(vocabulary, bool) or not isinstance(vocabulary, int) or vocabulary < 3:
-        raise ValueError(f"vocabulary: {vocabulary!r} is not allowed; it must be a whole number of at least 3")
+    allow("vocabulary", vocabulary, whole(3))
     texts = {split: _words(split, text) for split, text in zip(SPLITS, (train, valid, test), strict=True)}
     counts = Counter(texts["train"])
     often = sorted(counts.keys() - {UNKNOWN, END}, key=lambda word: (-counts[word], word))

@@ -13,6 +13,8 @@ import torch
 from platformdirs import user_cache_path
 from torch import Tensor
 
+from darts_lab.checks import Between, allow
+
 SPLITS = ("train", "valid", "test")
 
 
@@ -54,8 +56,7 @@ class Splits:
         Raises ValueError where that leaves nothing for one of them.
         """
         pooled = [torch.cat(pair) for pair in zip(self.train, self.valid)]
-        if isinstance(portion, bool) or not isinstance(portion, int | float) or not 0 < portion < 1:
-            raise ValueError(f"train_portion: {portion!r} is not allowed; it must be a number in (0, 1)")
+        allow("train_portion", portion, Between)
         n = int(portion * len(pooled[-1]))
         if not 1 <= n < len(pooled[-1]):
             raise ValueError(f"train_portion: {portion!r} of {len(pooled[-1])} samples leaves none for train or valid")

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from darts_lab.checks import Count, allow
 from darts_lab.genotype import Genotype
 from darts_lab.networks import operations
 from darts_lab.networks.operations import BatchNorm, FactorizedReduce, weight
@@ -343,5 +344,4 @@ def parameter_count(network: nn.Module) -> int:
 def positive(**sizes: int) -> None:
     """Raises ValueError for a size that is no whole number of at least 1."""
     for name, size in sizes.items():
-        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-            raise ValueError(f"{name}: {size!r} is not allowed; it must be a whole number of at least 1")
+        allow(name, size, Count)
