@@ -56,6 +56,7 @@ Seed = Annotated[
         lambda value: isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31,
     ),
 ]
+Between = Annotated[float, _number("a number in (0, 1)", lambda value: 0 < value < 1)]
 Share = Annotated[float, _number("a number in (0, 1]", lambda value: 0 < value <= 1)]
 Switch = Annotated[bool, Allowed("True or False", lambda value: isinstance(value, bool))]
 Betas = Annotated[

@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 import scipy
 
+from darts_lab.checks import Between, allow
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -163,8 +165,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def _samples(values, level: float) -> np.ndarray:
-    if not 0 < level < 1:
-        raise ValueError(f"level: {level!r} is not allowed; it must be a number in (0, 1)")
+    allow("level", level, Between)
     values = np.asarray(values, float)
     if not values.size:
         raise ValueError("values: are empty")
