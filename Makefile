@@ -24,7 +24,7 @@ demo: .venv/ready
 # Two processes on two cores: were the kernels of the notebooks to use both each, they would mostly wait for one another.
 test: .venv/ready
 	$(RUN) -m ruff check .
-	$(RUN) -m ruff format --check darts_lab tests results benchmarks examples
+	$(RUN) -m ruff format --check darts_lab tests experiments benchmarks examples
 	$(QUICK) $(RUN) -m pytest -q -rs -n 2 --dist loadfile tests
 	$(QUICK) OMP_NUM_THREADS=1 DARTS_LAB_SCALE=tiny $(RUN) -m pytest -q -n 2 --dist loadfile --nbval-lax \
 		--nbval-current-env --nbval-cell-timeout=1200 notebooks
@@ -55,21 +55,21 @@ figures: .venv/ready
 # results/protocol.md says what these are: the L2 factors that the laptop's search bears, what skips cost on fixed cells, and
 # the declared comparison, some fifteen hours of one core. All go on where they were stopped.
 ladder fixed_cells collapse: .venv/ready
-	$(RUN) results/$@.py
+	$(RUN) experiments/$@.py
 
 # The committed tables results/robustness*: all methods, some five hours on two cores; goes on where it was stopped.
 robustness: .venv/ready
-	$(RUN) results/robustness.py
+	$(RUN) experiments/robustness.py
 
 # results/longer*: S2 searched twice as long. results/selection.csv: which of a method's cells a short training would keep.
 # results/over_epochs.csv: cells of every fifth epoch, trained. results/prime*: the parts of DARTS-PRIME.
 # results/language*: recurrent cells. results/dense*: disparity and depth. All go on where they were stopped.
 longer selection over_epochs prime language dense: .venv/ready
-	$(RUN) results/$@.py
+	$(RUN) experiments/$@.py
 
 # The committed tables results/s5*: all 81 cells of S5 trained, and searches among them; goes on where it was stopped.
 s5: .venv/ready
-	$(RUN) results/ground_truth.py
+	$(RUN) experiments/ground_truth.py
 
 .venv/ready: pyproject.toml
 	test -x $(RUN) || $(PYTHON) -m venv .venv

@@ -25,7 +25,7 @@ ISSUE = (
 @pytest.fixture
 def made_by(monkeypatch):
     """A function that imports the script of a table."""
-    monkeypatch.syspath_prepend(str(RESULTS))
+    monkeypatch.syspath_prepend(str(RESULTS.parent / "experiments"))
     return importlib.import_module
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-import scipy
+import scipy  # whose parts load when they are asked for
 
 from darts_lab.checks import Between, allow
 

@@ -1,7 +1,7 @@
 """Makes results/collapse.csv, collapse_epochs.csv and collapse.md: the comparison that results/protocol.md declares.
 
-    make collapse                           (or: python results/collapse.py)
-    python results/collapse.py --so-far     (writes what is done by now, and computes nothing)
+    make collapse                           (or: python experiments/collapse.py)
+    python experiments/collapse.py --so-far     (writes what is done by now, and computes nothing)
 
 DARTS and R-DARTS(L2) on S1 to S4, twenty seeds that nothing was chosen on; beside them random cells, cells of one operation,
 and plain DARTS stopped early. Every cell is trained as the laptop does it, its normal cell alone; the found and the random
@@ -12,13 +12,12 @@ holds already are not made again.
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 from fixed_cells import cell, word
-from writing import epochs_of, epochs_path, every_second, markdown, marked, shown, swept
+from writing import RESULTS, epochs_of, epochs_path, every_second, markdown, marked, shown, swept
 
 import darts_lab as dl
 from darts_lab.studies import statistics
@@ -31,7 +30,7 @@ RANDOM, RANDOM_CELLS = "random cell", 25
 STOPPED, STOP = "DARTS, stopped", 10  # the epoch after which early stopping usually stops (robustness.md)
 ONE_SEEDS = range(200, 210)  # of cells of one operation
 GUESSING = 0.3  # a test error above this: the cell has learnt next to nothing, or only what skips can
-PATH = Path(__file__).with_suffix(".csv")
+PATH = RESULTS / "collapse.csv"
 EPOCHS = epochs_path(PATH)
 RUNS = PATH.parents[1] / "runs" / "collapse"
 
@@ -181,7 +180,7 @@ def summary(table: pd.DataFrame) -> str:
         f"Ours: data digits, scale laptop, darts_lab {dl.__version__}, {len(table)} trainings. The comparison is declared in "
         f"protocol.md, seeds {SEEDS[0]} to {SEEDS[-1]}.{state} Retrained test errors in per cent, of the normal cell alone "
         "(reduction cells of skips); in the last column of the later tables of both cells, as the papers train them. Made by "
-        "`make collapse` from `results/collapse.py`; every training stands in `collapse.csv` with the processor that computed it.",
+        "`make collapse` from `experiments/collapse.py`; every training stands in `collapse.csv` with the processor that computed it.",
         "",
         "## The declared comparison",
         "",

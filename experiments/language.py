@@ -1,6 +1,6 @@
 """Makes results/language.csv, language_epochs.csv and language.md: searching a recurrent cell on `pydocs`, at laptop scale.
 
-    make language        (or: python results/language.py)
+    make language        (or: python experiments/language.py)
 
 On RNN and RNN-S (ReLU and identity alone): plain DARTS with four L2 factors, DARTS-PRIME, random cells, and cells of one
 operation. Three seeds each (random cells: eight), every cell trained from scratch. Runs are kept below runs/language, and rows that the table
@@ -14,11 +14,10 @@ learning rate of 20: with the factors as they stand even the strongest would tak
 from __future__ import annotations
 
 import platform
-from pathlib import Path
 
 import pandas as pd
 import torch
-from writing import markdown, marked, means, shown, swept, written
+from writing import RESULTS, markdown, marked, means, shown, swept, written
 
 import darts_lab as dl
 from darts_lab import spaces
@@ -29,7 +28,7 @@ SEEDS, RANDOM_SEEDS = range(3), range(8)
 SPACES, DATA = ("RNN", "RNN-S"), "pydocs"
 FACTORS = tuple(float(f"{10 * factor:.3g}") for factor in language.LANGUAGE_L2_FACTORS)  # the first is laptop's own
 RANDOM = "random cell"
-PATH = Path(__file__).with_suffix(".csv")
+PATH = RESULTS / "language.csv"
 RUNS = PATH.parents[1] / "runs" / "language"
 COLUMNS = {
     "one_shot_error": (1, 1), "test_error": (1, 1), "discretization_drop": (1, 0), "dominant_eigenvalue_mean": (1, 3),
@@ -115,7 +114,7 @@ def summary(table: pd.DataFrame, epochs: pd.DataFrame) -> str:
         "are those of one thread on a shared machine of two cores, on which processes stood still for minutes at times: they are too "
         "large, some by far, and `benchmarks/README.md` has those of an idle machine. The differences are those of "
         "the retrained test perplexity, paired by seed, those with random cells not (Welch's t); bold where the interval excludes zero. The L2 factors are those of "
-        "Zela et al. (Fig. 11) times ten, see `results/language.py`. Made by `make language`; every run stands in "
+        "Zela et al. (Fig. 11) times ten, see `experiments/language.py`. Made by `make language`; every run stands in "
         "`language.csv`, every second epoch in `language_epochs.csv`.",
     ]
     for space in SPACES:

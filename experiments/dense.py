@@ -1,6 +1,6 @@
 """Makes results/dense.csv, dense_epochs.csv and dense.md: disparity and depth at laptop scale.
 
-    make dense        (or: python results/dense.py)
+    make dense        (or: python experiments/dense.py)
 
 Disparity (data stereo, space S6): the L2 factors of Table 4 and the strengths of augmentation of Table 3 of Zela et al.
 2020, DARTS-PRIME, random cells, and cells of one operation. Depth (data bathymetry, space S2): DARTS, the strongest L2
@@ -12,11 +12,10 @@ stopped, killed and called again.
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pandas as pd
 import torch
-from writing import markdown, marked, means, shown, swept, written
+from writing import RESULTS, markdown, marked, means, shown, swept, written
 
 import darts_lab as dl
 from darts_lab import methods
@@ -29,7 +28,7 @@ FACTORS = methods.L2_FACTORS[:4]  # Table 4
 STRENGTHS = (0.0, 0.1, 0.5, 1.0, 1.5, 2.0)  # Table 3
 RANDOM = "random cell"
 SPACES = {"stereo": "S6", "bathymetry": "S2"}
-PATH = Path(__file__).with_suffix(".csv")
+PATH = RESULTS / "dense.csv"
 RUNS = PATH.parents[1] / "runs" / "dense"
 COLUMNS = {
     "one_shot_error": (1, 2), "test_error": (1, 2), "dominant_eigenvalue_mean": (1, 3),
@@ -140,7 +139,7 @@ def summary(table: pd.DataFrame) -> str:
         "other work ran at times: some are twice too large, and `benchmarks/README.md` has those of an idle machine. "
         "The last column is the difference of the retrained test errors, paired by seed, that with random cells not (Welch's t); "
         "bold where the interval excludes zero. Every cell is trained with the same augmentation (strength 1). Made by `make dense` "
-        "from `results/dense.py`; every run stands in `dense.csv`, every second epoch in `dense_epochs.csv`.",
+        "from `experiments/dense.py`; every run stands in `dense.csv`, every second epoch in `dense_epochs.csv`.",
         "",
         "The best constant for disparity is the median of every pixel over the training split; for depth it is the mean.",
         "",

@@ -1,6 +1,6 @@
 """Makes results/fixed_cells.csv and fixed_cells.md: what a normal cell of so many skips costs when it is trained from scratch.
 
-    make fixed_cells        (or: python results/fixed_cells.py)
+    make fixed_cells        (or: python experiments/fixed_cells.py)
 
 No search takes part: these are the cells on which the laptop's training from scratch was chosen (protocol.md). In S2, S4 and
 S1: normal cells of 0, 2, 3 and 4 skips (in S4 noise) of four edges, the others convolutions, and random cells; design seeds
@@ -11,11 +11,10 @@ below runs/fixed_cells, and rows that the table holds already are not made again
 from __future__ import annotations
 
 from itertools import pairwise
-from pathlib import Path
 
 import pandas as pd
 import torch
-from writing import markdown, shown, swept
+from writing import RESULTS, markdown, shown, swept
 
 import darts_lab as dl
 from darts_lab.spaces import NOISE, SEP3, SKIP
@@ -26,7 +25,7 @@ SPACES = ("S2", "S4", "S1")
 SEEDS, RANDOM_SEEDS = range(100, 105), range(100, 108)
 IDLE = {0: "", 2: "03", 3: "023", 4: "0123"}  # which of the four edges learn nothing
 RANDOM = "random cell"
-PATH = Path(__file__).with_suffix(".csv")
+PATH = RESULTS / "fixed_cells.csv"
 RUNS = PATH.parents[1] / "runs" / "fixed_cells"
 
 
@@ -79,7 +78,7 @@ def summary(table: pd.DataFrame) -> str:
         f"Ours: data digits, scale laptop, {len(table)} trainings from scratch of cells that nobody searched for, design seeds "
         f"{SEEDS[0]} to {SEEDS[-1]} (random cells: to {RANDOM_SEEDS[-1]}). Reduction cells are skips, see protocol.md. "
         "Retrained test errors in per cent; mean ± half of the 95 % interval (Student's t). Made by `make fixed_cells` from "
-        "`results/fixed_cells.py`; every training stands in `fixed_cells.csv`.",
+        "`experiments/fixed_cells.py`; every training stands in `fixed_cells.csv`.",
     ]
     for space in SPACES:
         errors = {}

@@ -1,6 +1,6 @@
 """Makes results/over_epochs.csv: the test error of the cell that plain DARTS would have returned after every fifth epoch.
 
-    make over_epochs        (or: python results/over_epochs.py)
+    make over_epochs        (or: python experiments/over_epochs.py)
 
 On S2 and S4, three seeds each (Zela et al. 2020, Fig. 3). Every cell is trained from scratch once for each seed, however
 often it comes back; these trainings stand in over_epochs_cells.csv. Runs are kept below runs/over_epochs, and what the
@@ -9,15 +9,13 @@ tables hold already is not made again: the command may be stopped, killed and ca
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pandas as pd
-from writing import former, searched, swept
+from writing import RESULTS, former, searched, swept
 
 import darts_lab as dl
 
 SPACES, SEEDS, EVERY = ("S2", "S4"), range(3), 5
-PATH = Path(__file__).with_suffix(".csv")
+PATH = RESULTS / "over_epochs.csv"
 CELLS = PATH.with_name("over_epochs_cells.csv")
 RUNS = PATH.parents[1] / "runs" / "over_epochs"
 COLUMNS = [

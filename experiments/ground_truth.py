@@ -1,6 +1,6 @@
 """Makes results/s5_cells.csv, s5_searches.csv and s5.md: how far from the best of the 81 cells of S5 a search is, and when.
 
-    make s5        (or: python results/ground_truth.py)
+    make s5        (or: python experiments/ground_truth.py)
 
 All 81 cells are trained from scratch, `len(CELL_SEEDS)` times each; a row of the first table is one training. Then DARTS
 with the five L2 factors of Zela et al., DARTS-ES and RS-ws search among them; a row of the second table is one epoch of
@@ -10,10 +10,8 @@ are not made again: the command may be stopped, killed and called again.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pandas as pd
-from writing import former, markdown, searched, shown, swept
+from writing import RESULTS, former, markdown, searched, shown, swept
 
 import darts_lab as dl
 from darts_lab import methods
@@ -21,8 +19,7 @@ from darts_lab.genotype import enumerate_genotypes
 from darts_lab.studies import statistics
 
 CELL_SEEDS, SEEDS = range(2), range(3)
-HERE = Path(__file__).parent
-CELLS, SEARCHES, RUNS = HERE / "s5_cells.csv", HERE / "s5_searches.csv", HERE.parent / "runs" / "s5"
+CELLS, SEARCHES, RUNS = RESULTS / "s5_cells.csv", RESULTS / "s5_searches.csv", RESULTS.parent / "runs" / "s5"
 
 
 def cells() -> list[dict]:
@@ -74,7 +71,7 @@ def summary(trainings: pd.DataFrame, epochs: pd.DataFrame) -> str:
         "error of a cell minus that of the best (which, of so many uncertain means, is somewhat too good), in percentage "
         "points; below: of the cell that a search would have returned "
         f"after so many epochs, mean over {len(SEEDS)} seeds ± half of the 95 % interval (Student's t). Made by `make s5` "
-        "from `results/ground_truth.py`; trainings in `s5_cells.csv`, epochs in `s5_searches.csv`.",
+        "from `experiments/ground_truth.py`; trainings in `s5_cells.csv`, epochs in `s5_searches.csv`.",
         "",
     ]
     told, rows = [0, 4, 8, 12, 20, 30, 39], []

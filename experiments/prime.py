@@ -1,6 +1,6 @@
 """Makes results/prime.csv, prime_epochs.csv and prime.md: DARTS-PRIME and its parts, at laptop scale.
 
-    make prime        (or: python results/prime.py)
+    make prime        (or: python experiments/prime.py)
 
 Every part of DARTS-PRIME (Maile et al. 2021) by itself and together, on S2, S4 and the full space, five seeds each, every
 search followed by a training of its cell from scratch; plain DARTS and random cells on the full space (on S2 and S4:
@@ -10,11 +10,9 @@ are kept below runs/prime, and rows that the table holds already are not made ag
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pandas as pd
 from robustness import RANDOM, cells
-from writing import apart, former, markdown, means, swept, written
+from writing import RESULTS, apart, former, markdown, means, swept, written
 
 import darts_lab as dl
 
@@ -23,7 +21,7 @@ METHODS = (
     "DARTS-PRIME", "PRIME(fixed)", "PRIME(random)", "PRIME(schedule only)", "PRIME(random timing only)", "PRIME(ADMM)",
     "CRB", "CRB+PRIME",
 )  # fmt: skip
-PATH = Path(__file__).with_suffix(".csv")
+PATH = RESULTS / "prime.csv"
 RUNS = PATH.parents[1] / "runs" / "prime"
 COLUMNS = {
     "one_shot_error": (100, 1), "test_error": (100, 1), "discretization_drop": (100, 1),
@@ -60,7 +58,7 @@ def summary(table: pd.DataFrame, others: pd.DataFrame) -> str:
         "thread on a shared machine of two cores, on which other work ran at times; on a GPU those of one of thirteen processes "
         "that shared an NVIDIA H200 (with `NVIDIA_TF32_OVERRIDE=0`, so that float32 means that). They tell apart only what "
         "differs by far. (`darts-lab verify` does a row again on the kind of device that it was computed on.) The differences are those of the retrained test error, in "
-        "points, paired by seed; bold where the interval excludes zero, as one of twenty does by chance. Made by `make prime` from `results/prime.py`; every "
+        "points, paired by seed; bold where the interval excludes zero, as one of twenty does by chance. Made by `make prime` from `experiments/prime.py`; every "
         "run stands in `prime.csv`, the rows of methods of Zela et al. in `robustness.csv`.",
     ]
     for space in SPACES:

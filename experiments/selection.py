@@ -1,6 +1,6 @@
 """Makes results/selection.csv: which of several searches' cells a short training would have kept.
 
-    make selection        (or: python results/selection.py)
+    make selection        (or: python experiments/selection.py)
 
 Papers report the best of several searches, chosen by a short training (Liu et al. 2019, section 3.2). For every method in
 results/robustness.csv, and DARTS-PRIME in results/prime.csv, on S2 and S4: its cells, one a seed, each trained for a sixth
@@ -11,16 +11,15 @@ one cell; `chosen` is the one that would be reported. What is in the table alrea
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pandas as pd
 import torch
+from writing import RESULTS
 
 import darts_lab as dl
 from darts_lab import methods
 from darts_lab.tasks import classification
 
-PATH = Path(__file__).with_suffix(".csv")
+PATH = RESULTS / "selection.csv"
 SEEDS = range(5)  # the same number for every method, since the best of more is better
 KINDS = ("DARTS", "R-DARTS(L2)", "R-DARTS(DP)", "DARTS-ES", "DARTS-ADA", "RS-ws", "random cell", "DARTS-PRIME")
 SOURCES = ("robustness.csv", "prime.csv")

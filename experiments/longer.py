@@ -1,6 +1,6 @@
 """Makes results/longer.csv, longer_epochs.csv and longer.md: S2 searched twice as long.
 
-    make longer        (or: python results/longer.py)
+    make longer        (or: python experiments/longer.py)
 
 After the forty epochs of the scale, plain DARTS has brought skips to three of the four kept edges of S2's normal cell, and
 their weight still rises; a cell with one convolution left is hardly worse than one of four. So here the same searches run
@@ -13,18 +13,16 @@ rows that the table holds already are not made again.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pandas as pd
 from robustness import HEADS, RANDOM, columns
-from writing import apart, former, markdown, means, swept, written
+from writing import RESULTS, apart, former, markdown, means, swept, written
 
 import darts_lab as dl
 from darts_lab.tasks import classification
 
 EPOCHS, SEEDS, METHODS = 2 * classification.LAPTOP.search.epochs, range(10), ("DARTS", "R-DARTS(L2)")
 BASELINES = ("RS-ws", RANDOM)
-PATH = Path(__file__).with_suffix(".csv")
+PATH = RESULTS / "longer.csv"
 RUNS = PATH.parents[1] / "runs" / "longer"
 
 
@@ -60,7 +58,7 @@ def summary(table: pd.DataFrame, usual: pd.DataFrame) -> str:
         "above them searches with the epochs of the scale. A random cell is searched in neither way: the same trainings stand "
         "twice. Mean over seeds ± half of the 95 % interval (Student's t); "
         "errors in per cent, of four kept edges. Bold: the interval of the paired difference (percentage points of the "
-        "retrained test error) excludes zero. Made by `make longer` from `results/longer.py`, which says why; every run stands in "
+        "retrained test error) excludes zero. Made by `make longer` from `experiments/longer.py`, which says why; every run stands in "
         "`longer.csv`, every second epoch in `longer_epochs.csv`.",
         "",
         *markdown(heads, rows),

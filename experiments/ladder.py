@@ -1,6 +1,6 @@
 """Makes results/ladder.csv and ladder.md: which L2 factors the laptop's search bears when they act as strongly as the papers'.
 
-    make ladder        (or: python results/ladder.py)
+    make ladder        (or: python experiments/ladder.py)
 
 Plain searches with the five factors of Zela et al. 2020 on S1 to S4, design seeds 100 and 101, no training from scratch: the
 training error at the end, beside that of the authors' own searches of S1. The strongest factor with which every one of these
@@ -10,10 +10,8 @@ the table holds already are not made again.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pandas as pd
-from writing import epochs_of, epochs_path, markdown, swept
+from writing import RESULTS, epochs_of, epochs_path, markdown, swept
 
 import darts_lab as dl
 from darts_lab import methods
@@ -21,7 +19,7 @@ from darts_lab.tasks import classification
 
 SPACES, SEEDS = ("S1", "S2", "S3", "S4"), range(100, 102)
 LEARNT = 0.1  # a search has learnt whose training error ends below this
-PATH = Path(__file__).with_suffix(".csv")
+PATH = RESULTS / "ladder.csv"
 EPOCHS, AUTHORS = epochs_path(PATH), PATH.with_name("robustdarts.csv")
 RUNS = PATH.parents[1] / "runs" / "ladder"
 AT = (9, 19, 29, 39)  # epochs that are written down
@@ -62,7 +60,7 @@ def summary(epochs: pd.DataFrame, authors: pd.DataFrame) -> str:
             f"Ours: data digits, scale laptop, plain DARTS, seeds {SEEDS[0]} and {SEEDS[-1]}; errors in per cent at the end of the "
             f"search. The L2 factor is multiplied by {scale:g} so that decay x learning rate x steps is the papers'. *Authors' "
             "S1*: the published logs of Zela et al., CIFAR-10, means of three seeds, 50 epochs. Made by `make ladder` from "
-            "`results/ladder.py`; epochs stand in `ladder_epochs.csv`.",
+            "`experiments/ladder.py`; epochs stand in `ladder_epochs.csv`.",
             "",
             *markdown(heads, rows),
             "",

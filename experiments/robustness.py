@@ -1,6 +1,6 @@
 """Makes results/robustness.csv, robustness_epochs.csv and robustness.md: the methods of Zela et al. 2020 at laptop scale.
 
-    make robustness        (or: python results/robustness.py)
+    make robustness        (or: python experiments/robustness.py)
 
 On S2 and S4: every method, five seeds each (plain DARTS and the strongest L2 factor: ten); the grids of L2 factors and
 drop-path probabilities, three seeds each; random cells and cells of convolutions. On S1 and S3: plain DARTS, the
@@ -13,11 +13,10 @@ results/robustness.csv --row N` does a row again.
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pandas as pd
 import torch
-from writing import apart, epochs_path, former, markdown, means, shown, swept, written
+from writing import RESULTS, apart, epochs_path, former, markdown, means, shown, swept, written
 
 import darts_lab as dl
 from darts_lab import methods
@@ -34,7 +33,7 @@ FACTORS = (*methods.L2_FACTORS[1:-1], 3 * methods.L2_FACTORS[-1])  # between DAR
 DROP_PATHS = methods.DROP_PATHS[1:-1]  # between DARTS and R-DARTS(DP)
 GUESSING = 0.8  # a test error that a cell of ten classes has when it has learnt next to nothing
 RANDOM, CONVOLUTIONS, SKIPS = "random cell", "all convolutions", "skips in the normal cell"
-PATH = Path(__file__).with_suffix(".csv")
+PATH = RESULTS / "robustness.csv"
 EPOCHS = epochs_path(PATH)
 RUNS = PATH.parents[1] / "runs" / "robustness"
 
@@ -203,7 +202,7 @@ def summary(table: pd.DataFrame, epochs: pd.DataFrame) -> str:
         "cell; what is counted is skips, in S4 noise. Seconds are those of one thread on a "
         "shared machine of two cores, search and training together, of seeds 0 to 4 only: beside the later ones many other "
         "processes ran, and beside the searches from RS-ws on tests did, so theirs are too large. Made by `make robustness` from "
-        "`results/robustness.py`; every run stands in `robustness.csv`, every second epoch in `robustness_epochs.csv`.",
+        "`experiments/robustness.py`; every run stands in `robustness.csv`, every second epoch in `robustness_epochs.csv`.",
         "",
         "Bold: the interval of the paired difference (percentage points of the retrained test error) excludes zero.",
     ]

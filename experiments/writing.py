@@ -14,6 +14,8 @@ from darts_lab.studies import statistics
 from darts_lab.studies import sweep as sweeps
 from darts_lab.tasks import classification
 
+RESULTS = Path(__file__).parents[1] / "results"
+
 
 def former(jobs: list[dict]) -> list[dict]:
     """`jobs` as scale laptop meant them before protocol.md: L2 factors not scaled, both cells trained."""
