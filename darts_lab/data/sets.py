@@ -19,7 +19,7 @@ def load(data: Any, *, folder: str | Path | None = None, download: bool = False)
 
     Splits such as a Dataset or a Corpus are returned as they are; a mapping with the arguments of `from_tensors`, or any object
     with train, valid and test, goes through `from_tensors`. `folder` (default: the environment
-    variable DARTS_LAB_DATA, else ~/.cache/darts_lab) and `download` concern the real sets only.
+    variable DARTS_LAB_DATA, else the user's cache folder) and `download` concern the real sets only.
     Raises ValueError for an unknown name, FileNotFoundError when a real set is not in `folder`,
     RuntimeError when its files fail torchvision's checksums, TypeError for anything else.
     """

@@ -5,16 +5,16 @@ What a file says is parsed, never evaluated; where it is damaged or too large, o
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from filelock import FileLock
-from filelock import Timeout
-from pathlib import Path
 import json
 import os
 import secrets
 import threading
-import torch
 import zipfile
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from filelock import FileLock, Timeout
 
 ONE_AT_A_TIME = threading.RLock()  # among the threads of this process, which share its locks
 

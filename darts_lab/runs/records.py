@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from collections.abc import Iterator
-from darts_lab.genotype import Genotype
-from darts_lab.runs import records
-from darts_lab.runs.run import Run
-from darts_lab.spaces import CELL_TYPES
-from darts_lab.spaces import KNOWN_OPERATIONS
-from darts_lab.spaces import NOISE
-from darts_lab.spaces import SKIP
-from dataclasses import asdict
-from dataclasses import dataclass
-from dataclasses import fields
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from torch import Tensor
+
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
+
+from darts_lab.genotype import Genotype
+from darts_lab.runs.run import Run
+from darts_lab.spaces import CELL_TYPES, KNOWN_OPERATIONS, NOISE, SKIP
 
 COSTS = ("seconds", "processor_seconds", "peak_memory_bytes")  # what a record tells that is never the same twice
 
@@ -151,4 +146,4 @@ class TrainingRecord:
     def to_json(self) -> tuple[dict, dict]:
         """(what happened, what it cost)."""
         record = asdict(self)
-        return record, {name: record.pop(name) for name in records.COSTS}
+        return record, {name: record.pop(name) for name in COSTS}

@@ -15,18 +15,20 @@ config and history it is, and its own sums are checked, so none is used that is 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from darts_lab import __version__
-from darts_lab.runs import files
-from filelock import FileLock
-from pathlib import Path
 import hashlib
 import io
 import json
 import os
 import re
-import torch
 import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from filelock import FileLock
+
+from darts_lab import __version__
+from darts_lab.runs import files
 
 LISTS = ("history.jsonl", "costs.jsonl")
 FILES = (*LISTS, "config.json", "genotype.txt", "checkpoint.pt")
