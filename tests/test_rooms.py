@@ -1,6 +1,8 @@
 """The floor plan: what each room of the package may know. README has the same table in words."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import networkx as nx
@@ -59,3 +61,14 @@ def test_a_room_knows_nothing_of_those_above_it():
 
 def test_no_modules_import_each_other_in_a_circle():
     assert not [circle for circle in nx.simple_cycles(GRAPH) if len(circle) > 1]
+
+
+def test_the_core_needs_no_jupyter_and_importing_it_changes_no_style():
+    code = (
+        "import sys, matplotlib; before = dict(matplotlib.rcParams); import darts_lab as dl; "
+        "next(dl.Search('S2', scale='tiny', path=False)); assert dict(matplotlib.rcParams) == before; "
+        "print(sorted({name.split('.')[0] for name in sys.modules} & {'IPython', 'ipywidgets', 'ipykernel', 'jupyterlab'})); "
+        "dl.figures.use_style(); assert dict(matplotlib.rcParams) != before"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.stdout == "[]\n" and not run.returncode, run.stderr
