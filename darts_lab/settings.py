@@ -44,9 +44,8 @@ class SearchSettings:
     paths: Count = 1000  # random search with weight sharing: sampled cells that are scored ...
     path_batches: Count = 10  # ... each on so many batches of the validation split ...
     finalists: Count = 10  # ... and the best so many of them on the whole of it
-    precision: Annotated[str, one_of("float32", "bfloat16")] = (
-        "float32"  # "bfloat16": where PyTorch's autocast allows it; never in differences or Hessians
-    )
+    # "bfloat16": where PyTorch's autocast allows it; never in differences or Hessians
+    precision: Annotated[str, one_of("float32", "bfloat16")] = "float32"
     compile: Switch = False  # torch.compile; takes minutes, and pays on a GPU if at all
 
 
@@ -70,9 +69,8 @@ class EvaluationSettings:
     auxiliary: Amount = 0.4  # weight of the auxiliary classifier; 0 for none
     # "skip": the normal cell alone is measured, in a network whose reduction cells are skips
     reductions: Annotated[str, one_of("searched", "skip")] = "searched"
-    precision: Annotated[str, one_of("float32", "bfloat16")] = (
-        "float32"  # "bfloat16": where PyTorch's autocast allows it
-    )
+    # "bfloat16": where PyTorch's autocast allows it
+    precision: Annotated[str, one_of("float32", "bfloat16")] = "float32"
     compile: Switch = False  # torch.compile; takes minutes, and pays on a GPU if at all
 
 

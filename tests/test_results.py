@@ -61,6 +61,19 @@ def test_fixed_cells_are_those_of_their_script_and_hold_what_the_protocol_asks_o
         assert f"{means[space, script.RANDOM]:.1f}" in protocol
 
 
+def test_the_ladder_names_the_strongest_factor_with_which_every_search_learns(made_by):
+    script = made_by("ladder")
+    assert len({sweeps.runs.config_hash(sweeps.complete(job)) for job in script.jobs()}) == 5 * 4 * 2
+    rows = [
+        {"space": space, "seed": seed, "weight_decay": factor, "epoch": 39, "one_shot_error": 0.2,
+         "train_error": 0.9 if factor > 0.0081 or (space, seed, factor) == ("S4", 101, 0.0081) else 0.01}
+        for space in script.SPACES for seed in script.SEEDS for factor in dl.methods.L2_FACTORS
+    ]  # fmt: skip
+    text = script.summary(pd.DataFrame(rows), pd.read_csv(script.AUTHORS))  # errors that nobody measured
+    assert "is 0.0027, 9 times the plain one" in text and "nan" not in text
+    assert text.count("\n| 0.0") == 5 and "| 0.0081 | 0.0637 |" in text and "1.0, 90.0" in text
+
+
 def test_the_comparison_is_the_declared_one_and_its_summary_that_of_its_table(made_by):
     script = made_by("collapse")
     table, protocol = pd.read_csv(script.PATH), (RESULTS / "protocol.md").read_text()

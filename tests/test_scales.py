@@ -1,5 +1,7 @@
 """`paper` is the papers' protocol, field by field, and wrong settings are refused by name."""
 
+from typing import get_type_hints
+
 import pytest
 
 from darts_lab import methods
@@ -100,3 +102,12 @@ def test_every_scale_makes_sense(scale):
 def test_a_senseless_setting_is_refused_by_name(name, value, allowed):
     with pytest.raises(ValueError, match=f"{name}: .* is not allowed; it must be {allowed}"):
         override(classification.LAPTOP.search, **{name: value})
+
+
+@pytest.mark.parametrize("domain", scales.DOMAINS)
+def test_every_setting_of_every_domain_says_what_is_allowed_of_it(domain):
+    for scale in scales.DOMAINS[domain].values():
+        for settings in (scale.search, scale.evaluation):
+            kinds = get_type_hints(type(settings), include_extras=True)
+            assert set(kinds) == set(vars(settings))
+            assert not [name for name, kind in kinds.items() if not getattr(kind, "__metadata__", ())]

@@ -152,7 +152,7 @@ class Adaptation:
 
     def check(self, measured: Sequence[int], weight_decay: float) -> None:
         """As `EarlyStopping.check`, and where there is no weight decay to be made stronger."""
-        self.rule.check(measured[:-1], finished=False)
+        self.rule.check(measured[:-1], finished=False)  # in the last epoch it does nothing
         if weight_decay == 0:
             raise ValueError("weight_decay: 0.0 is not allowed with adaptation, which multiplies it")
 
