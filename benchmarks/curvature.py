@@ -35,7 +35,7 @@ def compared(space: str, states: int, epochs_apart: int = EPOCHS_APART) -> dict:
     epochs = states * epochs_apart
     search = dl.Search(space, scale="laptop", nodes=4, epochs=epochs, curvature_every=0, path=False, device="cpu")
     (batch,) = search.hessian().batches
-    search.alpha_gradient(batch, batch, 0.1), dominant_eigenvalue(search)  # warms the libraries up
+    search.descent.alpha_gradient(batch, batch, 0.1), dominant_eigenvalue(search)  # warms the libraries up
     found = {name: [] for name in ("ratio", "apart", "cold", "warm", "price")}
     before = None
     for record in search:
@@ -43,7 +43,7 @@ def compared(space: str, states: int, epochs_apart: int = EPOCHS_APART) -> dict:
             continue
         lanczos_s, lanczos = timed(lambda: dominant_eigenvalue(search, tolerance=TOLERANCE))
         dense_s, dense = timed(lambda: spectrum(search))
-        gradient_s, _ = timed(lambda: search.alpha_gradient(batch, batch, 0.1))
+        gradient_s, _ = timed(lambda: search.descent.alpha_gradient(batch, batch, 0.1))
         found["ratio"].append(dense_s / lanczos_s)
         found["apart"].append(abs(lanczos.value / dense.values[0] - 1))
         found["cold"].append(lanczos.products)

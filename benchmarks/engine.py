@@ -100,7 +100,7 @@ class Pair:
         def reference():
             textbook.search_epoch(net, alphas, of_w, of_alpha, [self.train], [self.valid], lr, order=order, clip=clip)
 
-        return reference, lambda: search.descend(self.train, self.valid, lr)
+        return reference, lambda: search.descent.steps(self.train, self.valid, lr)
 
     def first_order(self):
         return self.step(1)
@@ -113,7 +113,7 @@ class Pair:
         net, alphas, *_ = self.textbook(search)
         return (
             lambda: textbook.first_order_alpha_gradient(net, alphas, self.valid),
-            lambda: search.alpha_gradient(self.train, self.valid, search.settings.learning_rate),
+            lambda: search.descent.alpha_gradient(self.train, self.valid, search.settings.learning_rate),
         )
 
     def one_hot_forward(self):

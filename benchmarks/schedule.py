@@ -26,13 +26,13 @@ def ratios(space: str, steps: int, device: str = "cpu") -> list[float]:
         indices = torch.randperm(searches[0].task.size("train"), generator=torch.Generator().manual_seed(number))[:64]
         indices, seconds = indices.to(device), []
         for reads, search in sorted(enumerate(searches), key=lambda pair: (pair[0] + number) % 2):
-            batch = search.task.training_batch("train", indices, search.generator)
+            batch = search.task.training_batch("train", indices, search.descent.generator)
             wait()
             began = time.perf_counter()
-            search.descend_weights(batch, search.mixing.detach())
+            *_, squared_gradient = search.descent.weight_step(batch)
             if reads:
                 due = schedule.due(timing, 0)
-                timing = timing.after(due, float(search.squared_gradient), schedule.average)
+                timing = timing.after(due, float(squared_gradient), schedule.average)
             wait()
             seconds.append((reads, time.perf_counter() - began))
         seconds = dict(seconds)

@@ -38,7 +38,9 @@ from darts_lab.methods import terms as terms
 from darts_lab.methods.method import Method as Method
 from darts_lab.networks.images import Network as Network
 from darts_lab.networks.images import Supernet as Supernet
+from darts_lab.plan import Plan as Plan
 from darts_lab.runs.records import EpochRecord as EpochRecord
+from darts_lab.search.loop import progress as progress
 from darts_lab.search.search import Search as Search
 from darts_lab.search.training import Evaluation as Evaluation
 from darts_lab.search.training import Training as Training

@@ -21,6 +21,7 @@ from darts_lab.search.search import Search
 from darts_lab.search.training import Training
 from darts_lab.settings import EvaluationSettings, SearchSettings
 from darts_lab.studies import sweep as sweeps
+from darts_lab.studies.verify import expected, verify
 
 _SEARCH_HELP = """\
 Searches for an architecture: trains a supernet in which all operations of SPACE compete, and its mixing weights with
@@ -261,9 +262,9 @@ def _verify(options) -> None:
     if not 0 <= options.row < len(table):
         raise ValueError(f"row: {options.row} is not in {options.table!r}, which has rows 0 to {len(table) - 1}")
     row = table.iloc[options.row].to_dict()
-    same, why = sweeps.met(row)
+    same, why = expected(row)
     print(f"to be expected: {why}", flush=True)
-    found = sweeps.verify(row)
+    found = verify(row)
     for name, one in found.iterrows():
         print(f"{name}: {one['again']}" + ("" if one["equal"] else f", in the table {one['table']}"))
     different = found.index[~found["equal"]].tolist()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Annotated
 
 from darts_lab.checks import Amount, Betas, Count, CountOrAll, Fraction, Natural, Positive, Switch, check, one_of
@@ -74,10 +74,6 @@ class EvaluationSettings:
     compile: Switch = False  # torch.compile; takes minutes, and pays on a GPU if at all
 
 
-# What settings that came later mean where an older table or run says nothing of them: what was done before.
-BEFORE = {"decay_scale": 1.0, "reductions": "searched"}
-
-
 @dataclass(frozen=True)
 class Scale:
     """A name and the settings that go with it; `strong_decay` is how many times the weight decay of plain DARTS the method
@@ -87,17 +83,6 @@ class Scale:
     search: SearchSettings
     evaluation: EvaluationSettings
     strong_decay: float = 81
-
-
-def telling(settings) -> dict:
-    """`settings` by name, without those of `BEFORE` that mean what was done before there was such a setting: what a table
-    or a hash says of them, so that a new setting leaves every older row what it was."""
-    return {name: value for name, value in asdict(settings).items() if (name, value) not in BEFORE.items()}
-
-
-def asked(kind: type, told: dict) -> dict:
-    """`told` by a table or a run of settings of a `kind`, completed with what `telling` leaves out."""
-    return {name: value for name, value in BEFORE.items() if hasattr(kind, name)} | told
 
 
 def override(settings, **changes):

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from darts_lab import methods
-from darts_lab.runs.run import config_hash
+from darts_lab import methods, plan
 from darts_lab.studies import statistics
 from darts_lab.studies import sweep as sweeps
 from darts_lab.tasks import classification
@@ -53,9 +52,9 @@ def epochs_of(runs: Path, path: Path) -> pd.DataFrame:
 
 def searched(jobs: list[dict], runs: Path, path: Path) -> pd.DataFrame:
     """The epochs of the searches `jobs`, done below `runs` where the table `path` of epochs does not hold them already."""
-    hashes = {config_hash(sweeps.complete(job)): job for job in jobs}
+    hashes = {plan.of_job(job).hash: job for job in jobs}
     done = set(pd.read_csv(path)["config_hash"]) if path.exists() else set()
-    swept([job for found, job in hashes.items() if found not in done], runs, None)
+    swept([job for key, job in hashes.items() if key not in done], runs, None)
     epochs = epochs_of(runs, path)
     return epochs[epochs["config_hash"].isin(hashes)]
 

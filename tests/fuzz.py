@@ -22,11 +22,13 @@ with contextlib.ExitStack() as stack:
 
         stack.enter_context(atheris.instrument_imports(include=["darts_lab"]))
     import darts_lab as dl
-    from darts_lab import cli, runs
+    from darts_lab import cli, plan, runs
     from darts_lab.data import bathymetry, corpus, stereo
     from darts_lab.interop import official, robustdarts
     from darts_lab.runs import files
+    from darts_lab.studies import job
     from darts_lab.studies import sweep as sweeps
+    from darts_lab.studies.verify import plan_of
 
 import numpy as np
 import pandas as pd
@@ -160,13 +162,14 @@ def table(path: Path):
         rows = pd.read_csv(path)
     except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise ValueError("no table") from error
-    return [sweeps.job_of(row) for row in rows.to_dict("records")]
+    return [plan_of(row) for row in rows.to_dict("records")]
 
 
 @cache
 def rows() -> bytes:
-    job = sweeps.complete({"scale": "tiny", "epochs": 2})
-    row = sweeps._row(job, 1) | {"genotype": str(dl.uniform_genotype(dl.spaces.S2, "skip_connect"))}
+    row = job._row(plan.of_job({"scale": "tiny", "epochs": 2}), 1) | {
+        "genotype": str(dl.uniform_genotype(dl.spaces.S2, "skip_connect"))
+    }
     return pd.DataFrame([row]).to_csv(index=False).encode()
 
 

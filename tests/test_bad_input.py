@@ -11,6 +11,7 @@ from darts_lab import cli, spaces
 from darts_lab.genotype import uniform_genotype
 from darts_lab.search.training import Training, evaluate
 from darts_lab.settings import override
+from darts_lab.studies.verify import plan_of
 from darts_lab.tasks import classification
 
 SKIPS = uniform_genotype(spaces.S2, "skip_connect")
@@ -272,9 +273,9 @@ ELSEWHERE = {
         lambda f: dl.grid(method="R-DARTS(DP)", drop_path=0.1),
         ["drop_path: 0.1 contradicts method 'R-DARTS(DP)'", "0.6"],
     ),
-    "row of nothing": (lambda f: dl.sweeps.job_of({}), ["row: holds no job of a sweep"]),
+    "row of nothing": (lambda f: plan_of({}), ["row: holds no job of a sweep"]),
     "row without its hash": (
-        lambda f: dl.sweeps.job_of(
+        lambda f: plan_of(
             {
                 "space": "S2",
                 "data": "digits",

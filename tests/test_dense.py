@@ -18,6 +18,7 @@ from darts_lab.networks import hourglass as dense
 from darts_lab.networks.cell import frozen_statistics, parameter_count
 from darts_lab.networks.hourglass import DenseNetwork, DenseSupernet
 from darts_lab.settings import check
+from darts_lab.studies.verify import plan_of
 from darts_lab.tasks import classification, disparity, regression, scales
 
 KINDS = {"stereo": "S6", "bathymetry": "S2", "digits": "S2"}  # data of each task (language: test_language), and a space
@@ -257,7 +258,7 @@ def test_an_interrupted_training_goes_on_bit_for_bit(kind, small_data, tmp_path)
     next(begun)
     resumed = dl.Training.resume(tmp_path / "run", data=small_data[kind])
     assert list(resumed) and resumed.result().test_error == whole.test_error
-    assert isinstance(resumed.optimizer, torch.optim.Adam if kind == "stereo" else torch.optim.SGD)
+    assert isinstance(resumed.descent.optimizer, torch.optim.Adam if kind == "stereo" else torch.optim.SGD)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -386,4 +387,4 @@ def test_a_sweep_over_both_domains_gives_one_table(tmp_path):
     assert table["error"].isna().all() and table["test_error"].notna().all()
     assert [json.loads(text).get("augmentation") for text in table["settings"]] == [0.0, 1.0, None]
     for row in table.to_dict("records"):
-        dl.sweeps.job_of(row)  # raises where a row does not hold its job
+        plan_of(row)  # raises where a row does not hold its job

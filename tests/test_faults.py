@@ -113,7 +113,7 @@ def test_a_validation_gradient_of_zero_leaves_no_second_order_term(small_search)
     train = search.task.training_batch("train", torch.arange(8), generator)
     search.task.loss = lambda outputs, targets: outputs.sum() * 0.0
     search.task.training_loss = lambda outputs, targets: torch.nn.functional.cross_entropy(outputs, targets)
-    gradient = search.alpha_gradient(train, train, 0.1)
+    gradient = search.descent.alpha_gradient(train, train, 0.1)
     assert torch.equal(gradient, torch.zeros_like(gradient))
 
 
@@ -133,7 +133,7 @@ def test_a_row_of_zeros_takes_its_edge_out_and_the_search_goes_on(small_search):
 def test_a_second_order_search_goes_on_without_the_weights_of_what_is_pruned(small_search):
     """Where every copy of an operation is out, its weights have no part in the loss."""
     search = small_search(method="CRB+PRIME", order=2, epochs=4, layers=2, alpha_learning_rate=0.5, curvature_every=0)
-    assert len(list(search)) == 4 and not search.alive.all()
+    assert len(list(search)) == 4 and not search.descent.alive.all()
 
 
 def test_where_lanczos_does_not_converge_the_dense_matrix_answers(monkeypatch):
@@ -174,7 +174,7 @@ def test_cutout_is_a_probability_in_every_epoch_whatever_rounding_does(epochs, s
     search._steps = iter(())  # as within an epoch
     for epoch in range(epochs):
         search.history = [type("Record", (), {"epoch": epoch - 1, "back_to": None})()] if epoch else []
-        assert 0 <= search.cutout[1] <= 1
+        assert 0 <= search.strength <= 1
 
 
 def test_the_device_is_asked_once_an_epoch_and_at_no_batch(small_search, monkeypatch):

@@ -73,7 +73,7 @@ def test_the_fisher_trace_is_drawn_with_a_mark_for_every_alpha_step(ax):
     moments = [moment for record in search.history for moment in record.moments]
     assert list(trace.get_ydata()) == [moment[0] for moment in moments]
     assert list(threshold.get_ydata()) == [moment[1] for moment in moments]
-    assert len(marks.get_xdata()) == search.timing.alpha_steps
+    assert len(marks.get_xdata()) == search.descent.timing.alpha_steps
     figures.fisher_trace([], ax)
 
 
@@ -129,7 +129,7 @@ def test_save_writes_pdf_png_and_what_is_plotted_with_the_hash_of_the_run(search
     figures.errors(search.history, figure.subplots())
     paths = figures.save("errors", figure, run=search, folder=tmp_path / "figures")
     assert [path.name for path in paths] == ["errors.pdf", "errors.png", "errors.csv"]
-    told = f"run {dl.runs.config_hash(search.config())}"
+    told = f"run {search.plan.hash}"
     with Image.open(paths[1]) as picture:
         assert told in picture.text["Description"]
     assert told.encode() in paths[0].read_bytes() and paths[2].read_text().startswith(f"# {told}")
@@ -175,7 +175,7 @@ def test_a_figure_of_a_search_that_was_changed_by_hand_carries_the_hash_of_its_r
     search.change(weight_decay=0.1)
     next(search)
     paths = figures.save("empty", Figure(), run=[search, dl.runs.read(tmp_path / "run"), "a table"], folder=tmp_path)
-    digits = dl.runs.config_hash(search.run.config)
+    digits = search.plan.hash
     assert paths[2].read_text().splitlines()[0].count(f"run {digits}") == 2 and "a table" in paths[2].read_text()
 
 

@@ -66,18 +66,18 @@ def no_waiting():
 def test_the_host_waits_nowhere_inside_a_step(space, order):
     search = dl.Search(space, scale="tiny", path=False, order=order)
     train, valid = (
-        search.task.training_batch(split, torch.arange(8, device="cuda"), search.generator)
+        search.task.training_batch(split, torch.arange(8, device="cuda"), search.descent.generator)
         for split in ("train", "valid")
     )
     for _ in range(2):
-        search.descend(train, valid, 0.1, drop_path=0.1)
+        search.descent.steps(train, valid, 0.1, drop_path=0.1)
     training = dl.Training(search.genotype, "digits", "tiny", path=False)
     training.descend(*train)
     with no_waiting():
-        search.descend(train, valid, 0.1, drop_path=0.1)
+        search.descent.steps(train, valid, 0.1, drop_path=0.1)
         training.descend(*train)
     with no_waiting(), pytest.raises(RuntimeError):  # it does see waiting
-        float(search.squared_gradient)
+        float(search.descent.weight_step(train)[2])
 
 
 EXACT = """

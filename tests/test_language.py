@@ -89,13 +89,13 @@ def test_lengths_of_windows_vary_as_in_the_official_code_and_the_learning_rate_w
 
 def test_the_learning_rate_of_a_batch_is_that_of_its_window(make_search):
     search, rates = make_search(bptt=5, short_windows=0.5, learning_rate=4.0, learning_rate_min=4.0), []
-    descend = search.descend_weights
+    descend = search.descent.weight_step
 
     def noted(train, *rest):
-        rates.append((train[1].shape[1], search.optimizer.param_groups[0]["lr"]))
+        rates.append((train[1].shape[1], search.descent.optimizer.param_groups[0]["lr"]))
         return descend(train, *rest)
 
-    search.descend_weights = noted
+    search.descent.weight_step = noted
     next(search)
     assert {length for length, _ in rates} >= {5, 2} and all(rate == 4.0 * length / 5 for length, rate in rates)
 
@@ -180,9 +180,9 @@ def test_an_alpha_gradient_by_itself_carries_nothing_on_and_a_step_does(order, m
     next(search)
     train, valid = (search.task.training_batch(split, Window(0, 6, 8), None) for split in ("train", "valid"))
     before = {split: hidden.clone() for split, hidden in search.task.hidden.items()}
-    search.alpha_gradient(train, valid, 1.0)
+    search.descent.alpha_gradient(train, valid, 1.0)
     assert all(torch.equal(before[split], search.task.hidden[split]) for split in before)
-    search.descend_alpha(train, valid, 1.0)
+    search.descent.alpha_step(train, valid, 1.0)
     assert torch.equal(before["train"], search.task.hidden["train"])
     assert not torch.equal(before["valid"], search.task.hidden["valid"])
 
@@ -204,10 +204,10 @@ def test_unrolled_gradient_equals_exact_double_backward(clip, make_search):
         ((inputs[0], hidden), targets)
         for inputs, targets in (search.task.plain_batch(split, Window(6, 6, 8)) for split in ("train", "valid"))
     )
-    found = search.alpha_gradient(train, valid, 0.7)
+    found = search.descent.alpha_gradient(train, valid, 0.7)
 
     alpha = search.alpha.detach().clone().requires_grad_()
-    w = {name: weight.detach().clone().requires_grad_() for name, weight in search.weights.items()}
+    w = {name: weight.detach().clone().requires_grad_() for name, weight in search.descent.weights.items()}
     search.supernet.train()
     with frozen_statistics(search.supernet):
 
@@ -251,8 +251,8 @@ def test_every_named_method_runs_two_epochs_on_pydocs(method):
     records = [next(search), next(search)]
     assert all(math.isfinite(record.valid_error) and record.train_error > 1 for record in records)
     kind = methods.get(method)
-    if kind.sample is None:
-        assert records[0].dominant_eigenvalue is not None and search.timing.alpha_steps > 0
+    if kind.schedule.trains_alpha:
+        assert records[0].dominant_eigenvalue is not None and search.descent.timing.alpha_steps > 0
     assert ("none" in search.space.cell("recurrent")[0]) != kind.pruning
     assert len(search.genotype.cells["recurrent"]) == search.space.nodes == 3
     assert all(name != "none" for name, _ in search.genotype.cells["recurrent"]) or kind.name == "RS-ws(none)"
@@ -303,7 +303,7 @@ def test_stale_steps_are_those_of_the_official_loop_and_not_the_default(make_sea
         for record in search:
             taken.append(record.alpha_steps)
             due.append([moment[2] for moment in record.moments])
-        return taken, due, len(drawn), search.timing.alpha_steps
+        return taken, due, len(drawn), search.descent.timing.alpha_steps
 
     taken, due, drawn, counted = steps(schedules.FisherTrace(4))
     assert taken == [sum(epoch) for epoch in due] and sum(taken) == drawn == counted > 2

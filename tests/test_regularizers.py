@@ -67,12 +67,12 @@ def test_proximity_is_the_unsquared_norm_with_a_linear_ramp():
     mixing = softmax(alpha)
     target = projection(mixing, space)
     norms = [math.sqrt(float((mixing[c] - target[c]).pow(2).sum())) for c in (0, 1)]
-    assert float(Proximity()(mixing, 0.3, space)) == pytest.approx(0.3 * 0.05 * sum(norms))
+    assert float(Proximity()(None, mixing, 0.3, space)) == pytest.approx(0.3 * 0.05 * sum(norms))
     squares = sum(norm**2 for norm in norms)
-    assert float(Proximity(rho=2.0, squared=True)(mixing, 1.0, space)) == pytest.approx(squares)
+    assert float(Proximity(rho=2.0, squared=True)(None, mixing, 1.0, space)) == pytest.approx(squares)
     kept = target.sum(-1, keepdim=True)
     expected = sum(math.sqrt(float((((mixing - target) * kept)[c]).pow(2).sum())) for c in (0, 1))
-    assert float(Proximity(rho=2.0, kept_only=True)(mixing, 1.0, space)) == pytest.approx(expected)
+    assert float(Proximity(rho=2.0, kept_only=True)(None, mixing, 1.0, space)) == pytest.approx(expected)
 
 
 def test_uniform_mixing_weights_are_as_far_from_a_cell_as_the_notes_say():
@@ -87,7 +87,7 @@ def test_uniform_mixing_weights_are_as_far_from_a_cell_as_the_notes_say():
 def test_the_gradient_of_proximity_does_not_go_through_the_projection():
     space, alpha = of_paper_size()
     mixing = softmax(alpha).requires_grad_()
-    (found,) = torch.autograd.grad(Proximity(rho=2.0)(mixing, 1.0, space), mixing)
+    (found,) = torch.autograd.grad(Proximity(rho=2.0)(None, mixing, 1.0, space), mixing)
     apart = mixing.detach() - projection(mixing, space)
     torch.testing.assert_close(found, apart / apart.square().sum((1, 2), keepdim=True).sqrt())
 
@@ -95,20 +95,22 @@ def test_the_gradient_of_proximity_does_not_go_through_the_projection():
 def test_a_discretized_cell_has_a_finite_gradient():
     space, alpha = of_paper_size()
     mixing = projection(softmax(alpha), space).requires_grad_()
-    (found,) = torch.autograd.grad(Proximity()(mixing, 1.0, space), mixing)
+    (found,) = torch.autograd.grad(Proximity()(None, mixing, 1.0, space), mixing)
     assert not found.any()
 
 
 def test_adjusted_proximity_leaves_alone_what_is_undecided():
     space, alpha = of_paper_size()
     uniform = torch.full(space.shape, 1 / 8, dtype=torch.float64)
-    assert float(AdjustedProximity()(uniform, 0.0, space)) == pytest.approx(0, abs=1e-9)
+    assert float(AdjustedProximity()(None, uniform, 0.0, space)) == pytest.approx(0, abs=1e-9)
     mixing = softmax(alpha)
     decided = 4 * (mixing.clamp(1e-4, 1) ** (1 / 3) - 0.5) ** 2
     apart = (mixing - projection(mixing, space)) * (0.75 * decided + 0.25)
     expected = 0.05 * sum(math.sqrt(float(apart[c].pow(2).sum())) for c in (0, 1))
-    assert float(AdjustedProximity()(mixing, 0.25, space)) == pytest.approx(expected)
-    assert float(AdjustedProximity()(mixing, 1.0, space)) == pytest.approx(float(Proximity()(mixing, 1.0, space)))
+    assert float(AdjustedProximity()(None, mixing, 0.25, space)) == pytest.approx(expected)
+    assert float(AdjustedProximity()(None, mixing, 1.0, space)) == pytest.approx(
+        float(Proximity()(None, mixing, 1.0, space))
+    )
 
 
 def test_admm_in_scaled_form_is_the_textbooks():
@@ -193,12 +195,12 @@ def test_pruned_operations_are_not_run_any_more(small_search, monkeypatch):
     next(search)
     with torch.no_grad():
         search.alpha[:, :, 2] = -1  # the convolutions
-    search._prune()
+    search.descent._prune()
     convolution, ran = search.supernet.backbone.cells[0].stacked[0]["sep_conv_3x3"], []
     monkeypatch.setattr(convolution, "forward", lambda *_: ran.append(1) / 0)
     batch = search.task.training_batch("valid", torch.arange(8), torch.Generator().manual_seed(0))
-    gradient = search.alpha_gradient(None, batch, 0.1)
-    search.descend_weights(batch, search.mixing.detach())
+    gradient = search.descent.alpha_gradient(None, batch, 0.1)
+    search.descent.weight_step(batch)
     assert not ran and not gradient[:, :, 2].any() and gradient[:, :, :2].any()
 
 
@@ -209,7 +211,7 @@ def test_a_pruned_search_goes_on_bit_for_bit(small_search, colours, tmp_path):
     for _ in range(4):
         next(begun)
     resumed = dl.Search.resume(tmp_path / "run", data=colours(64))
-    assert torch.equal(resumed.alive, begun.alive) and not resumed.alive.all()
+    assert torch.equal(resumed.descent.alive, begun.descent.alive) and not resumed.descent.alive.all()
     again = [*resumed.history, *resumed]
     assert all(a.alpha.equal(b.alpha) and a.mixing.equal(b.mixing) for a, b in zip(records, again, strict=True))
 
@@ -232,9 +234,9 @@ def test_proximity_of_a_search_is_added_to_its_validation_loss(small_search, col
     data = colours(64)
     searches = [small_search("DARTS", method=name, data=data) for name in ("PRIME(schedule only)", "DARTS-PRIME")]
     valid = searches[0].task.training_batch("valid", torch.arange(8), torch.Generator().manual_seed(0))
-    plain, prime = (search.alpha_gradient(None, valid, 0.1) for search in searches)
+    plain, prime = (search.descent.alpha_gradient(None, valid, 0.1) for search in searches)
     alpha = searches[1].alpha.detach().requires_grad_()
-    term = Proximity()(softmax(alpha), searches[1].progress, searches[1].space)
+    term = Proximity()(alpha, softmax(alpha), searches[1].descent.progress, searches[1].space)
     torch.testing.assert_close(prime - plain, torch.autograd.grad(term, alpha)[0], rtol=1e-3, atol=1e-6)
 
 

@@ -1,6 +1,8 @@
 """The committed tables are those of the present settings, and their summaries say what they hold."""
 
+import hashlib
 import importlib
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -8,7 +10,9 @@ import pytest
 
 import darts_lab as dl
 import darts_lab.demo
-from darts_lab.studies import sweep as sweeps
+from darts_lab import plan
+from darts_lab.studies import job
+from darts_lab.studies.verify import plan_of
 
 RESULTS = Path(__file__).parents[1] / "results"
 SEARCHED = ("robustness.csv", "longer.csv")
@@ -35,7 +39,17 @@ def test_every_row_asks_for_what_its_names_mean_today(name):
     assert set(ISSUE) <= set(table.columns) and len(table) and table["error"].isna().all()
     assert table["config_hash"].is_unique
     for row in table.to_dict("records"):
-        sweeps.job_of(row)  # raises where a setting of the scale or the method has changed since
+        plan_of(row)  # raises where a setting of the scale or the method has changed since
+
+
+def test_the_tables_with_their_former_keys_are_to_the_byte_what_they_were(made_by):
+    """`rekey` gave every row the hash of its plan, and moved nothing else. A table that is made anew leaves the record."""
+    rekey = made_by("rekey")
+    record = json.loads(rekey.DONE.read_text())
+    former = {new: old for old, new in record["keys"].items()}
+    assert len(former) == len(record["keys"]) and len(record["tables"]) >= 10
+    for name, before in record["tables"].items():
+        assert hashlib.sha256(rekey.with_keys(RESULTS / name, former)).hexdigest() == before, name
 
 
 def test_the_summary_of_the_methods_is_that_of_its_tables(made_by):
@@ -48,7 +62,7 @@ def test_fixed_cells_are_those_of_their_script_and_hold_what_the_protocol_asks_o
     script = made_by("fixed_cells")
     table = pd.read_csv(script.PATH)
     assert script.summary(table) == script.PATH.with_suffix(".md").read_text()
-    assert set(table["config_hash"]) == {sweeps.runs.config_hash(sweeps.complete(job)) for job in script.jobs()}
+    assert set(table["config_hash"]) == {plan.of_job(one).hash for one in script.jobs()}
     found = table.groupby(["space", "method"])["test_error"]
     means, protocol = 100 * found.mean(), (RESULTS / "protocol.md").read_text()
     for space in script.SPACES:
@@ -63,7 +77,7 @@ def test_fixed_cells_are_those_of_their_script_and_hold_what_the_protocol_asks_o
 
 def test_the_ladder_names_the_strongest_factor_with_which_every_search_learns(made_by):
     script = made_by("ladder")
-    assert len({sweeps.runs.config_hash(sweeps.complete(job)) for job in script.jobs()}) == 5 * 4 * 2
+    assert len({plan.of_job(one).hash for one in script.jobs()}) == 5 * 4 * 2
     rows = [
         {"space": space, "seed": seed, "weight_decay": factor, "epoch": 39, "one_shot_error": 0.2,
          "train_error": 0.9 if factor > 0.0081 or (space, seed, factor) == ("S4", 101, 0.0081) else 0.01}
@@ -81,7 +95,7 @@ def test_the_comparison_is_the_declared_one_and_its_summary_that_of_its_table(ma
     assert f"**seeds {script.SEEDS[0]} to {script.SEEDS[-1]}**" in protocol and len(script.SEEDS) == 20
     assert f"{script.RANDOM_CELLS} random cells a space" in protocol and f"after epoch {script.STOP}" in protocol
     alone = table[(table["reductions"] == "skip") & table["settings"].notna()]
-    declared = {sweeps.runs.config_hash(sweeps.complete(job)): job for job in script.searches()}
+    declared = {plan.of_job(one).hash: one for one in script.searches()}
     assert set(alone["config_hash"]) <= set(declared) and alone["config_hash"].is_unique
     done = f"{len(alone)} of {len(declared)} searches are done; nothing is decided before."
     assert (done in script.PATH.with_suffix(".md").read_text()) == (len(alone) < len(declared))
@@ -103,7 +117,7 @@ def test_the_summary_of_prime_is_that_of_its_table_which_is_whole(made_by):
     table, others = pd.read_csv(script.PATH), pd.read_csv(script.PATH.with_name("robustness.csv"))
     text = script.summary(table, others)
     assert text == script.PATH.with_suffix(".md").read_text() and "nan" not in text
-    assert set(table["config_hash"]) == {sweeps.runs.config_hash(sweeps.complete(job)) for job in script.jobs()}
+    assert set(table["config_hash"]) == {plan.of_job(one).hash for one in script.jobs()}
     assert len(table) == 5 * (3 * 8 + 1 + 1)
     for name in (*script.METHODS, "DARTS", "random cell"):
         assert text.count(f"\n| {name} | 5 |") == len(script.SPACES), name
@@ -120,7 +134,7 @@ def test_the_summary_of_s5_is_that_of_its_tables(made_by):
     assert script.summary(trainings, epochs) == script.CELLS.with_name("s5.md").read_text()
     assert set(trainings.groupby("genotype").size()) == {len(script.CELL_SEEDS)}
     assert trainings["genotype"].nunique() == 81
-    wanted = {sweeps.runs.config_hash(sweeps.complete(job)) for job in script.searches()}
+    wanted = {plan.of_job(one).hash for one in script.searches()}
     assert set(epochs["config_hash"]) == wanted
 
 
@@ -129,7 +143,7 @@ def test_the_cell_of_every_fifth_epoch_has_been_trained(made_by):
     table, cells = pd.read_csv(script.PATH), pd.read_csv(script.CELLS)
     assert table["test_error"].notna().all() and set(table["genotype"]) == set(cells["genotype"])
     assert set(table.groupby(["space", "seed"]).size()) == {1 + 40 // script.EVERY}
-    wanted = {sweeps.runs.config_hash(sweeps.complete(job)) for job in script.searches()}
+    wanted = {plan.of_job(one).hash for one in script.searches()}
     assert set(table["config_hash"]) == wanted
 
 
@@ -154,14 +168,14 @@ def test_epochs_end_as_their_runs_did(name):
 
 def test_the_jobs_of_language_are_allowed_and_their_summary_says_what_they_hold(made_by):
     script = made_by("language")
-    configs = [sweeps.complete(job) for job in script.jobs()]
-    assert len({sweeps.runs.config_hash(config) for config in configs}) == len(configs)
+    plans = [plan.of_job(one) for one in script.jobs()]
+    assert len({one.hash for one in plans}) == len(plans)
     rows = []
-    for number, config in enumerate(configs):  # numbers that nobody measured
-        row = sweeps._row(config, 1) | {"test_error": 150.0 + number % 7, "genotype": config.get("genotype")}
-        if "settings" in config:
+    for number, one in enumerate(plans):  # numbers that nobody measured
+        row = job._row(one, 1) | {"test_error": 150.0 + number % 7}
+        if one.search is not None:
             row |= dict.fromkeys([name for name in script.COLUMNS if name in row], 100.0 + number % 5)
-            row["genotype"] = str(script.cells(config["space"], 0)["all identity"])
+            row["genotype"] = str(script.cells(one.space.name, 0)["all identity"])
         rows.append(row)
     epochs = pd.DataFrame([row | {"epoch": 1, "dominant_eigenvalue": 1.0} for row in rows if row["one_shot_error"]])
     text = script.summary(pd.DataFrame(rows), epochs)
@@ -173,17 +187,12 @@ def test_the_jobs_of_language_are_allowed_and_their_summary_says_what_they_hold(
 def test_the_jobs_of_the_dense_tables_are_allowed_and_their_summary_says_what_they_hold(made_by):
     script = made_by("dense")
     jobs = script.jobs()
-    configs = [sweeps.complete(job) for job in jobs]
-    assert (
-        len({sweeps.runs.config_hash(config) for config in configs}) == len(jobs) == 3 * ((3 + 3 + 1 + 3 + 5) + (3 + 2))
-    )
+    plans = [plan.of_job(one) for one in jobs]
+    assert len({one.hash for one in plans}) == len(jobs) == 3 * ((3 + 3 + 1 + 3 + 5) + (3 + 2))
     rows = []
-    for number, config in enumerate(configs):  # numbers that nobody measured, to see that all of them are found again
-        row = sweeps._row(config, 1) | {"one_shot_error": 5.0, "test_error": 3 + 0.01 * number, "parameters": 20_000}
-        row |= {
-            "genotype": config.get("genotype") or script.cells(config["data"], number)[script.RANDOM],
-            "seconds": 100.0,
-        }
+    for number, one in enumerate(plans):  # numbers that nobody measured, to see that all of them are found again
+        row = job._row(one, 1) | {"one_shot_error": 5.0, "test_error": 3 + 0.01 * number, "parameters": 20_000}
+        row |= {"genotype": row["genotype"] or script.cells(one.data, number)[script.RANDOM], "seconds": 100.0}
         rows.append(row | {name: 0.5 for name in ("dominant_eigenvalue_mean", "dominant_eigenvalue_last")})
     text = script.summary(pd.DataFrame(rows).assign(skips_normal=1, skips_reduce=2))
     for strength in script.STRENGTHS:

@@ -606,9 +606,9 @@ def test_a_change_takes_effect_with_the_next_epoch_and_stands_in_its_record(smal
     ]
     assert [record.weight_decay for record in search.history] == [3e-4, 3e-4, 0.5, 0.5, 0.5]
     assert search.drop_path == 0.6, "the largest, in the last epoch"
-    decayed, plain = search.weights, small_search("S4", epochs=5, drop_path=0.2)
+    decayed, plain = search.descent.weights, small_search("S4", epochs=5, drop_path=0.2)
     list(plain)
-    norms = [torch.stack([w.norm() for w in weights.values()]).norm() for weights in (decayed, plain.weights)]
+    norms = [torch.stack([w.norm() for w in weights.values()]).norm() for weights in (decayed, plain.descent.weights)]
     assert norms[0] < 0.97 * norms[1], "the decay must be felt"
 
 

@@ -18,9 +18,11 @@ import torch
 from filelock import FileLock
 
 import darts_lab as dl
-from darts_lab import runs
 from darts_lab.environment import processor
-from darts_lab.studies.sweep import COLUMNS, COSTS, _row, complete, epochs, grid, job_of, met, read, sweep, verify, work
+from darts_lab.plan import of_job
+from darts_lab.studies.job import COLUMNS, COSTS, _row, work
+from darts_lab.studies.sweep import epochs, grid, read, sweep
+from darts_lab.studies.verify import expected, plan_of, verify
 from darts_lab.tasks.classification import BOTH_CELLS
 
 TINY = {"scale": "tiny", "epochs": 2, "evaluation": {"epochs": 1}}
@@ -64,23 +66,21 @@ def test_a_grid_is_every_combination():
 
 
 def test_a_job_asks_for_every_setting_and_names_mean_the_same_in_any_case():
-    one = complete({"space": "s2", "method": "darts", "scale": "TINY", "epochs": 2})
-    assert one == complete({"space": "S2", "scale": "tiny", "epochs": 2})
-    assert one["settings"]["epochs"] == 2 and one["settings"]["weight_decay"] == 3e-4
-    assert runs.config_hash(one) != runs.config_hash(complete({"scale": "tiny", "epochs": 3}))
-    assert runs.config_hash(one) != runs.config_hash(
-        complete({"scale": "tiny", "epochs": 2, "evaluation": {"epochs": 1}})
-    )
+    one = of_job({"space": "s2", "method": "darts", "scale": "TINY", "epochs": 2})
+    assert one == of_job({"space": "S2", "scale": "tiny", "epochs": 2})
+    assert one.search.epochs == 2 and one.search.weight_decay == 3e-4
+    assert one.hash != of_job({"scale": "tiny", "epochs": 3}).hash
+    assert one.hash != of_job({"scale": "tiny", "epochs": 2, "evaluation": {"epochs": 1}}).hash
 
 
 def test_at_paper_scale_a_cell_is_trained_in_the_published_size():
     sizes = {}
     for data, protocol in (("cifar10", "default"), ("cifar10", "L2"), ("svhn", "L2")):
         (job,) = grid(space="S2", data=data, scale="paper", protocol=protocol)
-        sizes[data, protocol] = tuple(complete(job)["evaluation"][name] for name in ("channels", "layers"))
+        sizes[data, protocol] = tuple(getattr(of_job(job).evaluation, name) for name in ("channels", "layers"))
     assert sizes == {("cifar10", "default"): (16, 20), ("cifar10", "L2"): (16, 8), ("svhn", "L2"): (16, 8)}
     (job,) = grid(space="S2", data="cifar10", scale="paper", evaluation={"channels": 8, "layers": 5})
-    assert complete(job)["evaluation"]["channels"] == 8
+    assert of_job(job).evaluation.channels == 8
     with pytest.raises(ValueError, match="no published network size for space 'S5'"):
         grid(space="S5", data="cifar10", scale="paper")
 
@@ -100,9 +100,9 @@ def test_at_paper_scale_a_cell_is_trained_in_the_published_size():
         (lambda: grid(evaluation={"epoch": 3}), ["epoch:", "epochs"]),
         (lambda: grid(space="RNN"), ["space: 'RNN'", "recurrent", "'digits'"]),
         (lambda: grid(space="S6", data="digits"), ["space: 'S6'", "upsample", "'digits'"]),
-        (lambda: complete({"genotype": "nonsense"}), ["genotype:"]),
-        (lambda: complete({"genotype": dl.uniform_genotype(dl.spaces.get("RNN"), "tanh")}), ["genotype:", "recurrent", "'digits'"]),
-        (lambda: complete([1]), ["job: [1]"]),
+        (lambda: of_job({"genotype": "nonsense"}), ["genotype:"]),
+        (lambda: of_job({"genotype": dl.uniform_genotype(dl.spaces.get("RNN"), "tanh")}), ["genotype:", "recurrent", "'digits'"]),
+        (lambda: of_job([1]), ["job: [1]"]),
         (lambda: sweep([{"scale": "tiny"}, {"scale": "TINY"}], "nowhere"), ["number 1", "number 0"]),
         (lambda: sweep([TINY], "nowhere", threads=0), ["threads: 0", "at least 1"]),
         (lambda: sweep([TINY], "nowhere", retries=-1), ["retries: -1", "at least 0"]),
@@ -386,30 +386,29 @@ def test_a_row_tells_what_made_it_and_whether_the_same_bits_can_be_had_here(inli
     row = inline[1].iloc[0].to_dict()
     assert row["processor"] == processor(torch.device("cpu")) and row["torch"] == torch.__version__
     assert (row["threads"], row["reductions"]) == (1, "searched") and row["processor_seconds"] > 0
-    assert met(row) == (True, "the same bits: it was made on such a processor, with these versions")
-    same, why = met(row | {"processor": "abacus, wood"})
+    assert expected(row) == (True, "the same bits: it was made on such a processor, with these versions")
+    same, why = expected(row | {"processor": "abacus, wood"})
     assert not same and "another draw of the same experiment: processor 'abacus, wood' there, " in why
-    assert met(row | {"torch": "1.0"})[0] is False and "torch '1.0' there" in met(row | {"torch": "1.0"})[1]
+    assert expected(row | {"torch": "1.0"})[0] is False and "torch '1.0' there" in expected(row | {"torch": "1.0"})[1]
     older = {name: value for name, value in row.items() if name not in ("processor", "torch")}
-    assert met(older) == (
+    assert expected(older) == (
         True,
-        "the same bits, if it was made on this processor: the table does not tell its processor and torch",
+        "the same bits, if on this processor: the table does not say its processor and torch",
     )
 
 
-def test_a_setting_that_came_later_leaves_the_hash_of_older_rows_as_it_was(tmp_path):
+def test_a_setting_that_a_row_does_not_name_has_its_default_whatever_the_scale_says(tmp_path):
     (older,), (scaled,) = grid(scale="laptop", decay_scale=1.0, evaluation=BOTH_CELLS), grid(scale="laptop")
-    config = complete(older)
-    assert "decay_scale" not in config["settings"] and "reductions" not in config["evaluation"]
-    assert (
-        complete(scaled)["settings"]["decay_scale"] == 7.86 and complete(scaled)["evaluation"]["reductions"] == "skip"
-    )
-    row = _row(config, 1)
-    assert row["reductions"] == "searched" and complete(job_of(row)) == config
-    done = work(
-        complete({"scale": "laptop", "decay_scale": 1.0, "epochs": 1, "train_samples": 64, "evaluation": None}),
-        tmp_path,
-    )
+    assert of_job(scaled).search.decay_scale == 7.86 and of_job(scaled).evaluation.reductions == "skip"
+    row = _row(of_job(older), 1)
+    assert row["reductions"] == "searched" and plan_of(row) == of_job(older)
+    for column, name in (("settings", "decay_scale"), ("evaluation", "reductions")):
+        settings = json.loads(row[column])
+        del settings[name]
+        row[column] = json.dumps(settings)
+    assert plan_of(row) == of_job(older)
+    short = of_job({"scale": "laptop", "decay_scale": 1.0, "epochs": 1, "train_samples": 64, "evaluation": None})
+    done = work(short.to_json(), tmp_path)
     assert done["error"] is None
     (run,) = tmp_path.glob("*/search/config.json")
     assert json.loads(run.read_text())["settings"]["decay_scale"] == 1.0
@@ -420,13 +419,13 @@ def test_a_row_that_is_none_or_was_changed_or_is_of_another_device_is_refused(in
     with pytest.raises(ValueError, match="row: was computed on 'abacus', here it would be on 'c"):
         verify(row | {"device": "abacus"})
     with pytest.raises(ValueError, match="row: holds no job of a sweep"):
-        job_of({"space": "S2"})
+        plan_of({"space": "S2"})
     with pytest.raises(ValueError, match="row: its config_hash is '00000000', but what it asks for now makes"):
-        job_of(row | {"config_hash": "00000000"})
+        plan_of(row | {"config_hash": "00000000"})
 
 
 def test_work_leaves_the_threads_of_the_process_as_they_were(jobs, tmp_path):
-    work(complete(jobs[0] | {"evaluation": None, "epochs": 1}), tmp_path, threads=2)
+    work(of_job(jobs[0] | {"evaluation": None, "epochs": 1}).to_json(), tmp_path, threads=2)
     assert torch.get_num_threads() == 1
     assert Path(tmp_path).is_dir()
 

@@ -16,6 +16,7 @@ from samples import same
 import darts_lab as dl
 from darts_lab import cli, runs
 from darts_lab.runs import files
+from darts_lab.studies.verify import plan_of
 
 CASES = torture.cases()
 DARTS = CASES["DARTS, order 1"]
@@ -309,7 +310,7 @@ def test_deeply_nested_json_is_refused_wherever_it_is_read(run, tmp_path):
         lambda: runs.read(run),
         lambda: dl.sweeps.read(tmp_path),
         lambda: cli._settings([f"epochs={nested}"]),
-        lambda: dl.sweeps.job_of(dict.fromkeys(dl.sweeps.COLUMNS, "x") | {"seed": 0, "settings": nested}),
+        lambda: plan_of(dict.fromkeys(dl.sweeps.COLUMNS, "x") | {"seed": 0, "settings": nested}),
     )
     for call in calls:
         with pytest.raises(ValueError) as error:

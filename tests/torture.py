@@ -73,7 +73,7 @@ def language(order):
 
 
 def pruned(search):
-    return not search.alive.all()
+    return not search.descent.alive.all()
 
 
 def cases() -> dict[str, Case]:

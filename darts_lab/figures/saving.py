@@ -64,7 +64,7 @@ def _source(run) -> str:
     of_disk = getattr(run, "run", None)  # what was asked for at the beginning, where a search was changed by hand since
     config = (of_disk or run).config
     config = config() if callable(config) else config
-    return f"run {runs.config_hash(config)} {config['name']}"
+    return f"run {config['hash']} {config['name']}"
 
 
 def plotted(figure: Figure) -> pd.DataFrame:

@@ -6,12 +6,13 @@ Parts of different papers combine freely: `dl.Method("mine", {"weight_decay": 0.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
+from functools import partial
 
 import torch
 from torch import Generator, Tensor
 
-from darts_lab.genotype import Genotype, random_genotype
+from darts_lab.genotype import Genotype
 from darts_lab.methods.monitors import Adaptation, EarlyStopping
 from darts_lab.methods.schedules import Every, Schedule
 from darts_lab.methods.terms import ADMM
@@ -30,55 +31,88 @@ def clip(alpha: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Method:
-    """How to search.
+    """How to search. A search asks each part its question and acts on the answer, a value.
 
-    `settings` are the search settings the method fixes, whatever the scale says, e.g. `{"weight_decay": 0.0243}`;
-    with `strong_decay` it takes the scale's stronger decay of the weights, `Scale.strong_decay` times the plain one.
-    `activation` turns alpha into mixing weights. `terms` are functions `(mixing, progress, space) -> scalar` added to
-    the validation loss of the alpha steps; `progress` runs from 0 to 1 over the search (`regularizers` holds some).
-    `pruning` is for activations that reach zero: alpha begins at the uniform share, `none` is no candidate, and an
-    operation whose alpha has fallen to zero is out for good (and costs nothing any more); `node_norm` puts a batch-norm
-    behind every node. `admm` is a term with a memory of its own. `schedule` says before which training batches alpha is updated, and
-    `train_portion` how much of both halves together trains the weights (None: as the data are split). `monitor` ends the
-    search, or throws it back, when the dominant eigenvalue has risen too much. `sample` is for searches without alpha:
-    each step of w trains one cell `sample(space, generator)`, and the result is the best of many samples
-    (`Search.best_path`).
+    **The settings.** `settings` are the search settings that the method fixes, whatever the scale says, for instance
+    `{"weight_decay": 0.0243}`. With `strong_decay` it takes `Scale.strong_decay` times the plain weight decay.
+    `train_portion` is the share of the training and validation images together that trains the weights (None: as the data
+    are split). `network` holds further arguments of the supernet: `{"node_norm": True}` puts a batch-norm behind every node.
+    A method that leaves channels out, such as PC-DARTS, says so here.
+
+    **Alpha and mixing weights**, both of shape (cell types, edges, candidates). `activation(alpha)` gives the mixing weights
+    that alpha stands for: they are recorded, measured and discretized. `draw(alpha, progress, generator)` replaces them in
+    both steps of the search, for methods that sample (GDAS, DrNAS); it must be differentiable in alpha.
+    `perturb(mixing, loss, progress, space, generator)` replaces them in the step of w only; `loss(mixing)` is the training loss
+    of the batch (SDARTS). `progress` runs from 0 to 1 over the search.
+
+    **The step of alpha.** `schedule` says before which training batches it is taken. `terms` are functions `(alpha, mixing,
+    progress, space) -> scalar` added to the validation loss; `admm` is a term with a memory. With `pruning`, for activations
+    that reach zero, alpha begins at the uniform share, `none` is no candidate, and an operation whose alpha has fallen to zero
+    is left out from then on.
+
+    **The result.** `monitor` ends the search early, or returns to an earlier epoch, when the dominant eigenvalue has risen too
+    much. `selection(search)` gives the genotype where it is not the one with the largest mixing weights (random search,
+    DARTS-PT). It is asked after every measured epoch; None leaves the choice to the mixing weights.
     """
 
     name: str
     settings: Mapping[str, object] = field(default_factory=dict)
     activation: Callable[[Tensor], Tensor] = softmax
-    node_norm: bool = False
+    draw: Callable[[Tensor, float, Generator], Tensor] | None = None
+    perturb: Callable[[Tensor, Callable, float, SearchSpace, Generator], Tensor] | None = None
+    network: Mapping[str, object] = field(default_factory=dict)
     pruning: bool = False
-    terms: tuple[Callable[[Tensor, float, SearchSpace], Tensor], ...] = ()
+    terms: tuple[Callable[[Tensor, Tensor, float, SearchSpace], Tensor], ...] = ()
     admm: ADMM | None = None
     schedule: Schedule = Every()
     train_portion: float | None = None
     monitor: EarlyStopping | Adaptation | None = None
-    sample: Callable[[SearchSpace, Generator], Genotype] | None = None
+    selection: Callable[[object], Genotype | None] | None = None
     strong_decay: bool = False
 
     def __post_init__(self):
         kinds = {
-            "name": (str, "a name"), "settings": (Mapping, "a dictionary of settings"), "terms": (tuple, "a tuple of functions"),
-            "admm": (ADMM | None, "a regularizers.ADMM, or None"), "schedule": (Schedule, "one of those in schedules"),
+            "name": (str, "a name"),
+            "settings": (Mapping, "a dictionary of settings"),
+            "network": (Mapping, "a dictionary of arguments of the supernet"),
+            "terms": (tuple, "a tuple of functions"),
+            "admm": (ADMM | None, "a terms.ADMM, or None"),
+            "schedule": (Schedule, "one of those in schedules"),
             "monitor": (EarlyStopping | Adaptation | None, "a monitors.EarlyStopping or Adaptation, or None"),
             "strong_decay": (bool, "True or False"),
-        }  # fmt: skip
+        }
         for name, (kind, words) in kinds.items():
             if not isinstance(getattr(self, name), kind):
                 raise ValueError(f"{name}: {getattr(self, name)!r} is not allowed; it must be {words}")
-        for name, of in (
-            ("terms", self.terms),
-            ("activation", [self.activation]),
-            ("sample", [self.sample or random_genotype]),
-        ):
-            for function in of:
-                if not callable(function):
-                    raise ValueError(f"{name}: {function!r} is not allowed; it must be a function")
+        functions = [("terms", term) for term in self.terms] + [("activation", self.activation)]
+        optional = [(name, getattr(self, name)) for name in ("draw", "perturb", "selection")]
+        for name, function in functions + [(name, value) for name, value in optional if value is not None]:
+            if not callable(function):
+                raise ValueError(f"{name}: {function!r} is not allowed; it must be a function")
 
     def defaults(self, scale) -> dict[str, object]:
-        """The search settings in which the method differs from a `Scale`: name -> value. All but a stronger weight decay,
-        of which there is a ladder (L2_FACTORS), are fixed."""
+        """The search settings in which the method differs from a `Scale`: name -> value. All are fixed, but a stronger weight
+        decay is only the first of a ladder (L2_FACTORS)."""
         decay = float(f"{scale.strong_decay * scale.search.weight_decay:.12g}")  # 0.0027 and not 0.0026999999999999997
         return ({"weight_decay": decay} if self.strong_decay else {}) | dict(self.settings)
+
+    def parts(self) -> dict[str, str]:
+        """What tells the method from plain DARTS beside its settings: the name of each part that differs, and its form in
+        words. Equal in every process; a part that keeps its default is left out, so that a new part changes no older answer."""
+        plain = Method(self.name)
+        names = [one.name for one in fields(self) if one.name not in ("name", "settings", "strong_decay")]
+        return {name: _words(getattr(self, name)) for name in names if getattr(self, name) != getattr(plain, name)}
+
+
+def _words(part) -> str:
+    """A part of a method in words that are the same in every process: a function's name, what differs in a dataclass."""
+    if isinstance(part, partial):
+        return f"{_words(part.func)} with {part.args or ''}{part.keywords or ''}"
+    if isinstance(part, tuple):
+        return ", ".join(map(_words, part))
+    if is_dataclass(part):
+        values = [(one.name, getattr(part, one.name)) for one in fields(part) if getattr(part, one.name) != one.default]
+        return f"{type(part).__qualname__}({', '.join(f'{name}={_words(value)}' for name, value in values)})"
+    if type(part).__repr__ is object.__repr__:  # which would give an address in memory
+        return type(part).__qualname__
+    return getattr(part, "__qualname__", None) or repr(part)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from functools import partial
 
-from darts_lab.genotype import random_genotype
 from darts_lab.methods.method import Method, clip
 from darts_lab.methods.monitors import Adaptation, EarlyStopping
-from darts_lab.methods.schedules import Every, FisherTrace, Random, Schedule
+from darts_lab.methods.schedules import Every, FisherTrace, Never, Random, Schedule
+from darts_lab.methods.selection import best_random_cell, random_cell
 from darts_lab.methods.terms import ADMM, Proximity
 
 L2_FACTORS = (3e-4, 9e-4, 27e-4, 81e-4, 243e-4)  # weight decays of w, Zela et al., section 4.2
@@ -21,8 +21,13 @@ def _prime(name: str, schedule: Schedule, *terms, order: int = 1, settings=None,
     return Method(name, settings, terms=terms, schedule=schedule, train_portion=PORTION, **more)
 
 
+def _random_search(**more) -> dict:
+    cell, best = (partial(part, **more) if more else part for part in (random_cell, best_random_cell))
+    return {"perturb": cell, "selection": best, "schedule": Never()}
+
+
 # Clipped activations, a batch-norm behind every node, and pruning (`--crb` in the code of Maile et al.)
-_CRB = {"settings": {"alpha_spread": 1e-4}, "activation": clip, "node_norm": True, "pruning": True}
+_CRB = {"settings": {"alpha_spread": 1e-4}, "activation": clip, "network": {"node_norm": True}, "pruning": True}
 METHODS = {
     method.name: method
     for method in (
@@ -33,8 +38,8 @@ METHODS = {
         Method("R-DARTS(DP)", {"drop_path": DROP_PATHS[-1]}),  # Zela et al., section 5, the largest; with Cutout
         Method("DARTS-ES", monitor=EarlyStopping()),  # Zela et al., section 5.1
         Method("DARTS-ADA", monitor=Adaptation()),  # Zela et al., appendix D.1
-        Method("RS-ws", sample=random_genotype),  # Li and Talwalkar 2019; the baseline of Zela et al.
-        Method("RS-ws(none)", sample=partial(random_genotype, with_none=True)),  # their code, which may draw `none`
+        Method("RS-ws", **_random_search()),  # Li and Talwalkar 2019; the baseline of Zela et al.
+        Method("RS-ws(none)", **_random_search(with_none=True)),  # their code, which may draw `none`
         _prime("DARTS-PRIME", FisherTrace(WAITING), Proximity()),  # Maile et al. 2021; first order, as their code
         _prime("DARTS-PRIME-2nd", FisherTrace(WAITING), Proximity(), order=2),
         _prime("PRIME(fixed)", Every(WAITING + 1), Proximity()),  # ablations, all with the same number of alpha steps
@@ -42,7 +47,7 @@ METHODS = {
         _prime("PRIME(schedule only)", FisherTrace(WAITING)),
         _prime("PRIME(random timing only)", Random(WAITING)),
         _prime("PRIME(ADMM)", FisherTrace(WAITING), admm=ADMM()),
-        Method("CRB", {"order": 1, "alpha_spread": 1e-4}, clip, node_norm=True, pruning=True),
+        Method("CRB", {"order": 1} | _CRB["settings"], **{name: _CRB[name] for name in _CRB if name != "settings"}),
         _prime("CRB+PRIME", FisherTrace(WAITING), Proximity(), **_CRB),
     )
 }

@@ -40,6 +40,7 @@ class Every:
     """An alpha step before every `batches`-th training batch; 1 is DARTS."""
 
     batches: Count = 1
+    trains_alpha = True  # whether there are alpha steps at all
     repeats = False  # whether a batch at which no step is due repeats the last one: `StaleFisherTrace`
 
     def __post_init__(self):
@@ -56,6 +57,17 @@ class Every:
     def after(self, timing: Timing, due: bool, squared_gradient) -> Timing:
         """What is remembered one training batch later; `squared_gradient` is that of the weights on it, a tensor."""
         return timing.after(due)
+
+
+@dataclass(frozen=True)
+class Never(Every):
+    """No alpha step: random search with weight sharing, which has no alpha to train or to measure."""
+
+    trains_alpha = False
+
+    def due(self, timing: Timing, seed: int) -> bool:
+        """As `Every.due`: False."""
+        return False
 
 
 @dataclass(frozen=True)
@@ -88,6 +100,7 @@ class FisherTrace:
     average: Share = 0.2
     growth: AboveOne = 1.05
     start: PositiveOrNone = None
+    trains_alpha = True
     repeats = False
 
     def __post_init__(self):
@@ -121,4 +134,4 @@ class StaleFisherTrace(FisherTrace):
     repeats = True
 
 
-Schedule = Every | Random | FisherTrace
+Schedule = Every | Never | Random | FisherTrace

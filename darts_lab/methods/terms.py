@@ -1,7 +1,7 @@
 """Terms on the mixing weights, added to the validation loss that alpha descends.
 
-A term is a function `(mixing, progress, space) -> scalar`: `mixing` has the shape (cell types, edges, candidates), and
-`progress` runs from 0 to 1 over the search. Those of DARTS-PRIME (Maile et al. 2021) pull towards cells that need no
+A term is a function `(alpha, mixing, progress, space) -> scalar`: `alpha` and `mixing` have the shape (cell types, edges,
+candidates), and `progress` runs from 0 to 1 over the search. Those of DARTS-PRIME (Maile et al. 2021) pull towards cells that need no
 discretization; the formulas are those of their code, `model_admm_hard_statebn.py`, where not said otherwise. Regularizers
 of the weights, weight decay and drop path, are settings of the search.
 """
@@ -51,7 +51,7 @@ class Proximity:
     def __post_init__(self):
         check(self)
 
-    def __call__(self, mixing: Tensor, progress: float, space: SearchSpace) -> Tensor:
+    def __call__(self, alpha: Tensor, mixing: Tensor, progress: float, space: SearchSpace) -> Tensor:
         target = projection(mixing, space)
         if self.kept_only:
             kept = target.sum(-1, keepdim=True)
@@ -72,7 +72,7 @@ class AdjustedProximity:
     def __post_init__(self):
         check(self)
 
-    def __call__(self, mixing: Tensor, progress: float, space: SearchSpace) -> Tensor:
+    def __call__(self, alpha: Tensor, mixing: Tensor, progress: float, space: SearchSpace) -> Tensor:
         exponent = math.log(2) / math.log(space.candidates)
         decided = 4 * (mixing.clamp(1e-4, 1) ** exponent - 0.5).square()
         weights = (1 - progress) * decided + progress

@@ -11,5 +11,4 @@ from darts_lab.runs.records import table as table
 from darts_lab.runs.run import FILES as FILES
 from darts_lab.runs.run import LISTS as LISTS
 from darts_lab.runs.run import Run as Run
-from darts_lab.runs.run import config_hash as config_hash
 from darts_lab.runs.run import folder_name as folder_name

@@ -74,7 +74,7 @@ class Run:
                 raise FileExistsError(f"path: {str(path)!r} is not empty; resume the run in it, or choose another")
         with files.writing(path or Path(os.environ.get("DARTS_LAB_RUNS", "runs"))):
             if path is None:
-                path = _new_folder(f"{folder_name(config['name'])}-{config_hash(config)}")
+                path = _new_folder(f"{folder_name(config['name'])}-{config['hash']}")
             path.mkdir(parents=True, exist_ok=True)
             lock = files.locked(path)
             if not _empty(path):  # another process was faster
@@ -123,7 +123,7 @@ class Run:
     def _of(self, epochs: int) -> dict:
         """What a checkpoint after so many epochs belongs to."""
         lines = (self.path / "history.jsonl").read_bytes().splitlines(keepends=True)[:epochs]
-        return {"config": config_hash(self.config), "history": hashlib.sha256(b"".join(lines)).hexdigest()}
+        return {"config": _digest(self.config), "history": hashlib.sha256(b"".join(lines)).hexdigest()}
 
     def _stamp(self) -> tuple | None:
         """What tells this checkpoint from any before or after it."""
@@ -224,9 +224,8 @@ class Run:
             raise ValueError(f"run: {str(self.path / name)!r} holds {found} epochs, its checkpoint {epochs}")
 
 
-def config_hash(config: dict) -> str:
-    """Eight hexadecimal digits that tell configs apart."""
-    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:8]
+def _digest(config: dict) -> str:
+    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
 
 
 def folder_name(name: str) -> str:

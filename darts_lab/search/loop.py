@@ -5,11 +5,15 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from pathlib import Path
 
 import torch
 from torch import Tensor
+from tqdm.auto import tqdm
 
-from darts_lab import runs
+from darts_lab import __version__, runs
+from darts_lab.plan import Plan
+from darts_lab.tasks import data_of
 
 KEPT = "; the last good epoch is kept in the run"
 
@@ -17,15 +21,15 @@ KEPT = "; the last good epoch is kept in the run"
 class Loop(ABC):
     """An iterator over epochs: each turn gives the record of one. `step` goes on by less, so that a live view can look.
 
-    A subclass says what `_epoch` does, when it is `finished`, and what was asked for, `config`. Its `settings.epochs` is how
-    many epochs there are, `history` the records so far. `_path` is where the run is written: None for a new folder, False
-    for nowhere.
+    `plan` is what was asked for, `path` where the run is written: None for a new folder, False for nowhere. A subclass says
+    what `_epoch` does, when it is `finished`, and what changes, `state`; it has a `task`, a `device`, `settings` with the
+    number of epochs, and a `history` of records.
     """
 
     name: str  # "search" or "training", as errors call it
 
-    def __init__(self, path):
-        self._path = path
+    def __init__(self, plan: Plan, path):
+        self.plan, self._path = plan, path
         self.run: runs.Run | None = None
         self._steps: Iterator | None = None  # of the epoch that is under way
 
@@ -40,12 +44,25 @@ class Loop(ABC):
         """Whether there is nothing more to do."""
 
     @abstractmethod
-    def config(self) -> dict:
-        """Everything that was asked for, as JSON can hold it."""
+    def state(self) -> dict:
+        """Everything that changes."""
 
     @abstractmethod
     def _epoch(self) -> Iterator:
         """One epoch: None between two batches, where the caller may wait, look, or never come back; its record at the end."""
+
+    def config(self) -> dict:
+        """The plan, and what it was carried out with, as JSON can hold it."""
+        plan = self.plan.to_json()
+        return {
+            "kind": self.name,
+            "name": self.plan.name,
+            "hash": self.plan.hash,
+            "version": __version__,
+            **plan,
+            "data": plan["data"] | {"fingerprint": self.task.fingerprint()},
+            "device": self.device.type,
+        }
 
     def __iter__(self) -> Loop:
         return self
@@ -89,6 +106,44 @@ class Loop(ABC):
         """Lets another process go on with the run, which is held from the first step to the last."""
         if self.run is not None:
             self.run.release()
+
+    def save(self, record, genotype, before: int) -> None:
+        """Writes the epoch of `record` behind `before` others, where there is a run."""
+        if self.run is not None:
+            self.run.save(self.state(), *record.to_json(), str(genotype), before)
+
+    @classmethod
+    def reopen(cls, path: str | Path, *, data=None, **given) -> tuple[Loop, dict | None]:
+        """The search or training of the run in `path` before its first epoch, and the state to go on with, None where there
+        is none. `data` and `given` (space, method, device) as for `Plan.from_json`. Raises ValueError where the run is none,
+        or was made with other data."""
+        run = runs.Run.of_kind(path, cls.name)
+        if "hash" not in run.config:
+            raise ValueError(
+                f"run: {str(run.path)!r} was written by an earlier form of darts_lab and cannot go on; it can still be read"
+            )
+        try:
+            loop = cls(Plan.from_json(run.config, data=data_of(run, data), **given), path=path)
+            loop.task.check_made(run)
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"run: {str(run.path)!r} holds no {cls.name} that can go on: {error}") from error
+        loop.run = run
+        return loop, run.load(loop.device)
+
+
+def progress(loop: Loop, words: str | None = None, **options) -> Iterator:
+    """The epochs of a search or training, with a progress bar in the terminal or notebook:
+
+        for epoch in dl.progress(search): ...
+
+    `words` stand before the bar; further `options` are those of tqdm.
+    """
+    with tqdm(total=loop.settings.epochs, desc=words or loop.name, unit="epoch", **options) as bar:
+        bar.update(loop.epoch)
+        for record in loop:
+            bar.set_postfix_str(f"training {loop.task.metric} {loop.task.show(record.train_error)}", refresh=False)
+            bar.update(loop.epoch - bar.n)
+            yield record
 
 
 def cosine(settings, epoch: int) -> float:

@@ -10,11 +10,14 @@ from collections.abc import Sequence
 from contextlib import contextmanager
 
 import torch
+from numpy.linalg import LinAlgError
 from torch import Tensor
 
-from darts_lab.curvature import Hessian
+from darts_lab import curvature
+from darts_lab.curvature import Eigenpair, Hessian
 from darts_lab.environment import full_precision
 from darts_lab.networks.cell import frozen_statistics
+from darts_lab.search.loop import KEPT
 
 
 def hessian(
@@ -55,7 +58,7 @@ def hessian(
     def loss(variables: Tensor, batch: tuple) -> Tensor:
         place = next(place for place, one in enumerate(drawn) if one is batch)
         noise = torch.Generator(first.device).manual_seed(seed + 2**34 + place)  # the same at every call
-        mixing = search.activate(variables) if variable == "alpha" else variables
+        mixing = search.descent.activate(variables) if variable == "alpha" else variables
         outputs = supernet(_as(batch[0], first.dtype), mixing, drop_path=drop_path, generator=noise)
         return search.task.loss(outputs, batch[1]) + 0.5 * decay * variables.pow(2).sum()
 
@@ -76,8 +79,25 @@ def hessian(
             for weight in trained:
                 weight.requires_grad_(True)
 
-    point = alpha if variable == "alpha" else search.activate(alpha)
+    point = alpha if variable == "alpha" else search.descent.activate(alpha)
     return Hessian(loss, point, drawn, context=still, unseen=decay, keep_graphs=keep_graphs, options=options)
+
+
+def after_epoch(search, valid: tuple | None) -> Eigenpair:
+    """The dominant eigenvalue as a search measures it: always on the same batches, or with `curvature_parity` on `valid`, the
+    last batch of an alpha step in the epoch (None: there was none). Raises FloatingPointError where it cannot be had."""
+    s, task, generator = search.settings, search.task, search.descent.generator
+    if s.curvature_parity:
+        if valid is None:
+            place = task.draw(search.valid_batch_size, generator)
+            valid = task.training_batch("valid", place, generator, search.strength)
+        options = {"batches": [valid], "parity": True, "seed": search.seed + search.epoch}
+    else:
+        options = {"batches": s.curvature_batches, "seed": search.seed}
+    try:
+        return curvature.dominant_eigenvalue(search, start=search.eigenvector, **options)
+    except (FloatingPointError, LinAlgError) as error:
+        raise FloatingPointError(f"dominant_eigenvalue: {error} after epoch {search.epoch}{KEPT}") from error
 
 
 def _drawn(search, batches, batch_size, seed, augmented) -> tuple[list, dict]:
@@ -99,7 +119,7 @@ def _drawn(search, batches, batch_size, seed, augmented) -> tuple[list, dict]:
     generator = torch.Generator(search.device).manual_seed(seed)
     chosen = task.apart(batches, size, generator)
     if augmented:
-        drawn = [task.training_batch("valid", one, generator, *search.cutout) for one in chosen]
+        drawn = [task.training_batch("valid", one, generator, search.strength) for one in chosen]
     else:
         drawn = [task.plain_batch("valid", one) for one in chosen]
     return drawn, {"batches": batches, "batch_size": size, "seed": seed, "augmented": augmented}

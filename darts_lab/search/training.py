@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch.func import functional_call
 
-from darts_lab import __version__, runs, spaces, tasks
 from darts_lab import data as datasets
-from darts_lab.checks import Seed, allow
+from darts_lab import plan, runs, tasks
 from darts_lab.environment import choose_device, deterministic, keep_memory, lower_precision, peak_memory, restore
 from darts_lab.genotype import Genotype, skip_reductions
 from darts_lab.networks.cell import parameter_count
+from darts_lab.plan import Plan
 from darts_lab.runs.files import in_a_line
 from darts_lab.runs.records import TrainingRecord
 from darts_lab.search import bilevel
-from darts_lab.search.loop import Loop, check_finite, cosine
-from darts_lab.settings import EvaluationSettings, asked, override
-from darts_lab.tasks import data_of, scales
+from darts_lab.search.loop import Loop, check_finite, cosine, progress
 
 
 @dataclass(frozen=True)
@@ -44,12 +42,13 @@ class Evaluation:
 class Training(Loop):
     """Training of one genotype from scratch; iterate over it, once for each epoch.
 
-    The network is trained on what the task calls the whole data (for images both halves of the search) and `result()`
-    measures it on the test split once, at the end. Arguments as for `Search`; `space` brings operations of your own and, at paper scale,
-    chooses the published width and depth (`protocol` "default" or "L2", see `scales.paper_network`). Further keywords
-    change single settings, such as `epochs=20`. With `reductions="skip"`, the default at laptop scale, the reduction cells
-    of the network are skips, so that the normal cell of `genotype` alone is measured (results/protocol.md says why);
-    `**scales.BOTH_CELLS` trains both, as the papers do. `path` is a run directory; by default nothing is written.
+    The network is trained on what the task calls the whole data (for images both halves of the search). `result()` measures
+    it on the test split once, at the end. Arguments as for `Search`; `space` brings operations of your own and, at paper
+    scale, chooses the published width and depth (`protocol` "default" or "L2", see `scales.paper_network`). Further keywords
+    change single settings, such as `epochs=20`. With `reductions="skip"`, the default at laptop scale, the reduction cells of
+    the network are skips, so that the normal cell of `genotype` alone is measured (results/protocol.md says why);
+    `**scales.BOTH_CELLS` trains both, as the papers do. `path` is a run directory; by default nothing is written. A `Plan` in
+    place of `genotype` says all but `path`.
     """
 
     name = "training"
@@ -58,23 +57,14 @@ class Training(Loop):
         self, genotype, data="digits", scale="laptop", seed=0, device=None, path=None, space=None, protocol="default",
         **settings,
     ):  # fmt: skip
-        data = datasets.load(data)
+        if not isinstance(genotype, Plan):
+            genotype = plan.of_training(genotype, data, scale, seed, device, space, protocol, **settings)
+        super().__init__(genotype, False if path is None else path)
+        self.genotype, self.settings, self.seed = self.plan.genotype, self.plan.evaluation, self.plan.seed
+        self.space = self.plan.space
+        self.device, self.device_reason = choose_device(self.plan.device)
+        data = datasets.load(self.plan.data)
         kind = tasks.of(data)
-        scale = scales.get(scale, kind.domain)
-        self.space = None if space is None else spaces.get(space)
-        own = {} if self.space is None else dict(self.space.operations)
-        names = spaces.KNOWN_OPERATIONS + tuple(own)
-        self.genotype = Genotype.parse(genotype, names) if isinstance(genotype, str) else genotype
-        if not isinstance(self.genotype, Genotype):
-            raise ValueError(f"genotype: {genotype!r} is neither a dl.Genotype nor its text")
-        self.genotype.check(names)
-        allow("seed", seed, Seed)
-        self.seed = seed
-        self.device, self.device_reason = choose_device(device)
-        scales.check_protocol(protocol)
-        if scale.name == "paper" and self.space is not None:
-            settings = kind.published(self.space.name, data.name, protocol, settings)
-        self.settings = override(scale.evaluation, **settings)
         data = kind.whole(data).subset(train=self.settings.train_samples, test=self.settings.test_samples)
         self.task = kind(data.to(self.device), self.settings)
         self.task.check(self.genotype, self.settings)
@@ -86,14 +76,13 @@ class Training(Loop):
         deterministic()
         initial = torch.Generator().manual_seed(self.seed)
         trained = self.genotype if self.settings.reductions == "searched" else skip_reductions(self.genotype)
-        self.network = self.task.network(trained, self.settings, initial, own).to(self.device)
+        operations = {} if self.space is None else dict(self.space.operations)
+        self.network = self.task.network(trained, self.settings, initial, operations).to(self.device)
         self.forward = torch.compile(self.network, dynamic=False) if self.settings.compile else self.network
         self.generator = torch.Generator(self.device).manual_seed(self.seed + 2**32)
         self.optimizer = self.task.optimizer(self.network.parameters())
         self.kept: dict | None = None  # the weights to test, by name, where the task chooses them; else the last ones
         self.history: list[TrainingRecord] = []
-        super().__init__(False if path is None else path)
-        self._scale = scale.name
 
     @property
     def epoch(self) -> int:
@@ -115,7 +104,7 @@ class Training(Loop):
             if losses:
                 yield None  # between two batches the caller may wait, or look
             self.optimizer.param_groups[0]["lr"] = learning_rate * task.rate(place)
-            inputs, targets = task.training_batch("train", place, generator, s.cutout)
+            inputs, targets = task.training_batch("train", place, generator, strength=1.0)
             loss, deviation = self.descend(inputs, targets, drop_path=s.drop_path * epoch / s.epochs)
             losses.append(loss)
             deviations.append(deviation)
@@ -131,23 +120,20 @@ class Training(Loop):
             time.perf_counter() - started, peak_memory(self.device), valid_error, time.process_time() - processor,
         )  # fmt: skip
         self.history.append(record)
-        if self.run is not None:
-            self.run.save(self.state(), *record.to_json(), str(self.genotype), before=record.epoch)
+        self.save(record, self.genotype, before=record.epoch)
         yield record
 
     def descend(self, inputs, targets, drop_path: float = 0.0) -> tuple[torch.Tensor, torch.Tensor]:
         """One step of SGD on one batch: (train loss, deviation), on the device."""
-        s, task = self.settings, self.task
-        with lower_precision(self.device, s.precision):
-            outputs, auxiliary = self.forward(
-                inputs, drop_path=drop_path, generator=self.generator, with_auxiliary=True
-            )
-        loss = found = task.training_loss(outputs, targets)
-        if auxiliary is not None:
-            loss = loss + s.auxiliary * task.loss(auxiliary, targets)
-        bilevel.weight_step(loss, self.optimizer, s.clip)
-        task.carry("train", outputs)
-        return found.detach(), task.deviation(outputs, targets)
+
+        def network(inputs, **more):
+            with lower_precision(self.device, self.settings.precision):
+                return self.forward(inputs, drop_path=drop_path, generator=self.generator, **more)
+
+        descended, loss, outputs = self.task.training_pass(network, inputs, targets)
+        bilevel.weight_step(descended, self.optimizer, self.settings.clip)
+        self.task.carry("train", outputs)
+        return loss.detach(), self.task.deviation(outputs, targets)
 
     def test(self) -> tuple[float, float]:
         """(loss, error of the task) on the test split now."""
@@ -175,20 +161,6 @@ class Training(Loop):
             self.epoch, runs.cost(self.history), last.peak_memory_bytes, runs.cost(self.history, "processor_seconds"),
         )  # fmt: skip
 
-    def config(self) -> dict:
-        """Everything that was asked for, as JSON can hold it."""
-        return {
-            "kind": "training",
-            "name": f"{self.task.data.name}-{self._scale}-seed{self.seed}",
-            "version": __version__,
-            "genotype": str(self.genotype),
-            "data": {"name": self.task.data.name, "fingerprint": self.task.fingerprint()},
-            "scale": self._scale,
-            "settings": asdict(self.settings),
-            "seed": self.seed,
-            "device": self.device.type,
-        }
-
     def state(self) -> dict:
         """Everything that changes."""
         return {
@@ -207,45 +179,32 @@ class Training(Loop):
 
         `data` and `space` are needed only where they were your own objects.
         """
-        run = runs.Run.of_kind(path, "training")
-        config = run.config
-        try:
-            data = datasets.load(data_of(run, data))
-            scale = scales.get("laptop", tasks.of(data).domain)
-            settings = asked(EvaluationSettings, config["settings"])
-            scale = replace(scale, name=config["scale"], evaluation=replace(scale.evaluation, **settings))
-            training = cls(
-                config["genotype"], data, scale, config["seed"], device or config["device"], path, space, **settings
-            )
-            training.task.check_made(run)
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"run: {str(run.path)!r} holds no training that can go on: {error}") from error
-        training.run = run
-        state = run.load(training.device)
+        training, state = cls.reopen(path, data=data, space=space, device=device)
         epochs = 0 if state is None else state["epoch"]
-        training.history = run.history(lambda record: TrainingRecord(**record), epochs)
+        training.history = training.run.history(lambda record: TrainingRecord(**record), epochs)
         if state is not None:
-            run.check(state, epochs)
+            training.run.check(state, epochs)
             try:
                 training.network.load_state_dict(state["network"])
                 training.optimizer.load_state_dict(state["optimizer"])
                 restore(training.generator, state, elsewhere=training.seed + 2**36 + epochs)
                 training.kept = state.get("kept")
             except (KeyError, RuntimeError, ValueError, TypeError) as error:
-                words = in_a_line(error)
-                raise ValueError(f"checkpoint: does not fit the training in {str(run.path)!r}: {words}") from error
+                words, where = in_a_line(error), str(training.run.path)
+                raise ValueError(f"checkpoint: does not fit the training in {where!r}: {words}") from error
         return training
 
 
 def evaluate(
-    genotype, data="digits", scale="laptop", seed=0, *, on_epoch: Callable[[TrainingRecord], None] | None = None, **more
-) -> Evaluation:
+    genotype, data="digits", scale="laptop", seed=0, *, on_epoch: Callable[[TrainingRecord], None] | None = None,
+    bar: bool = False, **more,
+) -> Evaluation:  # fmt: skip
     """Trains `genotype` (a Genotype or its text) from scratch and gives its test error.
 
-    Arguments as for `Training`; `on_epoch` is called with every epoch's record.
+    Arguments as for `Training`; `on_epoch` is called with every epoch's record, `bar` shows a progress bar.
     """
     training = Training(genotype, data, scale, seed, **more)
-    for record in training:
+    for record in progress(training, disable=not bar):
         if on_epoch is not None:
             on_epoch(record)
     return training.result()

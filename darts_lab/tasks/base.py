@@ -117,8 +117,9 @@ class Task(ABC):
         return list(indices[: batches * batch_size].split(batch_size))
 
     @abstractmethod
-    def training_batch(self, split: str, place, generator, cutout: int = 0, cutout_probability: float = 1.0):
-        """(inputs, targets), augmented; each sample is cut out with `cutout_probability`, where the task has Cutout."""
+    def training_batch(self, split: str, place, generator, strength: float | None = None):
+        """(inputs, targets), augmented. `strength`, 0 to 1, is that of the task's strong augmentation where it has one, such as
+        the probability of Cutout; None: none."""
 
     @abstractmethod
     def plain_batch(self, split: str, place) -> tuple[Tensor, Tensor]:
@@ -145,6 +146,12 @@ class Task(ABC):
     def training_loss(self, outputs, targets: Tensor) -> Tensor:
         """What the weights descend: the loss, and any penalty of the task's own."""
         return self.loss(outputs, targets)
+
+    def training_pass(self, network: Callable, inputs, targets: Tensor) -> tuple[Tensor, Tensor, object]:
+        """(what a training from scratch descends, the loss it records, the outputs) of outputs = network(inputs)."""
+        outputs = network(inputs)
+        loss = self.training_loss(outputs, targets)
+        return loss, loss, outputs
 
     @abstractmethod
     def deviation(self, outputs, targets: Tensor) -> Tensor:

@@ -143,17 +143,26 @@ class Classification(Task):
         )  # fmt: skip
 
     def training_batch(
-        self, split: str, place: Tensor, generator, cutout: int = 0, cutout_probability: float = 1.0
+        self, split: str, place: Tensor, generator, strength: float | None = None
     ) -> tuple[Tensor, Tensor]:
-        return datasets.training_batch(
-            self.data, split, place, generator, cutout_length=cutout, cutout_probability=cutout_probability
-        )
+        if strength is None:
+            return datasets.training_batch(self.data, split, place, generator)
+        cutout = {"cutout_length": self.settings.cutout, "cutout_probability": strength}
+        return datasets.training_batch(self.data, split, place, generator, **cutout)
 
     def plain_batch(self, split: str, place: Tensor) -> tuple[Tensor, Tensor]:
         return datasets.plain_batch(self.data, split, place)
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return F.cross_entropy(outputs.float() if outputs.dtype == torch.bfloat16 else outputs, targets)
+
+    def training_pass(self, network, inputs, targets: Tensor):
+        """As `Task.training_pass`, with the loss of the auxiliary classifier where there is one."""
+        if not self.settings.auxiliary:
+            return super().training_pass(network, inputs, targets)
+        outputs, auxiliary = network(inputs, with_auxiliary=True)
+        loss = self.training_loss(outputs, targets)
+        return loss + self.settings.auxiliary * self.loss(auxiliary, targets), loss, outputs
 
     def deviation(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """How many of a batch are wrong."""

@@ -108,7 +108,7 @@ class Disparity(Task):
         return torch.optim.Adam(weights, self.settings.learning_rate, weight_decay=self.settings.weight_decay)
 
     def training_batch(
-        self, split: str, place: Tensor, generator, cutout: int = 0, cutout_probability: float = 1.0
+        self, split: str, place: Tensor, generator, strength: float | None = None
     ) -> tuple[Tensor, Tensor]:
         """Augmented as strongly as `settings.augmentation` says; there is no Cutout."""
         images, disparities = (part[place] for part in getattr(self.data, split))

@@ -285,7 +285,7 @@ class Language(Task):
     def _numbered(self, number: int, streams: int) -> Window:
         return Window(number * self.settings.bptt, self.settings.bptt, streams)
 
-    def training_batch(self, split: str, place: Window, generator, cutout=0, cutout_probability=1.0):
+    def training_batch(self, split: str, place: Window, generator, strength: float | None = None):
         """The window at `place` and the hidden state that has been carried there."""
         return self._batch(split, place, self.hidden.get(split))
 

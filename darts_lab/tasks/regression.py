@@ -60,7 +60,7 @@ class Regression(Task):
         return Network(genotype, operations=operations, generator=generator, **self._sizes(settings))
 
     def training_batch(
-        self, split: str, place: Tensor, generator, cutout: int = 0, cutout_probability: float = 1.0
+        self, split: str, place: Tensor, generator, strength: float | None = None
     ) -> tuple[Tensor, Tensor]:
         """Not augmented, as in the code of Maile et al."""
         return self.plain_batch(split, place)

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import ipywidgets as widgets
 
-from darts_lab import runs
 from darts_lab.figures.panels import View
 from darts_lab.methods.monitors import RULE
 from darts_lab.runs import files
@@ -64,7 +63,7 @@ class Track:
 
     def _tell(self) -> None:
         search, s = self.search, self.search.settings
-        title = f"{search.space.name} · {search.task.data.name} · {search.method.name} · {search._scale} · seed {search.seed}"
+        title = f"{search.space.name} · {search.task.data.name} · {search.method.name} · {search.plan.scale} · seed {search.seed}"
         where = ""
         if search.run is not None:
             path = search.run.path
@@ -77,7 +76,7 @@ class Track:
     def _from_disk(self, search: Search) -> Search:
         """The last run that was begun as `search` and is not finished, held by nobody else. Raises ValueError."""
         root = Path(os.environ.get("DARTS_LAB_RUNS", "runs"))
-        digits = runs.config_hash(search.config())
+        digits = search.plan.hash
         folders = [path for path in root.glob(f"*-{digits}*") if (path / "checkpoint.pt").exists()]
         for path in sorted(folders, key=lambda path: (path / "checkpoint.pt").stat().st_mtime, reverse=True):
             if files.held(path):

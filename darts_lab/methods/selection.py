@@ -1,0 +1,40 @@
+"""Random search with weight sharing (Li and Talwalkar 2019): a random cell in every step of w, and the best of many at the end."""
+
+from __future__ import annotations
+
+import torch
+from torch import Generator, Tensor
+
+from darts_lab.genotype import Genotype, random_genotype
+from darts_lab.spaces import SearchSpace
+
+
+def random_cell(mixing, loss, progress, space: SearchSpace, generator: Generator, with_none: bool = False) -> Tensor:
+    """The mixing weights of a random cell of `space`, whatever alpha is: a `perturb` of `Method`."""
+    return random_genotype(space, generator, with_none=with_none).mixing(space)
+
+
+@torch.no_grad()
+def best_random_cell(search, with_none: bool = False) -> Genotype:
+    """The best of `paths` random cells under the present weights: a `selection` of `Method`.
+
+    The `finalists` with the least error on `path_batches` batches of the validation split are measured on the whole of it.
+    (Li and Talwalkar 2019; Zela et al. score 1,000 cells once, on 10 batches.)
+    """
+    s, task, space = search.settings, search.task, search.space
+    generator = torch.Generator(search.device).manual_seed(search.seed + 2**35 + search.epoch)
+    cells = {}  # by their mixing weights: the order in which edges were drawn does not matter
+    for _ in range(s.paths):
+        cell = random_genotype(space, generator, with_none=with_none)
+        cells[cell.mixing(space).numpy().tobytes()] = cell
+    cells, deviations = list(cells.values()), []
+    search.supernet.eval()
+    for cell in cells:
+        mixing, deviation = cell.mixing(space), 0
+        for _ in range(s.path_batches):
+            inputs, targets = task.plain_batch("valid", task.draw(search.valid_batch_size, generator))
+            outputs = search.supernet(inputs, mixing, generator=generator)
+            deviation = deviation + task.deviation(outputs, targets)
+        deviations.append(deviation)
+    best = torch.stack(deviations).argsort(stable=True)[: s.finalists].tolist()
+    return min((cells[index] for index in best), key=lambda cell: search.one_shot(cell.mixing(space))[1])

@@ -1,0 +1,242 @@
+"""What a run is asked to do, resolved once: a search, the training of a cell from scratch, or one after the other.
+
+A `Plan` is the config of a run, the key of a row in a table of runs, and what a sweep sends to its workers. It has one form
+in JSON and one hash. Settings that equal the defaults of their class (those of the papers), and parts of a method that equal
+those of plain DARTS, do not enter the hash. So a new setting or part changes no older hash, as long as its default is what
+was done before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, fields, replace
+
+import torch
+
+from darts_lab import data as datasets
+from darts_lab import methods, spaces, tasks
+from darts_lab.checks import Seed, allow
+from darts_lab.environment import choose_device
+from darts_lab.genotype import Genotype
+from darts_lab.methods.method import Method
+from darts_lab.settings import EvaluationSettings, SearchSettings, override
+from darts_lab.spaces import KNOWN_OPERATIONS, NONE, SearchSpace
+from darts_lab.tasks import scales
+
+JOB = {"space": "S2", "data": "digits", "method": "DARTS", "scale": "laptop", "seed": 0}  # names, with their defaults
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that was asked for.
+
+    `search` holds the settings of a search, `evaluation` those of a training from scratch; None where there is none. Without
+    a search `genotype` is the cell to train, and `method` is only what tables call it. `data` is a name or the data
+    themselves, `scale` a name, `device` None where the machine that computes chooses it.
+    """
+
+    space: SearchSpace | None
+    data: object
+    method: Method | None
+    scale: str
+    seed: int
+    search: SearchSettings | None = None
+    evaluation: EvaluationSettings | None = None
+    genotype: Genotype | None = None
+    device: torch.device | None = None
+
+    @property
+    def names(self) -> dict:
+        """Space, data, method, scale and seed, each by name; None where there is none."""
+        space, method = (None if part is None else part.name for part in (self.space, self.method))
+        data = self.data if isinstance(self.data, str) else self.data.name
+        return {"space": space, "data": data, "method": method, "scale": self.scale, "seed": self.seed}
+
+    @property
+    def name(self) -> str:
+        """All names in one word, such as "S2-digits-DARTS-laptop-seed0"."""
+        words = self.names | {"seed": f"seed{self.seed}"}
+        return "-".join(word for word in words.values() if word is not None)
+
+    def to_json(self) -> dict:
+        """The plan as JSON can hold it."""
+        told = self.names | {
+            "space": None if self.space is None else {"name": self.space.name, "cells": self.space.cells},
+            "parts": {} if self.method is None else self.method.parts(),
+            "settings": None if self.search is None else asdict(self.search),
+            "evaluation": None if self.evaluation is None else asdict(self.evaluation),
+            "genotype": None if self.genotype is None else str(self.genotype),
+            "device": None if self.device is None else self.device.type,
+        }
+        return json.loads(json.dumps(told | {"data": {"name": told["data"]}}))  # as it will be read back
+
+    @property
+    def hash(self) -> str:
+        """Eight hexadecimal digits that tell plans apart. The device and what equals its default have no part in it."""
+        content = self.to_json() | {"device": None}
+        for name, settings in (("settings", self.search), ("evaluation", self.evaluation)):
+            if settings is not None:
+                content[name] = {key: content[name][key] for key in changed(settings)}
+        content = {name: value for name, value in content.items() if value is not None}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
+
+    def training_of(self, genotype: Genotype | str) -> Plan:
+        """The plan of the training of the cell that this plan's search found."""
+        return replace(self, space=None, method=None, search=None, genotype=_genotype(genotype))
+
+    @classmethod
+    def from_json(cls, content: dict, *, space=None, data=None, method=None, device=None) -> Plan:
+        """The plan of which `content` is the `to_json`; a setting that `content` does not name has its default.
+
+        `space`, `data` and `method` are needed where they were the user's own objects, not names. Raises ValueError where
+        something does not fit, KeyError or TypeError where `content` is no plan.
+        """
+        data = _data(content["data"]["name"] if data is None else data)
+        kinds = tasks.of(data).scales["paper"]
+        search, evaluation = (
+            None if content[name] is None else override(type(defaults)(), **content[name])
+            for name, defaults in (("settings", kinds.search), ("evaluation", kinds.evaluation))
+        )
+        if space is None and content["space"] is not None:
+            space = SearchSpace(**content["space"])
+        if search is None:
+            method = None if content["method"] is None else Method(content["method"])
+        else:
+            method = methods.get(method or content["method"])
+            _check_parts(method, content)
+            space = _space(space, method, search)
+        allow("seed", content["seed"], Seed)
+        genotype = None if content["genotype"] is None else _genotype(content["genotype"], space)
+        device = device or content["device"]
+        device = None if device is None else choose_device(device)[0]
+        return cls(space, data, method, content["scale"], content["seed"], search, evaluation, genotype, device)
+
+
+def changed(settings) -> dict:
+    """The settings that differ from the defaults of their class: name -> value."""
+    values = {field.name: getattr(settings, field.name) for field in fields(settings)}
+    defaults = {field.name: field.default for field in fields(settings)}
+    return {name: value for name, value in values.items() if _plain(value) != _plain(defaults[name])}
+
+
+def _plain(value):
+    return list(value) if isinstance(value, tuple) else value
+
+
+def of_search(space, data, method, scale, seed, device=None, **settings) -> Plan:
+    """The plan of a search; arguments as for `Search`. Raises ValueError, naming the argument, for what is not allowed."""
+    method, data = methods.get(method), _data(data)
+    scale = scales.get(scale, tasks.of(data).domain)
+    settings = override(scale.search, **(method.defaults(scale) | settings))
+    space = _space(space, method, settings)
+    allow("seed", seed, Seed)
+    device = None if device is None else choose_device(device)[0]
+    return Plan(space, data, method, scale.name, seed, settings, device=device)
+
+
+def of_training(genotype, data, scale, seed, device=None, space=None, protocol="default", **settings) -> Plan:
+    """The plan of a training from scratch; arguments as for `Training`. Raises as `of_search`."""
+    data, space = _data(data), None if space is None else spaces.get(space)
+    task = tasks.of(data)
+    scale = scales.get(scale, task.domain)
+    genotype = _genotype(genotype, space)
+    allow("seed", seed, Seed)
+    device = None if device is None else choose_device(device)[0]
+    settings = _evaluation(scale, task, space, data, protocol, settings)
+    return Plan(space, data, None, scale.name, seed, evaluation=settings, genotype=genotype, device=device)
+
+
+def of_job(job: dict) -> Plan:
+    """The plan of a job of a sweep: the arguments of `Search` by name; under "evaluation" the settings of the training that
+    follows (None: no training); with a "genotype" no search.
+
+    Raises as `of_search`, and for settings that contradict the method, whose name would then mean something else.
+    """
+    if not isinstance(job, dict):
+        raise ValueError(f"job: {job!r} is not allowed; it must be a dictionary of arguments of Search")
+    settings = dict(job)
+    names = {name: settings.pop(name, default) for name, default in JOB.items()}
+    evaluation, genotype = settings.pop("evaluation", {}), settings.pop("genotype", None)
+    protocol = settings.pop("protocol", "default")
+    for name in ("space", "data", "method", "scale"):
+        if not isinstance(names[name], str):
+            kind = type(names[name]).__name__
+            raise ValueError(f"{name}: {kind} is not allowed in a sweep; it must be a name")
+    if names["data"] not in datasets.NAMES:
+        raise ValueError(f"data: {names['data']!r} is not known in a sweep; known: {', '.join(datasets.NAMES)}")
+    task, space = tasks.of(names["data"]), spaces.get(names["space"])
+    scale = scales.get(names["scale"], task.domain)
+    if genotype is None:
+        task.check_cells(space, names["data"])
+        method = methods.get(names["method"])
+        _check_contradictions(method, settings, scale)
+        plan = of_search(**names, **settings)
+    else:
+        if settings:
+            raise ValueError(f"{next(iter(settings))}: is not allowed beside a genotype, for which nothing is searched")
+        if evaluation is None:
+            raise ValueError("evaluation: None is not allowed beside a genotype, for which there is nothing else to do")
+        genotype = _genotype(genotype)
+        task.check_cells(genotype, names["data"])
+        allow("seed", names["seed"], Seed)
+        plan = Plan(space, names["data"], Method(names["method"]), scale.name, names["seed"], genotype=genotype)
+    if evaluation is None:
+        return plan
+    if not isinstance(evaluation, dict):
+        raise ValueError(f"evaluation: {evaluation!r} is not allowed; it must be a dictionary of settings, or None")
+    return replace(plan, evaluation=_evaluation(scale, task, space, names["data"], protocol, evaluation))
+
+
+def _check_parts(method: Method, content: dict) -> None:
+    """Raises ValueError where `method` is not the one of a plan in JSON."""
+    then, now = content["parts"], method.parts()
+    for part in sorted(then.keys() | now.keys()):
+        before, here = then.get(part, "the default"), now.get(part, "the default")
+        if before != here:
+            raise ValueError(
+                f"method: {content['method']!r} had {part} {before}, this {method.name!r} has {here}; pass the method as "
+                "method="
+            )
+
+
+def _check_contradictions(method: Method, settings: dict, scale) -> None:
+    for name in sorted(settings.keys() & method.settings.keys()):
+        if settings[name] != method.settings[name]:
+            raise ValueError(
+                f"{name}: {settings[name]!r} contradicts method {method.name!r}, which means {method.settings[name]!r}"
+            )
+    decay, plain = settings.get("weight_decay"), scale.search.weight_decay
+    if method.strong_decay and decay is not None and decay <= plain:
+        raise ValueError(f"weight_decay: {decay!r} contradicts method {method.name!r}, which means more than {plain!r}")
+
+
+def _data(data):
+    """The name of known data, in lower case, or data that can be searched on."""
+    known = isinstance(data, str) and data.lower() in datasets.NAMES
+    return data.lower() if known else datasets.load(data)
+
+
+def _space(space, method: Method, settings: SearchSettings) -> SearchSpace:
+    """The space that is searched: as many nodes as the settings say, without `none` where the method prunes."""
+    space = spaces.get(space)
+    if settings.nodes is not None:
+        space = space.with_nodes(min(settings.nodes, space.nodes))
+    return space.without(NONE) if method.pruning else space
+
+
+def _genotype(genotype, space: SearchSpace | None = None) -> Genotype:
+    names = KNOWN_OPERATIONS + (() if space is None else tuple(space.operations))
+    if isinstance(genotype, str):
+        genotype = Genotype.parse(genotype, names)
+    if not isinstance(genotype, Genotype):
+        raise ValueError(f"genotype: {genotype!r} is neither a dl.Genotype nor its text")
+    genotype.check(names)
+    return genotype
+
+
+def _evaluation(scale, task, space, data, protocol, settings: dict) -> EvaluationSettings:
+    scales.check_protocol(protocol)
+    if scale.name == "paper" and space is not None:
+        settings = task.published(space.name, data if isinstance(data, str) else data.name, protocol, settings)
+    return override(scale.evaluation, **settings)

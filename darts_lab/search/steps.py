@@ -1,0 +1,57 @@
+"""The steps of one epoch of a search: for every training batch one of alpha, where the schedule says so, and one of w."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import NamedTuple
+
+import torch
+
+from darts_lab.search.loop import check_finite
+
+
+class Steps(NamedTuple):
+    """What the steps of an epoch came to."""
+
+    train_loss: float
+    train_error: float  # the task's
+    alpha_steps: int
+    moments: list | None  # before every batch: [*what the schedule goes by, whether alpha was updated]
+    valid: tuple | None  # the last batch of an alpha step
+
+
+def batches(search, learning_rate: float) -> Generator[None, None, Steps]:
+    """Takes the steps of the present epoch; between two batches the caller may wait, look, or never come back.
+
+    Raises FloatingPointError where a loss, or what the epoch leaves behind, is not finite.
+    """
+    descent, task, schedule = search.descent, search.task, search.method.schedule
+    drop_path, strength, generator = search.drop_path, search.strength, descent.generator
+    descent.optimizer.param_groups[0]["weight_decay"] = search.weight_decay * search.settings.decay_scale
+    losses, deviations, valid_losses = [], [], {}  # the last by batch
+    moments, place_of_valid, valid = [], None, None
+    for place in task.order(search.settings.batch_size, generator):
+        if losses:
+            yield None
+        rate = descent.optimizer.param_groups[0]["lr"] = learning_rate * task.rate(place)
+        train = task.training_batch("train", place, generator, strength)
+        due, moment = schedule.due(descent.timing, search.seed), schedule.moment(descent.timing)
+        if moment is not None:
+            moments.append([*moment, due])
+        if due:
+            place_of_valid = task.draw(search.valid_batch_size, generator)
+        if due or (schedule.repeats and place_of_valid is not None):
+            valid = task.training_batch("valid", place_of_valid, generator, strength)
+            valid_losses[len(losses)] = descent.alpha_step(train, valid, rate, drop_path)
+        loss, deviation, squared_gradient = descent.weight_step(train, drop_path)
+        descent.timing = schedule.after(descent.timing, due, squared_gradient)
+        losses.append(loss)
+        deviations.append(deviation)
+    check_finite(
+        search.epoch,
+        {"valid_loss": valid_losses, "train_loss": dict(enumerate(losses))},
+        {"alpha": descent.alpha} | descent.weights | dict(descent.supernet.named_buffers()),
+    )
+    train_loss = float(torch.stack(losses).mean())
+    train_error = task.error(float(sum(deviations)), task.size("train"))
+    return Steps(train_loss, train_error, len(valid_losses), moments or None, valid)
