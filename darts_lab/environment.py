@@ -7,6 +7,8 @@ import os
 import platform
 import resource
 import sys
+import time
+from collections.abc import Callable
 from contextlib import contextmanager
 from functools import cache
 
@@ -57,6 +59,16 @@ def peak_memory(device: torch.device) -> int:
         return torch.cuda.max_memory_allocated(device)
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def stopwatch(device: torch.device) -> Callable[[], dict]:
+    """A function that gives what was spent since now: seconds on the wall, seconds of all threads, peak memory in bytes."""
+    started, processor_started = time.perf_counter(), time.process_time()
+    return lambda: {
+        "seconds": time.perf_counter() - started,
+        "processor_seconds": time.process_time() - processor_started,
+        "peak_memory_bytes": peak_memory(device),
+    }
 
 
 @cache

@@ -681,3 +681,106 @@ def test_the_operations_of_an_epoch_grow_linearly_with_the_samples(small_search,
             next(search)
         counts.append(Count.operations)
     assert counts[2] - counts[1] == counts[1] - counts[0] > 0.8 * counts[0], counts
+
+
+# --- What a method can answer --------------------------------------------------------------------
+
+
+def gumbel(alpha, progress, generator):
+    """One operation an edge, drawn (as GDAS does, Dong and Yang 2019): one-hot forward, softmax backward."""
+    noise = -torch.empty_like(alpha).exponential_(generator=generator).log()
+    soft = torch.softmax((alpha + noise) / (1 - 0.9 * progress), -1)
+    hard = torch.zeros_like(soft).scatter(-1, soft.argmax(-1, keepdim=True), 1.0)
+    return hard + soft - soft.detach()
+
+
+def test_a_method_may_draw_the_mixing_weights_of_both_steps(small_search, colours, tmp_path):
+    more = {"data": colours(), "method": dl.Method("drawn", draw=gumbel), "epochs": 3}
+    search, seen = small_search(**more), []
+    outputs = search.descent.outputs
+    search.descent.outputs = lambda inputs, mixing, *rest: seen.append(mixing) or outputs(inputs, mixing, *rest)
+    before = search.alpha.detach().clone()
+    records = list(search)
+    assert all(set(mixing.detach().unique().round(decimals=5).tolist()) == {0.0, 1.0} for mixing in seen)
+    assert sum(mixing.requires_grad for mixing in seen) == len(seen) / 2 and not torch.equal(search.alpha, before)
+    assert torch.equal(records[-1].mixing, softmax(records[-1].alpha)), "what is recorded is what alpha stands for"
+    begun = small_search(**more, path=tmp_path / "run")
+    next(begun), begun.release()
+    resumed = dl.Search.resume(tmp_path / "run", data=more["data"], method=more["method"])
+    assert [record.to_json()[0] for record in resumed] == [record.to_json()[0] for record in records[1:]]
+
+
+def test_a_drawn_method_sees_the_same_draw_at_both_ends_of_the_second_order_difference(small_search):
+    seen = []
+
+    def draw(alpha, progress, generator):
+        seen.append(torch.rand(3, generator=generator))
+        return softmax(alpha)
+
+    search = small_search(method=dl.Method("drawn", {"order": 2}, draw=draw))
+    search.descent.alpha_gradient(*two_batches(search), 0.1)
+    _, _, one_end, other_end = seen  # after those of the unrolled step and of the validation loss
+    assert torch.equal(one_end, other_end) and not torch.equal(seen[0], seen[1])
+
+
+def test_a_method_may_perturb_the_mixing_weights_of_the_weight_step_by_looking_at_its_loss(small_search):
+    losses = []
+
+    def adversary(mixing, loss, progress, space, generator):
+        """One step up the training loss (as SDARTS-ADV does, Chen and Hsieh 2020)."""
+        mixing = mixing.clone().requires_grad_()
+        (gradient,) = torch.autograd.grad(loss(mixing), mixing)
+        worse = mixing.detach() + 0.3 * gradient.sign()
+        losses.append((float(loss(mixing).detach()), float(loss(worse)), progress, space.name))
+        return worse
+
+    search, plain = small_search(method=dl.Method("perturbed", perturb=adversary)), small_search()
+    search.step(), plain.step()
+    assert losses[0][1] > losses[0][0] and 0 < losses[0][2] < 1 and losses[0][3] == "S2"
+    assert torch.equal(search.alpha, plain.alpha), "the step of alpha is the plain one"
+    assert not same_weights(search, plain)
+    stem = [
+        next(module.running_mean for module in one.supernet.modules() if hasattr(module, "running_mean"))
+        for one in (search, plain)
+    ]
+    assert torch.equal(*stem), "looking at the loss moves no statistics"
+
+
+def same_weights(one, other):
+    pairs = zip(one.descent.weights.values(), other.descent.weights.values(), strict=True)
+    return all(torch.equal(*pair) for pair in pairs)
+
+
+def test_a_method_may_choose_its_genotype_by_another_rule(small_search, colours, tmp_path):
+    def selection(search):
+        """The largest weights till the last epoch; then what is worst to lose, as DARTS-PT asks (Wang et al. 2021)."""
+        if search.epoch + 1 < search.settings.epochs:
+            return None
+        mixing, scores = search.mixing.detach(), torch.zeros(search.space.shape)
+        for index in np.ndindex(*search.space.shape):
+            without = mixing.clone()
+            without[index] = 0
+            scores[index] = search.one_shot(without)[0]
+        return dl.discretize(scores, search.space)
+
+    data, method = colours(), dl.Method("chosen", selection=selection)
+    search = small_search(data=data, method=method, epochs=3, path=tmp_path / "run")
+    records = list(search)
+    assert [record.genotype for record in records[:2]] == [dl.discretize(r.mixing, search.space) for r in records[:2]]
+    assert search.genotype == records[-1].genotype == search.selected
+    assert dl.Search.resume(tmp_path / "run", data=data, method=method).genotype == search.genotype
+
+
+def test_a_method_may_change_the_network_and_terms_see_alpha(small_search):
+    seen = []
+
+    def term(alpha, mixing, progress, space):
+        seen.append(torch.equal(mixing, softmax(alpha)))
+        return alpha.square().sum()
+
+    search = small_search(method=dl.Method("mine", terms=(term,), network={"node_norm": True}))
+    plain = small_search(method=dl.Method("mine", network={"node_norm": True}))
+    valid = two_batches(search)[1]
+    difference = search.descent.alpha_gradient(None, valid, 0.1) - plain.descent.alpha_gradient(None, valid, 0.1)
+    torch.testing.assert_close(difference, 2 * search.alpha.detach(), rtol=1e-4, atol=1e-7)
+    assert seen == [True] and len(search.supernet.state_dict()) > len(small_search().supernet.state_dict())

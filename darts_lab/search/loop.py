@@ -12,6 +12,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from darts_lab import __version__, runs
+from darts_lab.environment import deterministic, keep_memory
 from darts_lab.plan import Plan
 from darts_lab.tasks import data_of
 
@@ -29,6 +30,8 @@ class Loop(ABC):
     name: str  # "search" or "training", as errors call it
 
     def __init__(self, plan: Plan, path):
+        keep_memory()
+        deterministic()
         self.plan, self._path = plan, path
         self.run: runs.Run | None = None
         self._steps: Iterator | None = None  # of the epoch that is under way

@@ -9,8 +9,8 @@ differentiates through one step of w (eq. 6 and 7).
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from darts_lab import curvature, plan, tasks
 from darts_lab import data as datasets
-from darts_lab.environment import choose_device, deterministic, keep_memory, peak_memory
+from darts_lab.environment import choose_device, stopwatch
 from darts_lab.genotype import Genotype, discretize
 from darts_lab.methods.monitors import measured_epochs
 from darts_lab.plan import Plan
@@ -29,7 +29,7 @@ from darts_lab.search import measuring, steps
 from darts_lab.search.descent import Descent
 from darts_lab.search.loop import Loop, cosine
 from darts_lab.settings import override
-from darts_lab.spaces import KNOWN_OPERATIONS
+from darts_lab.spaces import KNOWN_OPERATIONS, SearchSpace
 
 CHANGEABLE = ("weight_decay", "drop_path")  # what `Search.change` may change
 
@@ -68,8 +68,6 @@ class Search(Loop):
         self.task.check(self.space, self.settings)
         self.measured = measured_epochs(self.settings.epochs, self.settings.curvature_every)
         _check_sizes(self)
-        keep_memory()
-        deterministic()
         self.descent = Descent(self.task, self.space, self.method, self.settings, self.seed, self.device)
         self.history: list[EpochRecord] = []
         self.snapshots: dict[int, dict] = {}  # states of measured epochs, for adaptation to return to
@@ -92,8 +90,7 @@ class Search(Loop):
 
     @property
     def mixing(self) -> Tensor:
-        """The present mixing weights, shape of alpha, and differentiable with respect to it. Where the method selects the
-        genotype, those of its last choice."""
+        """The present mixing weights, differentiable with respect to alpha; where the method selects the genotype, its."""
         if self.selected is not None:
             return self.selected.mixing(self.space).to(self.device)
         return self.descent.activate(self.alpha)
@@ -154,6 +151,7 @@ class Search(Loop):
 
     @property
     def steps_per_epoch(self) -> int:
+        """Training batches of an epoch."""
         return self.task.steps(self.settings.batch_size)
 
     def __repr__(self) -> str:
@@ -176,37 +174,31 @@ class Search(Loop):
         self._changed, self.waiting = self.waiting, {}
         s = self.settings = replace(self.settings, **self._changed)
         epoch, learning_rate = self.epoch, cosine(s, self.epoch)
-        started, processor = time.perf_counter(), time.process_time()
-        batches = yield from steps.batches(self, learning_rate)
+        costs = stopwatch(self.device)
+        what, valid = yield from steps.taken(self, learning_rate)
         yield None  # what follows takes as long as several batches
         eigenpair = None
         if epoch in self.measured:
             if self.method.schedule.trains_alpha:
-                eigenpair = measuring.after_epoch(self, batches.valid)
+                eigenpair = measuring.after_epoch(self, valid)
                 self.eigenvector = torch.from_numpy(eigenpair.vector)
             self.selected = None if self.method.selection is None else self.method.selection(self)
             yield None
         valid_loss, valid_error = self.one_shot()
         record = EpochRecord(
             epoch=epoch,
-            train_loss=batches.train_loss,
-            train_error=batches.train_error,
+            **what._asdict(),
             valid_loss=valid_loss,
             valid_error=valid_error,
             learning_rate=learning_rate,
-            alpha_steps=batches.alpha_steps,
             alpha=self.alpha.detach().cpu().clone(),
             mixing=self.mixing.detach().cpu().clone(),
             genotype=self.genotype,
             weight_decay=self.weight_decay,
             dominant_eigenvalue=None if eigenpair is None else eigenpair.value,
             eigenvalue_error=None if eigenpair is None else eigenpair.standard_error,
-            seconds=time.perf_counter() - started,
-            processor_seconds=time.process_time() - processor,
-            peak_memory_bytes=peak_memory(self.device),
-            fisher_trace=self.descent.timing.trace,
-            moments=batches.moments,
             changed=self._changed or None,
+            **costs(),
         )
         self._changed = {}
         self.history.append(record)
@@ -228,8 +220,6 @@ class Search(Loop):
             for epoch in sorted(self.snapshots)[: -verdict.keep]:
                 del self.snapshots[epoch]
         return replace(record, stop_epoch=verdict.stop)
-
-    # Looking at it
 
     def hessian(self, **options) -> curvature.Hessian:
         """The Hessian of the validation loss at the present alpha and weights; options as for `measuring.hessian`."""
@@ -256,6 +246,7 @@ class Search(Loop):
             "space": self.space.name,
             "snapshots": self.snapshots,
             "waiting": self.waiting,
+            "selected": None if self.selected is None else str(self.selected),
         }
 
     def _tensors(self) -> dict:
@@ -268,16 +259,11 @@ class Search(Loop):
 
     def load_state(self, state: dict) -> None:
         """Takes over a `state`. Raises ValueError where it is not one of this search's space and sizes."""
-        try:
+        with _fitting(self, state):
             self._load_tensors(state)
-            self.snapshots = dict(state.get("snapshots", {}))
-            self.waiting = dict(state.get("waiting", {}))
-        except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
-            reason = next((line.strip() for line in str(error).splitlines()[1:] if line.strip()), str(error))
-            raise ValueError(
-                f"checkpoint: of space {state.get('space')!r}, does not fit a search of space {self.space.name!r} with "
-                f"{self.settings.channels} channels and {self.settings.layers} cells: {reason[:200]}"
-            ) from error
+            self.snapshots, self.waiting = dict(state["snapshots"]), dict(state["waiting"])
+            text = state["selected"]
+            self.selected = None if text is None else Genotype.parse(text, _operations(self.space))
 
     @classmethod
     def resume(cls, path: str | Path, *, space=None, data=None, method=None, device=None) -> Search:
@@ -291,15 +277,31 @@ class Search(Loop):
         if state is not None:
             search.load_state(state)
         epochs = 0 if state is None else state.get("records", state["epoch"])
-        names = tuple(search.space.operations) + KNOWN_OPERATIONS
+        names = _operations(search.space)
         search.history = search.run.history(lambda record: EpochRecord.from_json(record, names), epochs)
         if state is not None:
             search.run.check(state, epochs)
         for record in search.history:
             search.settings = replace(search.settings, **(record.changed or {}))
-        if search.method.selection is not None and search.history:
-            search.selected = search.history[-1].genotype
         return search
+
+
+@contextmanager
+def _fitting(search: Search, state: dict):
+    """Whatever goes wrong within it is a ValueError: `state` does not fit `search`."""
+    try:
+        yield
+    except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        raise ValueError(
+            f"checkpoint: of space {state.get('space')!r}, does not fit a search of space {search.space.name!r} with "
+            f"{search.settings.channels} channels and {search.settings.layers} cells: {(lines[1:] or lines)[0][:200]}"
+        ) from error
+
+
+def _operations(space: SearchSpace) -> tuple[str, ...]:
+    """The names of operations that a genotype of `space` may have."""
+    return tuple(space.operations) + KNOWN_OPERATIONS
 
 
 def _check_sizes(search: Search) -> None:

@@ -17,11 +17,12 @@ class Steps(NamedTuple):
     train_error: float  # the task's
     alpha_steps: int
     moments: list | None  # before every batch: [*what the schedule goes by, whether alpha was updated]
-    valid: tuple | None  # the last batch of an alpha step
+    fisher_trace: float | None  # its running average, where the schedule goes by it
 
 
-def batches(search, learning_rate: float) -> Generator[None, None, Steps]:
-    """Takes the steps of the present epoch; between two batches the caller may wait, look, or never come back.
+def taken(search, learning_rate: float) -> Generator[None, None, tuple[Steps, tuple | None]]:
+    """Takes the steps of the present epoch; between two batches the caller may wait, look, or never come back. Gives what they
+    came to, and the last validation batch of an alpha step, where there was one.
 
     Raises FloatingPointError where a loss, or what the epoch leaves behind, is not finite.
     """
@@ -54,4 +55,4 @@ def batches(search, learning_rate: float) -> Generator[None, None, Steps]:
     )
     train_loss = float(torch.stack(losses).mean())
     train_error = task.error(float(sum(deviations)), task.size("train"))
-    return Steps(train_loss, train_error, len(valid_losses), moments or None, valid)
+    return Steps(train_loss, train_error, len(valid_losses), moments or None, descent.timing.trace), valid

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from torch.func import functional_call
 
 from darts_lab import data as datasets
 from darts_lab import plan, runs, tasks
-from darts_lab.environment import choose_device, deterministic, keep_memory, lower_precision, peak_memory, restore
+from darts_lab.environment import choose_device, lower_precision, restore, stopwatch
 from darts_lab.genotype import Genotype, skip_reductions
 from darts_lab.networks.cell import parameter_count
 from darts_lab.plan import Plan
@@ -72,8 +71,6 @@ class Training(Loop):
             raise ValueError(
                 f"batch_size: {self.settings.batch_size} is larger than the {self.task.size('train')} training samples"
             )
-        keep_memory()
-        deterministic()
         initial = torch.Generator().manual_seed(self.seed)
         trained = self.genotype if self.settings.reductions == "searched" else skip_reductions(self.genotype)
         operations = {} if self.space is None else dict(self.space.operations)
@@ -96,7 +93,7 @@ class Training(Loop):
 
     def _epoch(self) -> Iterator[TrainingRecord | None]:
         s, task, generator, epoch = self.settings, self.task, self.generator, self.epoch
-        started, processor = time.perf_counter(), time.process_time()
+        costs = stopwatch(self.device)
         learning_rate = cosine(s, epoch)
         self.network.train()
         losses, deviations = [], []
@@ -113,12 +110,14 @@ class Training(Loop):
             {"train_loss": dict(enumerate(losses))},
             dict(self.network.named_parameters()) | dict(self.network.named_buffers()),
         )
-        losses = torch.stack(losses)
-        valid_error = task.after_epoch(self)
         record = TrainingRecord(
-            epoch, float(losses.mean()), task.error(float(sum(deviations)), task.size("train")), learning_rate,
-            time.perf_counter() - started, peak_memory(self.device), valid_error, time.process_time() - processor,
-        )  # fmt: skip
+            epoch=epoch,
+            train_loss=float(torch.stack(losses).mean()),
+            train_error=task.error(float(sum(deviations)), task.size("train")),
+            learning_rate=learning_rate,
+            valid_error=task.after_epoch(self),
+            **costs(),
+        )
         self.history.append(record)
         self.save(record, self.genotype, before=record.epoch)
         yield record
