@@ -15,10 +15,10 @@ import pandas as pd
 import torch
 from loky import get_reusable_executor
 from matplotlib.figure import Figure
-from tqdm import tqdm
 
 from darts_lab import figures, spaces
 from darts_lab.methods.monitors import measurements
+from darts_lab.search.loop import progress
 from darts_lab.search.search import Search
 from darts_lab.search.training import Training
 from darts_lab.spaces import CELL_TYPES, SKIP
@@ -60,22 +60,20 @@ def work(method: str, scale: str, seed: int, place: int) -> tuple[dict, list]:
     """The row of a method, and the history of its search; progress stands in line `place`."""
     torch.set_num_threads(1)
     search = Search("S2", "digits", method, scale, seed, path=False)
-    began, bar = time.perf_counter(), _bar(search, f"{method}: searching", place)
-    for record in bar:
-        skips = record.genotype.count(SKIP, "normal")
-        bar.set_postfix_str(f"one-shot error {100 * record.valid_error:.0f} %, {skips} skips in the normal cell")
+    began = time.perf_counter()
+    for _ in progress(search, f"{method}: searching", _shown, position=place, leave=False):
+        pass
     searched = time.perf_counter() - began
     training = Training(search.genotype, "digits", scale, seed)
-    bar = _bar(training, f"{method}: training its cell", place)
-    for epoch in bar:
-        bar.set_postfix_str(f"training error {100 * epoch.train_error:.0f} %")
+    for _ in progress(training, f"{method}: training its cell", position=place, leave=False):
+        pass
     result = training.result()
     row = {
         "method": method,
         "L2": search.settings.weight_decay,
         **{f"skips {kind}": search.genotype.count(SKIP, kind) for kind in CELL_TYPES},
         "mean eigenvalue": round(statistics.fmean(measurements(search.history)[1]), 2),
-        "one-shot error %": round(100 * record.valid_error, 1),
+        "one-shot error %": round(100 * search.history[-1].valid_error, 1),
         "test error %": round(100 * result.test_error, 1),
         "search s": round(searched),
         "retrain s": round(result.seconds),
@@ -84,8 +82,9 @@ def work(method: str, scale: str, seed: int, place: int) -> tuple[dict, list]:
     return row, search.history
 
 
-def _bar(steps: Search | Training, words: str, place: int) -> tqdm:
-    return tqdm(steps, words, steps.settings.epochs, unit="epoch", position=place, leave=False)
+def _shown(record) -> str:
+    skips = record.genotype.count(SKIP, "normal")
+    return f"one-shot error {100 * record.valid_error:.0f} %, {skips} skips in the normal cell"
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
@@ -134,17 +134,18 @@ class Loop(ABC):
         return loop, run.load(loop.device)
 
 
-def progress(loop: Loop, words: str | None = None, **options) -> Iterator:
+def progress(loop: Loop, words: str | None = None, shown: Callable | None = None, **options) -> Iterator:
     """The epochs of a search or training, with a progress bar in the terminal or notebook:
 
         for epoch in dl.progress(search): ...
 
-    `words` stand before the bar; further `options` are those of tqdm.
+    `words` stand before the bar, `shown(record)` behind it (default: the training error); further `options` are those of tqdm.
     """
     with tqdm(total=loop.settings.epochs, desc=words or loop.name, unit="epoch", **options) as bar:
         bar.update(loop.epoch)
         for record in loop:
-            bar.set_postfix_str(f"training {loop.task.metric} {loop.task.show(record.train_error)}", refresh=False)
+            error = f"training {loop.task.metric} {loop.task.show(record.train_error)}"
+            bar.set_postfix_str(error if shown is None else shown(record), refresh=False)
             bar.update(loop.epoch - bar.n)
             yield record
 
