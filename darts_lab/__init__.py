@@ -60,8 +60,8 @@ from darts_lab.tasks import scales as scales
 
 
 def lab(*arguments, **settings):
-    """The live lab, a widget: shows itself as the last value of a notebook cell. Arguments as for `Search`; with a list of
-    methods, `dl.lab("S2", method=["DARTS", "R-DARTS(L2)"])`, their searches go on side by side."""
+    """The live lab, a widget: shows itself as the last value of a notebook cell. Arguments as for `Search`; with a list
+    of methods, `dl.lab("S2", method=["DARTS", "R-DARTS(L2)"])`, their searches go on side by side."""
     from darts_lab.widgets import Lab  # ipywidgets is for notebooks; sweeps and the command line do without it
 
     figures.use_style()
@@ -69,8 +69,9 @@ def lab(*arguments, **settings):
 
 
 def replay(source=None):
-    """Stored searches, a widget with sliders for the epoch and for the rule of early stopping. `source` is a run directory,
-    a folder with the published logs of RobustDARTS, or what `runs.read` gives; None offers the runs of this session."""
+    """Stored searches, a widget with sliders for the epoch and for the rule of early stopping. `source` is a run
+    directory, a folder with the published logs of RobustDARTS, or what `runs.read` gives; None offers the runs of this
+    session."""
     from darts_lab.widgets import Replay
 
     figures.use_style()

@@ -1,7 +1,7 @@
 """The main job without a browser: `python -m darts_lab.demo`, what `make demo` runs.
 
-Searches S2 on the embedded digits with plain DARTS and with a stronger L2 factor, trains both found cells from scratch, prints
-one table and draws one figure.
+Searches S2 on the embedded digits with plain DARTS and with a stronger L2 factor, trains both found cells from scratch,
+prints one table and draws one figure.
 """
 
 from __future__ import annotations

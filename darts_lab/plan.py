@@ -1,9 +1,9 @@
 """What a run is asked to do, resolved once: a search, the training of a cell from scratch, or one after the other.
 
-A `Plan` is the config of a run, the key of a row in a table of runs, and what a sweep sends to its workers. It has one form
-in JSON and one hash. Settings that equal the defaults of their class (those of the papers), and parts of a method that equal
-those of plain DARTS, do not enter the hash. So a new setting or part changes no older hash, as long as its default is what
-was done before.
+A `Plan` is the config of a run, the key of a row in a table of runs, and what a sweep sends to its workers. It has one
+form in JSON and one hash. Settings that equal the defaults of their class (those of the papers), and parts of a method
+that equal those of plain DARTS, do not enter the hash. So a new setting or part changes no older hash, as long as its
+default is what was done before.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ JOB = {"space": "S2", "data": "digits", "method": "DARTS", "scale": "laptop", "s
 class Plan:
     """Everything that was asked for.
 
-    `search` holds the settings of a search, `evaluation` those of a training from scratch; None where there is none. Without
-    a search `genotype` is the cell to train, and `method` is only what tables call it. `data` is a name or the data
-    themselves, `scale` a name, `device` None where the machine that computes chooses it.
+    `search` holds the settings of a search, `evaluation` those of a training from scratch; None where there is none.
+    Without a search `genotype` is the cell to train, and `method` is only what tables call it. `data` is a name or the
+    data themselves, `scale` a name, `device` None where the machine that computes chooses it.
     """
 
     space: SearchSpace | None
@@ -61,7 +61,7 @@ class Plan:
 
     def to_json(self) -> dict:
         """The plan as JSON can hold it."""
-        told = self.names | {
+        content = self.names | {
             "space": None if self.space is None else {"name": self.space.name, "cells": self.space.cells},
             "parts": {} if self.method is None else self.method.parts(),
             "settings": None if self.search is None else asdict(self.search),
@@ -69,7 +69,7 @@ class Plan:
             "genotype": None if self.genotype is None else str(self.genotype),
             "device": None if self.device is None else self.device.type,
         }
-        return json.loads(json.dumps(told | {"data": {"name": told["data"]}}))  # as it will be read back
+        return json.loads(json.dumps(content | {"data": {"name": content["data"]}}))  # as it will be read back
 
     @property
     def hash(self) -> str:
@@ -89,8 +89,8 @@ class Plan:
     def from_json(cls, content: dict, *, space=None, data=None, method=None, device=None) -> Plan:
         """The plan of which `content` is the `to_json`; a setting that `content` does not name has its default.
 
-        `space`, `data` and `method` are needed where they were the user's own objects, not names. Raises ValueError where
-        something does not fit, KeyError or TypeError where `content` is no plan.
+        `space`, `data` and `method` are needed where they were the user's own objects, not names. Raises ValueError
+        where something does not fit, KeyError or TypeError where `content` is no plan.
         """
         data = _data(content["data"]["name"] if data is None else data)
         kinds = tasks.of(data).scales["paper"]
@@ -125,7 +125,8 @@ def _plain(value):
 
 
 def of_search(space, data, method, scale, seed, device=None, **settings) -> Plan:
-    """The plan of a search; arguments as for `Search`. Raises ValueError, naming the argument, for what is not allowed."""
+    """The plan of a search; arguments as for `Search`. Raises ValueError, naming the argument, for what is not
+    allowed."""
     method, data = methods.get(method), _data(data)
     scale = scales.get(scale, tasks.of(data).domain)
     settings = override(scale.search, **(method.defaults(scale) | settings))
@@ -148,8 +149,8 @@ def of_training(genotype, data, scale, seed, device=None, space=None, protocol="
 
 
 def of_job(job: dict) -> Plan:
-    """The plan of a job of a sweep: the arguments of `Search` by name; under "evaluation" the settings of the training that
-    follows (None: no training); with a "genotype" no search.
+    """The plan of a job of a sweep: the arguments of `Search` by name; under "evaluation" the settings of the training
+    that follows (None: no training); with a "genotype" no search.
 
     Raises as `of_search`, and for settings that contradict the method, whose name would then mean something else.
     """
@@ -195,8 +196,8 @@ def _check_parts(method: Method, content: dict) -> None:
         before, here = then.get(part, "the default"), now.get(part, "the default")
         if before != here:
             raise ValueError(
-                f"method: {content['method']!r} had {part} {before}, this {method.name!r} has {here}; pass the method as "
-                "method="
+                f"method: {content['method']!r} had {part} {before}, this {method.name!r} has {here}; "
+                "pass the method as method="
             )
 
 

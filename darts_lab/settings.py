@@ -76,8 +76,8 @@ class EvaluationSettings:
 
 @dataclass(frozen=True)
 class Scale:
-    """A name and the settings that go with it; `strong_decay` is how many times the weight decay of plain DARTS the method
-    R-DARTS(L2) takes: 81, the strongest factor of Zela et al. (section 4.2), where a scale can bear it."""
+    """A name and the settings that go with it; `strong_decay` is how many times the weight decay of plain DARTS the
+    method R-DARTS(L2) takes: 81, the strongest factor of Zela et al. (section 4.2), where a scale can bear it."""
 
     name: str
     search: SearchSettings

@@ -35,24 +35,24 @@ class Method:
 
     **The settings.** `settings` are the search settings that the method fixes, whatever the scale says, for instance
     `{"weight_decay": 0.0243}`. With `strong_decay` it takes `Scale.strong_decay` times the plain weight decay.
-    `train_portion` is the share of the training and validation images together that trains the weights (None: as the data
-    are split). `network` holds further arguments of the supernet: `{"node_norm": True}` puts a batch-norm behind every node.
-    A method that leaves channels out, such as PC-DARTS, says so here.
+    `train_portion` is the share of the training and validation images together that trains the weights (None: as the
+    data are split). `network` holds further arguments of the supernet: `{"node_norm": True}` puts a batch-norm behind
+    every node. A method that leaves channels out, such as PC-DARTS, says so here.
 
-    **Alpha and mixing weights**, both of shape (cell types, edges, candidates). `activation(alpha)` gives the mixing weights
-    that alpha stands for: they are recorded, measured and discretized. `draw(alpha, progress, generator)` replaces them in
-    both steps of the search, for methods that sample (GDAS, DrNAS); it must be differentiable in alpha.
-    `perturb(mixing, loss, progress, space, generator)` replaces them in the step of w only; `loss(mixing)` is the training loss
-    of the batch (SDARTS). `progress` runs from 0 to 1 over the search.
+    **Alpha and mixing weights**, both of shape (cell types, edges, candidates). `activation(alpha)` gives the mixing
+    weights that alpha stands for: they are recorded, measured and discretized. `draw(alpha, progress, generator)`
+    replaces them in both steps of the search, for methods that sample (GDAS, DrNAS); it must be differentiable in
+    alpha. `perturb(mixing, loss, progress, space, generator)` replaces them in the step of w only; `loss(mixing)` is
+    the training loss of the batch (SDARTS). `progress` runs from 0 to 1 over the search.
 
-    **The step of alpha.** `schedule` says before which training batches it is taken. `terms` are functions `(alpha, mixing,
-    progress, space) -> scalar` added to the validation loss; `admm` is a term with a memory. With `pruning`, for activations
-    that reach zero, alpha begins at the uniform share, `none` is no candidate, and an operation whose alpha has fallen to zero
-    is left out from then on.
+    **The step of alpha.** `schedule` says before which training batches it is taken. `terms` are functions `(alpha,
+    mixing, progress, space) -> scalar` added to the validation loss; `admm` is a term with a memory. With `pruning`,
+    for activations that reach zero, alpha begins at the uniform share, `none` is no candidate, and an operation whose
+    alpha has fallen to zero is left out from then on.
 
-    **The result.** `monitor` ends the search early, or returns to an earlier epoch, when the dominant eigenvalue has risen too
-    much. `selection(search)` gives the genotype where it is not the one with the largest mixing weights (random search,
-    DARTS-PT). It is asked after every measured epoch; None leaves the choice to the mixing weights.
+    **The result.** `monitor` ends the search early, or returns to an earlier epoch, when the dominant eigenvalue has
+    risen too much. `selection(search)` gives the genotype where it is not the one with the largest mixing weights
+    (random search, DARTS-PT). It is asked after every measured epoch; None leaves the choice to the mixing weights.
     """
 
     name: str
@@ -91,21 +91,23 @@ class Method:
                 raise ValueError(f"{name}: {function!r} is not allowed; it must be a function")
 
     def defaults(self, scale) -> dict[str, object]:
-        """The search settings in which the method differs from a `Scale`: name -> value. All are fixed, but a stronger weight
-        decay is only the first of a ladder (L2_FACTORS)."""
+        """The search settings in which the method differs from a `Scale`: name -> value. All are fixed, but a stronger
+        weight decay is only the first of a ladder (L2_FACTORS)."""
         decay = float(f"{scale.strong_decay * scale.search.weight_decay:.12g}")  # 0.0027 and not 0.0026999999999999997
         return ({"weight_decay": decay} if self.strong_decay else {}) | dict(self.settings)
 
     def parts(self) -> dict[str, str]:
-        """What tells the method from plain DARTS beside its settings: the name of each part that differs, and its form in
-        words. Equal in every process; a part that keeps its default is left out, so that a new part changes no older answer."""
+        """What tells the method from plain DARTS beside its settings: the name of each part that differs, and its form
+        in words. Equal in every process; a part that keeps its default is left out, so that a new part changes no older
+        answer."""
         plain = Method(self.name)
         names = [one.name for one in fields(self) if one.name not in ("name", "settings", "strong_decay")]
         return {name: _words(getattr(self, name)) for name in names if getattr(self, name) != getattr(plain, name)}
 
 
 def _words(part) -> str:
-    """A part of a method in words that are the same in every process: a function's name, what differs in a dataclass."""
+    """A part of a method in words that are the same in every process: a function's name, what differs in a
+    dataclass."""
     if isinstance(part, partial):
         return f"{_words(part.func)} with {part.args or ''}{part.keywords or ''}"
     if isinstance(part, tuple):

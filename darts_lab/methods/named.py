@@ -57,7 +57,7 @@ def get(method: str | Method) -> Method:
     """A method by its name (without regard to case), or the method itself."""
     if isinstance(method, Method):
         return method
-    known = {name.lower(): found for name, found in METHODS.items()}
+    known = {name.lower(): one for name, one in METHODS.items()}
     if not isinstance(method, str) or method.lower() not in known:
         raise ValueError(f"method: {method!r} is not known; known: {', '.join(METHODS)}; or pass a dl.Method")
     return known[method.lower()]

@@ -1,10 +1,10 @@
 """When alpha is updated: before which training batches an alpha step is taken.
 
-A schedule is data and keeps nothing; what it has to remember is a `Timing`, which the search stores with its checkpoint.
-`Every` is DARTS (each batch) or any fixed rhythm. `FisherTrace` is the schedule of DARTS-PRIME (Maile et al. 2021; the
-formulas are those of their code, `train_scheduled_hard_statebn.py`): alpha waits for moments at which the weights have
-little left to learn. `Random` takes as many alpha steps at random moments: the control that tells whether the moments
-matter.
+A schedule is data and keeps nothing; what it has to remember is a `Timing`, which the search stores with its
+checkpoint. `Every` is DARTS (each batch) or any fixed rhythm. `FisherTrace` is the schedule of DARTS-PRIME (Maile et
+al. 2021; the formulas are those of their code, `train_scheduled_hard_statebn.py`): alpha waits for moments at which the
+weights have little left to learn. `Random` takes as many alpha steps at random moments: the control that tells whether
+the moments matter.
 """
 
 from __future__ import annotations
@@ -72,7 +72,8 @@ class Never(Every):
 
 @dataclass(frozen=True)
 class Random(Every):
-    """An alpha step before a training batch with probability 1 / (`batches` + 1): as often as `FisherTrace`, on average."""
+    """An alpha step before a training batch with probability 1 / (`batches` + 1): as often as `FisherTrace`, on
+    average."""
 
     batches: Count = 10
 
@@ -92,8 +93,8 @@ class FisherTrace:
 
         threshold = start * growth^(n - (batches + 1) a).
 
-    Where the trace stays within bounds a is therefore n / (batches + 1), whatever its course: the rule decides when, not
-    how often. `start` None is the first trace that is seen; the code of Maile et al. starts with 1.
+    Where the trace stays within bounds a is therefore n / (batches + 1), whatever its course: the rule decides when,
+    not how often. `start` None is the first trace that is seen; the code of Maile et al. starts with 1.
     """
 
     batches: Count = 10
@@ -107,7 +108,7 @@ class FisherTrace:
         check(self)
 
     def threshold(self, timing: Timing) -> float | None:
-        """Below which the averaged trace must lie; None before the first batch has told where to start."""
+        """Below which the averaged trace must lie; None before the first batch, which sets where it starts."""
         start = timing.first if self.start is None else self.start
         if start is None:
             return None

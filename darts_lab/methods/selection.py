@@ -1,4 +1,5 @@
-"""Random search with weight sharing (Li and Talwalkar 2019): a random cell in every step of w, and the best of many at the end."""
+"""Random search with weight sharing (Li and Talwalkar 2019): a random cell in every step of w, and the best of many at
+the end."""
 
 from __future__ import annotations
 
@@ -18,8 +19,8 @@ def random_cell(mixing, loss, progress, space: SearchSpace, generator: Generator
 def best_random_cell(search, with_none: bool = False) -> Genotype:
     """The best of `paths` random cells under the present weights: a `selection` of `Method`.
 
-    The `finalists` with the least error on `path_batches` batches of the validation split are measured on the whole of it.
-    (Li and Talwalkar 2019; Zela et al. score 1,000 cells once, on 10 batches.)
+    The `finalists` with the least error on `path_batches` batches of the validation split are measured on the whole of
+    it. (Li and Talwalkar 2019; Zela et al. score 1,000 cells once, on 10 batches.)
     """
     s, task, space = search.settings, search.task, search.space
     generator = torch.Generator(search.device).manual_seed(search.seed + 2**35 + search.epoch)

@@ -1,9 +1,9 @@
 """Terms on the mixing weights, added to the validation loss that alpha descends.
 
-A term is a function `(alpha, mixing, progress, space) -> scalar`: `alpha` and `mixing` have the shape (cell types, edges,
-candidates), and `progress` runs from 0 to 1 over the search. Those of DARTS-PRIME (Maile et al. 2021) pull towards cells that need no
-discretization; the formulas are those of their code, `model_admm_hard_statebn.py`, where not said otherwise. Regularizers
-of the weights, weight decay and drop path, are settings of the search.
+A term is a function `(alpha, mixing, progress, space) -> scalar`: `alpha` and `mixing` have the shape (cell types,
+edges, candidates), and `progress` runs from 0 to 1 over the search. Those of DARTS-PRIME (Maile et al. 2021) pull
+towards cells that need no discretization; the formulas are those of their code, `model_admm_hard_statebn.py`, where not
+said otherwise. Regularizers of the weights, weight decay and drop path, are settings of the search.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from darts_lab.spaces import SearchSpace
 def projection(mixing: Tensor, space: SearchSpace) -> Tensor:
     """The discretized cell nearest to `mixing`, as mixing weights of the same shape, without a gradient.
 
-    The kept edges (two of each node, in recurrent cells one) have one operation with weight 1, all else is 0. Of all such tensors the one that `discretize`
-    chooses is the nearest in the Euclidean norm, since a kept operation of weight p changes the squared distance by
-    1 - 2 p.
+    The kept edges (two of each node, in recurrent cells one) have one operation with weight 1, all else is 0. Of all
+    such tensors the one that `discretize` chooses is the nearest in the Euclidean norm, since a kept operation of
+    weight p changes the squared distance by 1 - 2 p.
     """
     return discretize(mixing, space).mixing(space).to(mixing)
 
@@ -39,9 +39,9 @@ def distance(mixing: Tensor, target: Tensor, squared: bool = False) -> Tensor:
 class Proximity:
     """progress * rho / 2 * ||mixing - projection||: the proximity regularization of DARTS-PRIME.
 
-    `squared` takes the squared norm, as the authors' earlier Julia code does. The softmax of an edge sums to one, so the
-    zeros of a dropped edge can never be reached: the norm stays above sqrt(dropped edges / candidates), and dropped edges
-    are pushed towards a uniform mixture; `kept_only` leaves them out.
+    `squared` takes the squared norm, as the authors' earlier Julia code does. The softmax of an edge sums to one, so
+    the zeros of a dropped edge can never be reached: the norm stays above sqrt(dropped edges / candidates), and dropped
+    edges are pushed towards a uniform mixture; `kept_only` leaves them out.
     """
 
     rho: Amount = 0.1
@@ -63,8 +63,8 @@ class Proximity:
 class AdjustedProximity:
     """rho / 2 * ||(mixing - projection) * ((1 - progress) * A + progress)||, called proxadj in the code of Maile et al.
 
-    A = 4 (mixing^(ln 2 / ln candidates) - 1/2)^2 is 0 where an operation has its uniform share and 1 where it has all: early
-    in the search, what is undecided yet is left alone.
+    A = 4 (mixing^(ln 2 / ln candidates) - 1/2)^2 is 0 where an operation has its uniform share and 1 where it has all:
+    early in the search, what is undecided yet is left alone.
     """
 
     rho: Amount = 0.1
@@ -83,13 +83,15 @@ class AdjustedProximity:
 class ADMM:
     """The alternating direction method of multipliers for: mixing weights that are those of a discretized cell.
 
-    In scaled form, alpha descends the validation loss plus rho / 2 * ||mixing - z + u||^2; after every `every` alpha steps
+    In scaled form, alpha descends the validation loss plus rho / 2 * ||mixing - z + u||^2; after every `every` alpha
+    steps
 
         z <- projection(mixing + u),    u <- u + mixing - z.
 
-    Under softmax no dropped edge can reach its zeros, so u grows there until that edge is kept, and another is dropped: in
-    spaces that drop edges z wanders, and does not settle. `parity` is what the code of Maile et al. does: the norm is not squared, alpha itself stands where the mixing weights
-    should (in the first z, and in u), and z and u follow after `every` - 1 alpha steps.
+    Under softmax no dropped edge can reach its zeros, so u grows there until that edge is kept, and another is dropped:
+    in spaces that drop edges z wanders, and does not settle. `parity` is what the code of Maile et al. does: the norm
+    is not squared, alpha itself stands where the mixing weights should (in the first z, and in u), and z and u follow
+    after `every` - 1 alpha steps.
     """
 
     rho: Amount = 0.1
@@ -125,8 +127,8 @@ class ADMM:
 def survivors(alpha: Tensor, alive: Tensor, space: SearchSpace) -> Tensor:
     """Which operations remain, (cell types, edges, candidates): those of `alive` whose alpha is above zero.
 
-    A node that would lose its last operation keeps the one with the largest alpha. (A genotype has two edges for each node
-    nevertheless: where only one has an operation left, `discretize` puts the first of another edge beside it.)
+    A node that would lose its last operation keeps the one with the largest alpha. (A genotype has two edges for each
+    node nevertheless: where only one has an operation left, `discretize` puts the first of another edge beside it.)
     """
     remain, begin = alive & (alpha > 0), 0
     parts = []

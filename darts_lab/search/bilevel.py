@@ -1,4 +1,5 @@
-"""The bilevel problem of DARTS as functions of values: the gradient of alpha, first and second order, and one step of each.
+"""The bilevel problem of DARTS as functions of values: the gradient of alpha, first and second order, and one step of
+each.
 
     min_alpha  L_valid(w*(alpha), alpha)   subject to   w*(alpha) = argmin_w L_train(w, alpha)
 
@@ -62,10 +63,10 @@ def second_order(
 
     and the mixed derivative times the vector v = d L_valid / d w' is a difference of two gradients (eq. 7),
 
-        (d L_train(w+, alpha) / d alpha - d L_train(w-, alpha) / d alpha) / (2 h),   w+- = w +- h v,   h = epsilon / ||v||.
+        (d L_train(w+, alpha) / d alpha - d L_train(w-, alpha) / d alpha) / (2 h),  w+- = w +- h v,  h = epsilon / ||v||.
 
-    `end_loss` is the training loss at these two ends, where both must see the same noise. With `clip`, w' has c g for g =
-    d L_train / d w, where c = clip / ||g|| < 1, and v becomes c (v - g (g . v) / ||g||^2), by the chain rule.
+    `end_loss` is the training loss at these two ends, where both must see the same noise. With `clip`, w' has c g for g
+    = d L_train / d w, where c = clip / ||g|| < 1, and v becomes c (v - g (g . v) / ||g||^2), by the chain rule.
     """
     at = [weight.detach().clone().requires_grad_() for weight in w]
     gradient = list(torch.autograd.grad(train_loss(at, alpha.detach()), at, materialize_grads=True))

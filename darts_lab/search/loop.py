@@ -1,4 +1,5 @@
-"""What goes on epoch by epoch and holds its run meanwhile: a search, and the training of a cell, are both such a loop."""
+"""What goes on epoch by epoch and holds its run meanwhile: a search, and the training of a cell, are both such a
+loop."""
 
 from __future__ import annotations
 
@@ -22,9 +23,9 @@ KEPT = "; the last good epoch is kept in the run"
 class Loop(ABC):
     """An iterator over epochs: each turn gives the record of one. `step` goes on by less, so that a live view can look.
 
-    `plan` is what was asked for, `path` where the run is written: None for a new folder, False for nowhere. A subclass says
-    what `_epoch` does, when it is `finished`, and what changes, `state`; it has a `task`, a `device`, `settings` with the
-    number of epochs, and a `history` of records.
+    `plan` is what was asked for, `path` where the run is written: None for a new folder, False for nowhere. A subclass
+    says what `_epoch` does, when it is `finished`, and what changes, `state`; it has a `task`, a `device`, `settings`
+    with the number of epochs, and a `history` of records.
     """
 
     name: str  # "search" or "training", as errors call it
@@ -52,7 +53,8 @@ class Loop(ABC):
 
     @abstractmethod
     def _epoch(self) -> Iterator:
-        """One epoch: None between two batches, where the caller may wait, look, or never come back; its record at the end."""
+        """One epoch: None between two batches, where the caller may wait, look, or never come back; its record at the
+        end."""
 
     def config(self) -> dict:
         """The plan, and what it was carried out with, as JSON can hold it."""
@@ -76,10 +78,11 @@ class Loop(ABC):
         return record
 
     def step(self):
-        """Goes on by one batch, or behind the last one by a measurement; gives the epoch's record at its end, None before.
+        """Goes on by one batch, or behind the last one by a measurement; gives the epoch's record at its end, None
+        before.
 
-        Between two steps all stands still. Raises StopIteration when it is finished, RuntimeError when an exception ended
-        a step before.
+        Between two steps all stands still. Raises StopIteration when it is finished, RuntimeError when an exception
+        ended a step before.
         """
         if self._steps is None:
             if self.finished:
@@ -117,13 +120,14 @@ class Loop(ABC):
 
     @classmethod
     def reopen(cls, path: str | Path, *, data=None, **given) -> tuple[Loop, dict | None]:
-        """The search or training of the run in `path` before its first epoch, and the state to go on with, None where there
-        is none. `data` and `given` (space, method, device) as for `Plan.from_json`. Raises ValueError where the run is none,
-        or was made with other data."""
+        """The search or training of the run in `path` before its first epoch, and the state to go on with, None where
+        there is none. `data` and `given` (space, method, device) as for `Plan.from_json`. Raises ValueError where the
+        run is none, or was made with other data."""
         run = runs.Run.of_kind(path, cls.name)
         if "hash" not in run.config:
             raise ValueError(
-                f"run: {str(run.path)!r} was written by an earlier form of darts_lab and cannot go on; it can still be read"
+                f"run: {str(run.path)!r} was written by an earlier form of darts_lab and cannot go on; "
+                "it can still be read"
             )
         try:
             loop = cls(Plan.from_json(run.config, data=data_of(run, data), **given), path=path)
@@ -139,7 +143,8 @@ def progress(loop: Loop, words: str | None = None, shown: Callable | None = None
 
         for epoch in dl.progress(search): ...
 
-    `words` stand before the bar, `shown(record)` behind it (default: the training error); further `options` are those of tqdm.
+    `words` stand before the bar, `shown(record)` behind it (default: the training error); further `options` are those
+    of tqdm.
     """
     with tqdm(total=loop.settings.epochs, desc=words or loop.name, unit="epoch", **options) as bar:
         bar.update(loop.epoch)
@@ -160,7 +165,7 @@ def cosine(settings, epoch: int) -> float:
 def check_finite(epoch: int, losses: dict[str, dict[int, Tensor]], left: dict[str, Tensor]) -> None:
     """Raises FloatingPointError where a loss of the epoch, or what it leaves behind, is not finite.
 
-    `losses` are by name and batch, the names in the order in which a batch computes them: the first fault is told.
+    `losses` are by name and batch, the names in the order in which a batch computes them: the first fault is named.
     The device is waited for here, once an epoch, and at no batch.
     """
     faults = []

@@ -1,7 +1,7 @@
 """The Hessian of a search's validation loss: what `darts_lab.curvature` measures, made from a search.
 
-Every result says what was measured, in its `options`: which batches, in which mode of the batch-norms, with or without the
-decay of alpha, with respect to alpha or to the mixing weights.
+Every result says what was measured, in its `options`: which batches, in which mode of the batch-norms, with or without
+the decay of alpha, with respect to alpha or to the mixing weights.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ def hessian(
 ) -> Hessian:  # fmt: skip
     """The Hessian of a search's validation loss at its present alpha and weights (w held fixed, first order).
 
-    `batches` is how many batches of the validation split to take the mean over, or a list of (inputs, targets).
-    Those that are counted are `batch_size` samples each (default: as in the search), drawn without repetition by
-    `seed`, not augmented. `mode` is that of the batch-norms: "train" takes the statistics of the batch, "eval" the
-    running ones. `variable` is "alpha" or "mixing", the weights after the activation. `decay` adds the decay of alpha, a
-    multiple of the identity. `parity` gives what Zela et al. measured (`search/analyze.py` of their code): one
-    augmented batch, train mode, drop path as in the search at that time, with the decay of alpha, 1e-3 in all their
-    runs. `keep_graphs` as for `Hessian`.
+    `batches` is how many batches of the validation split to take the mean over, or a list of (inputs, targets). Those
+    that are counted are `batch_size` samples each (default: as in the search), drawn without repetition by `seed`, not
+    augmented. `mode` is that of the batch-norms: "train" takes the statistics of the batch, "eval" the running ones.
+    `variable` is "alpha" or "mixing", the weights after the activation. `decay` adds the decay of alpha, a multiple of
+    the identity. `parity` gives what Zela et al. measured (`search/analyze.py` of their code): one augmented batch,
+    train mode, drop path as in the search at that time, with the decay of alpha, 1e-3 in all their runs. `keep_graphs`
+    as for `Hessian`.
 
-    Nothing of the search changes, its random numbers included. Raises ValueError, naming the argument, for anything that is
-    not allowed.
+    Nothing of the search changes, its random numbers included. Raises ValueError, naming the argument, for anything
+    that is not allowed.
     """
     if mode not in ("train", "eval"):
         raise ValueError(f"mode: {mode!r} is not allowed; it must be 'train' or 'eval'")
@@ -84,8 +84,9 @@ def hessian(
 
 
 def after_epoch(search, valid: tuple | None) -> Eigenpair:
-    """The dominant eigenvalue as a search measures it: always on the same batches, or with `curvature_parity` on `valid`, the
-    last batch of an alpha step in the epoch (None: there was none). Raises FloatingPointError where it cannot be had."""
+    """The dominant eigenvalue as a search measures it: always on the same batches, or with `curvature_parity` on
+    `valid`, the last batch of an alpha step in the epoch (None: there was none). Raises FloatingPointError where it
+    cannot be had."""
     s, task, generator = search.settings, search.task, search.descent.generator
     if s.curvature_parity:
         if valid is None:
@@ -106,8 +107,8 @@ def _drawn(search, batches, batch_size, seed, augmented) -> tuple[list, dict]:
         batches = list(batches)
         if not batches:
             raise ValueError("batches: is empty; at least one batch is needed")
-        told = {"batches": len(batches), "batch_size": len(batches[0][1]), "seed": None}
-        return batches, told | {"augmented": True if augmented else None}  # None: whatever they are
+        options = {"batches": len(batches), "batch_size": len(batches[0][1]), "seed": None}
+        return batches, options | {"augmented": True if augmented else None}  # None: unknown
     task, size = search.task, search.valid_batch_size if batch_size is None else batch_size
     most = task.most("valid", size) if isinstance(size, int) and size > 0 else 0
     if not most:

@@ -41,8 +41,8 @@ class Search(Loop):
             print(epoch.valid_error, epoch.genotype)
 
     `space`, `method` and `scale` are names or objects, `data` a name, a `Dataset` or anything with train, valid and
-    test pairs of tensors. `device` is chosen automatically (cuda, mps, cpu). `path` is the run directory (default: a new
-    one below `runs/`; False: nothing is written). Further keywords change single settings of the scale, such as
+    test pairs of tensors. `device` is chosen automatically (cuda, mps, cpu). `path` is the run directory (default: a
+    new one below `runs/`; False: nothing is written). Further keywords change single settings of the scale, such as
     `epochs=10` or `weight_decay=0.0081`; they override the method's. A `Plan` in place of `space` says all but `path`.
     Nothing is written before the first step.
 
@@ -90,7 +90,8 @@ class Search(Loop):
 
     @property
     def mixing(self) -> Tensor:
-        """The present mixing weights, differentiable with respect to alpha; where the method selects the genotype, its."""
+        """The present mixing weights, differentiable with respect to alpha; where the method selects the genotype,
+        its."""
         if self.selected is not None:
             return self.selected.mixing(self.space).to(self.device)
         return self.descent.activate(self.alpha)
@@ -137,8 +138,8 @@ class Search(Loop):
 
     @property
     def strength(self) -> float | None:
-        """How strong the task's strong augmentation (Cutout for images) is, when `drop_path` is what it is: 0 to 1, or None
-        for none. As in Zela et al., it goes with drop path only, and rises with it."""
+        """How strong the task's strong augmentation (Cutout for images) is, when `drop_path` is what it is: 0 to 1, or
+        None for none. As in Zela et al., it goes with drop path only, and rises with it."""
         s = self.settings
         if s.drop_path == 0:
             return None
@@ -175,7 +176,7 @@ class Search(Loop):
         s = self.settings = replace(self.settings, **self._changed)
         epoch, learning_rate = self.epoch, cosine(s, self.epoch)
         costs = stopwatch(self.device)
-        what, valid = yield from steps.taken(self, learning_rate)
+        outcome, valid = yield from steps.taken(self, learning_rate)
         yield None  # what follows takes as long as several batches
         eigenpair = None
         if epoch in self.measured:
@@ -187,7 +188,7 @@ class Search(Loop):
         valid_loss, valid_error = self.one_shot()
         record = EpochRecord(
             epoch=epoch,
-            **what._asdict(),
+            **outcome._asdict(),
             valid_loss=valid_loss,
             valid_error=valid_error,
             learning_rate=learning_rate,
@@ -239,7 +240,8 @@ class Search(Loop):
     # On disk
 
     def state(self) -> dict:
-        """Everything that changes: weights, alpha, both optimisers, the generator, and what adaptation may return to."""
+        """Everything that changes: weights, alpha, both optimisers, the generator, and what adaptation may return
+        to."""
         return self._tensors() | {
             "epoch": self.epoch,
             "records": len(self.history),
@@ -315,8 +317,8 @@ def _check_sizes(search: Search) -> None:
     most = task.most("valid", search.valid_batch_size)
     if search.measured and s.curvature_batches > most:
         raise ValueError(
-            f"curvature_batches: {s.curvature_batches} is not allowed; the validation split holds 1 to {most} batches of "
-            f"{search.valid_batch_size}"
+            f"curvature_batches: {s.curvature_batches} is not allowed; the validation split holds 1 to {most} batches "
+            f"of {search.valid_batch_size}"
         )
     for part, words in ((method.selection, "scores its cells then"), (method.monitor, "watches the eigenvalue")):
         if part is not None and not search.measured:

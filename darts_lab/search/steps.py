@@ -1,4 +1,5 @@
-"""The steps of one epoch of a search: for every training batch one of alpha, where the schedule says so, and one of w."""
+"""The steps of one epoch of a search: for every training batch one of alpha, where the schedule says so, and one of
+w."""
 
 from __future__ import annotations
 
@@ -21,8 +22,8 @@ class Steps(NamedTuple):
 
 
 def taken(search, learning_rate: float) -> Generator[None, None, tuple[Steps, tuple | None]]:
-    """Takes the steps of the present epoch; between two batches the caller may wait, look, or never come back. Gives what they
-    came to, and the last validation batch of an alpha step, where there was one.
+    """Takes the steps of the present epoch; between two batches the caller may wait, look, or never come back. Gives
+    what they came to, and the last validation batch of an alpha step, where there was one.
 
     Raises FloatingPointError where a loss, or what the epoch leaves behind, is not finite.
     """

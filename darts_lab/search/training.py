@@ -23,8 +23,8 @@ from darts_lab.search.loop import Loop, check_finite, cosine, progress
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A genotype trained from scratch. `test_error` is the task's, in classification that of the last epoch, a fraction in
-    [0, 1]."""
+    """A genotype trained from scratch. `test_error` is the task's, in classification that of the last epoch, a fraction
+    in [0, 1]."""
 
     genotype: Genotype
     test_error: float
@@ -41,13 +41,13 @@ class Evaluation:
 class Training(Loop):
     """Training of one genotype from scratch; iterate over it, once for each epoch.
 
-    The network is trained on what the task calls the whole data (for images both halves of the search). `result()` measures
-    it on the test split once, at the end. Arguments as for `Search`; `space` brings operations of your own and, at paper
-    scale, chooses the published width and depth (`protocol` "default" or "L2", see `scales.paper_network`). Further keywords
-    change single settings, such as `epochs=20`. With `reductions="skip"`, the default at laptop scale, the reduction cells of
-    the network are skips, so that the normal cell of `genotype` alone is measured (results/protocol.md says why);
-    `**scales.BOTH_CELLS` trains both, as the papers do. `path` is a run directory; by default nothing is written. A `Plan` in
-    place of `genotype` says all but `path`.
+    The network is trained on what the task calls the whole data (for images both halves of the search). `result()`
+    measures it on the test split once, at the end. Arguments as for `Search`; `space` brings operations of your own
+    and, at paper scale, chooses the published width and depth (`protocol` "default" or "L2", see
+    `scales.paper_network`). Further keywords change single settings, such as `epochs=20`. With `reductions="skip"`, the
+    default at laptop scale, the reduction cells of the network are skips, so that the normal cell of `genotype` alone
+    is measured (results/protocol.md says why); `**scales.BOTH_CELLS` trains both, as the papers do. `path` is a run
+    directory; by default nothing is written. A `Plan` in place of `genotype` says all but `path`.
     """
 
     name = "training"
@@ -173,8 +173,8 @@ class Training(Loop):
 
     @classmethod
     def resume(cls, path: str | Path, *, data=None, space=None, device=None) -> Training:
-        """The training in the run directory `path`, after its last finished epoch, bit for bit on the CPU (on another kind of
-        `device` than before as from another seed).
+        """The training in the run directory `path`, after its last finished epoch, bit for bit on the CPU (on another
+        kind of `device` than before as from another seed).
 
         `data` and `space` are needed only where they were your own objects.
         """

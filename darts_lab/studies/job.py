@@ -23,14 +23,15 @@ COLUMNS = (
     "space", "data", "method", "weight_decay", "drop_path", "seed", "scale", "one_shot_error", "test_error",
     "discretization_drop", "dominant_eigenvalue_mean", "dominant_eigenvalue_last", "skips_normal", "skips_reduce",
     "noise_normal", "noise_reduce", "epochs", "alpha_steps", "stop_epoch", "parameters", "reductions", "seconds",
-    "search_seconds", "processor_seconds", "threads", "device", "processor", "torch", "settings", "evaluation", "genotype",
-    "config_hash", "version", "error",
+    "search_seconds", "processor_seconds", "threads", "device", "processor", "torch", "settings", "evaluation",
+    "genotype", "config_hash", "version", "error",
 )  # fmt: skip
 COSTS = ("seconds", "search_seconds", "processor_seconds")
 
 
 def work(content: dict, path: str | Path, threads: int = 1) -> dict:
-    """The row of one job, `content` the JSON of its plan, in a folder below `path`; whatever goes wrong stands in its `error`.
+    """The row of one job, `content` the JSON of its plan, in a folder below `path`; whatever goes wrong stands in its
+    `error`.
 
     `resumed` says whether another process had begun it and not finished.
     """
@@ -98,9 +99,9 @@ def _row(plan: Plan, threads: int) -> dict:
     """A row that holds what was asked for, and no result yet."""
     content = plan.to_json()
     wanted = plan.names | {
-        "threads": threads, "version": __version__, "config_hash": plan.hash, "seconds": 0.0, "torch": torch.__version__,
-        "settings": json.dumps(content["settings"]), "evaluation": json.dumps(content["evaluation"]),
-        "genotype": content["genotype"], "reductions": getattr(plan.evaluation, "reductions", None),
+        "threads": threads, "version": __version__, "torch": torch.__version__, "config_hash": plan.hash,
+        "seconds": 0.0, "settings": json.dumps(content["settings"]),
+        "evaluation": json.dumps(content["evaluation"]), "genotype": content["genotype"], "reductions": getattr(plan.evaluation, "reductions", None),
         **{name: getattr(plan.search, name, None) for name in ("weight_decay", "drop_path")},
     }  # fmt: skip
     return dict.fromkeys(COLUMNS) | wanted

@@ -1,16 +1,17 @@
 """Many runs: a grid of searches, each followed by a training from scratch, through any executor, as one tidy table.
 
-A *job* is a dictionary: the arguments of `Search` by name, settings included, and under "evaluation" the settings of the
-`Training` that follows (None: no training; at paper scale "protocol" chooses the published width and depth). With a
-"genotype" there is no search: that cell is trained, and "method" is only what the table calls it. Every job has a folder,
-named by what it is and by the hash of its plan:
+A *job* is a dictionary: the arguments of `Search` by name, settings included, and under "evaluation" the settings of
+the `Training` that follows (None: no training; at paper scale "protocol" chooses the published width and depth). With a
+"genotype" there is no search: that cell is trained, and "method" is only what the table calls it. Every job has a
+folder, named by what it is and by the hash of its plan:
 
     search/, training/    run directories, which can be resumed after any interruption
     row.json              the result, written last: a job that has one is finished and never done again
     lock                  held by the process that works here
 
-So a sweep can be stopped or killed and called again, and two sweeps can share a folder. Only `submit` of the executor and
-`concurrent.futures.as_completed` are used: loky on one machine, `dask.distributed.Client.get_executor(pure=False)` beyond.
+So a sweep can be stopped or killed and called again, and two sweeps can share a folder. Only `submit` of the executor
+and `concurrent.futures.as_completed` are used: loky on one machine, `dask.distributed.Client.get_executor(pure=False)`
+beyond.
 """
 
 from __future__ import annotations
@@ -35,8 +36,9 @@ from darts_lab.studies.job import COLUMNS, begun, failed, finished, folder, in_w
 def grid(**axes) -> list[dict]:
     """Jobs for every combination: `grid(space=["S1", "S2"], method="DARTS", seed=range(3))` gives six.
 
-    A list, tuple or range is an axis, anything else the same for all: one pair of `alpha_betas` is `[(0.5, 0.999)]`. Raises
-    ValueError for an axis that is empty or holds a value twice, and for what the jobs themselves do not allow (`sweep`).
+    A list, tuple or range is an axis, anything else the same for all: one pair of `alpha_betas` is `[(0.5, 0.999)]`.
+    Raises ValueError for an axis that is empty or holds a value twice, and for what the jobs themselves do not allow
+    (`sweep`).
     """
     values = {}
     for name, axis in axes.items():
@@ -65,12 +67,12 @@ def sweep(
     """The table of `jobs`, one row each, in their order; what is finished below `path` is not done again.
 
     Nor is what `known`, the table of an earlier sweep of this version, has a row for. `executor` is None (one job after
-    the other, here), "loky" (a process for every core), a number of such processes, or any `concurrent.futures.Executor`.
-    A job whose worker dies is sent again, up to `retries` times. A job that fails is a row with its `error`, and is done
-    again by the next call. `threads` is how many of PyTorch's threads each job uses on a CPU: the same number gives the same
-    bits, however many workers there are. A bar shows how many jobs are done and the time left; `report` gets a line for every
-    job that ends. All that has ended below `path` also stands in table.csv and table.parquet there (`read`), and its epochs
-    can be read (`epochs`).
+    the other, here), "loky" (a process for every core), a number of such processes, or any
+    `concurrent.futures.Executor`. A job whose worker dies is sent again, up to `retries` times. A job that fails is a
+    row with its `error`, and is done again by the next call. `threads` is how many of PyTorch's threads each job uses
+    on a CPU: the same number gives the same bits, however many workers there are. A bar shows how many jobs are done
+    and the time left; `report` gets a line for every job that ends. All that has ended below `path` also stands in
+    table.csv and table.parquet there (`read`), and its epochs can be read (`epochs`).
 
     Raises ValueError, before anything is done, where a job is not allowed or stands twice, `path` holds anything but a
     sweep of this version of darts_lab, or the executor takes no jobs.
@@ -117,8 +119,8 @@ def read(path: str | Path) -> pd.DataFrame:
 
 
 def epochs(path: str | Path) -> pd.DataFrame:
-    """Every epoch of every finished search below `path`, a folder of `sweep`: `runs.table`, with the method and the hash
-    of the job."""
+    """Every epoch of every finished search below `path`, a folder of `sweep`: `runs.table`, with the method and the
+    hash of the job."""
     tables = []
     for file in sorted(files.path_of(path).glob("*/row.json")):
         row = files.object_in(file)
@@ -205,7 +207,8 @@ def _claim(path: Path) -> None:
         version = files.object_in(file).get("version")
         if version != __version__:
             raise ValueError(
-                f"path: {str(path)!r} holds results of darts_lab {version}, this is {__version__}; choose another folder"
+                f"path: {str(path)!r} holds results of darts_lab {version}, this is {__version__}; "
+                "choose another folder"
             )
         return
     if path.exists() and not (path.is_dir() and {*path.iterdir()} <= files.leftovers(path, file.name)):

@@ -25,8 +25,8 @@ def plan_of(row: dict) -> Plan:
     made = asked_by(row)
     if made.hash != row.get("config_hash"):
         raise ValueError(
-            f"row: its config_hash is {str(row.get('config_hash'))[:80]!r}, but what it asks for now makes {made.hash!r}; "
-            f"it was made by version {str(row.get('version'))[:80]!r}, this is {__version__!r}"
+            f"row: its config_hash is {str(row.get('config_hash'))[:80]!r}, but what it asks for now makes "
+            f"{made.hash!r}; it was made by version {str(row.get('version'))[:80]!r}, this is {__version__!r}"
         )
     return made
 
@@ -49,16 +49,16 @@ def asked_by(row: dict) -> Plan:
 def verify(row: dict) -> pd.DataFrame:
     """Does the job of one row of a table again and compares: one line a column, `table`, `again` and `equal`.
 
-    The same processor, number of threads and version of PyTorch give the same bits. Another processor chooses other kernels
-    and rounds differently. Within an epoch a search turns that into other numbers, and at its end maybe into another cell
-    (`expected` says which of the two this is). Raises ValueError where the row holds no job, or was computed on another kind
-    of device: batches come in another order there.
+    The same processor, number of threads and version of PyTorch give the same bits. Another processor chooses other
+    kernels and rounds differently. Within an epoch a search turns that into other numbers, and at its end maybe into
+    another cell (`expected` says which of the two this is). Raises ValueError where the row holds no job, or was
+    computed on another kind of device: batches come in another order there.
     """
     of_row, here = plan_of(row), choose_device()[0].type
     if row.get("device", here) != here:
         raise ValueError(
-            f"row: was computed on {str(row['device'])[:80]!r}, here it would be on {here!r}, with batches in another order; "
-            "nothing would come out the same"
+            f"row: was computed on {str(row['device'])[:80]!r}, here it would be on {here!r}, with batches in another "
+            "order; nothing would come out the same"
         )
     with tempfile.TemporaryDirectory() as path:
         again = work(of_row.to_json(), path, int(row["threads"]))
@@ -71,8 +71,8 @@ def verify(row: dict) -> pd.DataFrame:
 
 
 def expected(row: dict) -> tuple[bool, str]:
-    """Whether `verify` of a row must give the same bits here, as far as the row says, and in words why; else it gives another
-    draw of the same experiment."""
+    """Whether `verify` of a row must give the same bits here, as far as the row says, and in words why; else it gives
+    another draw of the same experiment."""
     there = {name: None if pd.isna(value := row.get(name)) else str(value)[:80] for name in MADE_BY}
     device = choose_device()[0]
     here = {

@@ -1,4 +1,5 @@
-"""What a search needs to know of its task, and nothing else: batches, loss, error, and the networks that fit the data."""
+"""What a search needs to know of its task, and nothing else: batches, loss, error, and the networks that fit the
+data."""
 
 from __future__ import annotations
 
@@ -51,7 +52,8 @@ class Task(ABC):
 
     @staticmethod
     def published(space: str, data: str, protocol: str, settings: dict) -> dict:
-        """`settings` of a training from scratch at paper scale, completed with what the papers say of space and data."""
+        """`settings` of a training from scratch at paper scale, completed with what the papers say of space and
+        data."""
         return settings
 
     # Networks
@@ -118,16 +120,16 @@ class Task(ABC):
 
     @abstractmethod
     def training_batch(self, split: str, place, generator, strength: float | None = None):
-        """(inputs, targets), augmented. `strength`, 0 to 1, is that of the task's strong augmentation where it has one, such as
-        the probability of Cutout; None: none."""
+        """(inputs, targets), augmented. `strength`, 0 to 1, is that of the task's strong augmentation where it has one,
+        such as the probability of Cutout; None: none."""
 
     @abstractmethod
     def plain_batch(self, split: str, place) -> tuple[Tensor, Tensor]:
         """(inputs, targets), not augmented."""
 
     def carry(self, split: str, outputs) -> None:
-        """Told of the outputs of every training batch, and of every validation batch of an alpha step: for tasks in which
-        the next batch goes on where the last one ended."""
+        """Told of the outputs of every training batch, and of every validation batch of an alpha step: for tasks in
+        which the next batch goes on where the last one ended."""
         return
 
     # Training from scratch

@@ -1,7 +1,7 @@
 """Image classification: the task, and its presets tiny, laptop and paper.
 
-`paper` is the protocol of Zela et al. 2020 (their code's `args.py`, `config.yaml` and `evaluation/config.yaml`), `laptop` shows
-the same phenomena within minutes on two cores, `tiny` only proves that the code runs.
+`paper` is the protocol of Zela et al. 2020 (their code's `args.py`, `config.yaml` and `evaluation/config.yaml`),
+`laptop` shows the same phenomena within minutes on two cores, `tiny` only proves that the code runs.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ PAPER = Scale("paper", SearchSettings(curvature_parity=True), EvaluationSettings
 def as_strong_as_in_the_papers(settings: SearchSettings, train_samples: int) -> float:
     """The `decay_scale` at which an L2 factor takes as much of the weights over a search as in the papers.
 
-    Over a search SGD multiplies a weight that nothing else moves by about exp(-decay x sum of the learning rates). That sum
-    is 254 in the search of Zela et al. (50 epochs of 391 steps, from 0.025 to 0.001 along a cosine) and 32 at laptop scale.
+    Over a search SGD multiplies a weight that nothing else moves by about exp(-decay x sum of the learning rates). That
+    sum is 254 in the search of Zela et al. (50 epochs of 391 steps, from 0.025 to 0.001 along a cosine) and 32 at
+    laptop scale.
     """
 
     def moved(s: SearchSettings, samples: int) -> float:
@@ -39,11 +40,11 @@ def as_strong_as_in_the_papers(settings: SearchSettings, train_samples: int) -> 
 # How these numbers were chosen. The search: small enough for a minute or two on two cores, long enough that plain DARTS
 # has learnt its training half by heart after a third of it. With fewer images (320 were tried) the weights do so within
 # a few epochs whatever their decay, and no decay brings the convolutions back; with 1,024 the papers' strongest factor
-# holds the training error up for two thirds of the search, and does. (640 lie between: noise wins S4 with certainty, but
-# the decay hardly mends S2.) Four cells, so that the last is a normal one; with
-# four nodes a cell instead of two the skips did not win within that time. The training from scratch was chosen on fixed
-# cells, see results/protocol.md: convolutions in the reduction cells solve digits whatever the normal cells are, so the
-# reduction cells are skips, and the network is narrow. BOTH_CELLS is the training as the papers do it, of both cells found.
+# holds the training error up for two thirds of the search, and does. (640 lie between: noise wins S4 with certainty,
+# but the decay hardly mends S2.) Four cells, so that the last is a normal one; with four nodes a cell instead of two
+# the skips did not win within that time. The training from scratch was chosen on fixed cells, see results/protocol.md:
+# convolutions in the reduction cells solve digits whatever the normal cells are, so the reduction cells are skips, and
+# the network is narrow. BOTH_CELLS is the training as the papers do it, of both cells found.
 UNSCALED_SEARCH = SearchSettings(
     channels=8, layers=4, nodes=2, train_samples=1024, valid_samples=1024, epochs=40, order=1, learning_rate=0.1,
     alpha_learning_rate=1e-2, cutout=8, paths=64, path_batches=1, finalists=5,
@@ -71,9 +72,10 @@ TINY = Scale(
 )  # fmt: skip
 SCALES = {scale.name: scale for scale in (TINY, LAPTOP, PAPER)}
 
-# Width and depth of the networks that Zela et al. train from scratch, by space and data. Source: `evaluation/config.yaml`
-# of their code, commit f83f0a8, in agreement with their appendix B.1; "L2" are their weight-decay experiments. The full
-# space: Liu et al. 2019, section 3.1 (CIFAR-10) and the code of Maile et al. 2021 (`train.py`, both CIFARs).
+# Width and depth of the networks that Zela et al. train from scratch, by space and data. Source:
+# `evaluation/config.yaml` of their code, commit f83f0a8, in agreement with their appendix B.1; "L2" are their
+# weight-decay experiments. The full space: Liu et al. 2019, section 3.1 (CIFAR-10) and the code of Maile et al. 2021
+# (`train.py`, both CIFARs).
 _SMALL, _THIN, _FULL = (16, 8), (16, 20), (36, 20)
 PAPER_NETWORKS = {
     ("S1", "cifar10"): {"default": _FULL, "L2": _FULL},

@@ -35,12 +35,12 @@ class DisparityEvaluation(EvaluationSettings):
     displacements: Natural = 40
 
 
-# Zela et al., appendix D: 300,000 iterations at half resolution, SGD on w and Adam on alpha, first order, no warm start;
-# 300,000 at full resolution by Adam, 1e-4 to 0 along a cosine. Their code is not published; rates of the search as the
-# authors tell them (github.com/lmb-freiburg/autodispnet, issue 1). By its name the data come at half resolution; for the
-# training, `stereo.flying_things(path, shrinkage=1)` gives the full one. Channels, cells and batches are not told: ours, in the
-# layout of AutoDispNet, and so is everything that stands in no other comment here. Epochs are what makes 300,000
-# iterations of the 10,909 pairs of a half of FlyingThings3D, and of both halves.
+# Zela et al., appendix D: 300,000 iterations at half resolution, SGD on w and Adam on alpha, first order, no warm
+# start; 300,000 at full resolution by Adam, 1e-4 to 0 along a cosine. Their code is not published; rates of the search
+# as the authors tell them (github.com/lmb-freiburg/autodispnet, issue 1). By its name the data come at half resolution;
+# for the training, `stereo.flying_things(path, shrinkage=1)` gives the full one. Channels, cells and batches are not
+# given: ours, in the layout of AutoDispNet, and so is everything that stands in no other comment here. Epochs are what
+# makes 300,000 iterations of the 10,909 pairs of a half of FlyingThings3D, and of both halves.
 DISPARITY_PAPER = Scale(
     "paper",
     DisparitySearch(channels=16, layers=9, epochs=220, batch_size=8, order=1, cutout=0, curvature_every=10),
@@ -51,8 +51,8 @@ DISPARITY_PAPER = Scale(
     27,
 )  # fmt: skip
 
-# Chosen so that a search takes one to two of one on `digits`, and a training from scratch gets well below half of the best
-# constant's 9.1 px (a searched cell: 2.9 px, one run).
+# Chosen so that a search takes one to two of one on `digits`, and a training from scratch gets well below half of the
+# best constant's 9.1 px (a searched cell: 2.9 px, one run).
 DISPARITY_LAPTOP = Scale(
     "laptop",
     DisparitySearch(
@@ -84,8 +84,8 @@ UNIT = 10.0  # pixels: what an output of 1 stands for, so that the networks begi
 class Disparity(Task):
     """A disparity for every pixel of the left image of a `stereo.Stereo`; the error is the end-point error in pixels.
 
-    The loss is the end-point error of every map that the network gives, brought to the size of the image, in units of ten
-    pixels: the finest counts 1, each coarser one half of the one before. Pixels of unknown disparity count nowhere.
+    The loss is the end-point error of every map that the network gives, brought to the size of the image, in units of
+    ten pixels: the finest counts 1, each coarser one half of the one before. Pixels of unknown disparity count nowhere.
     """
 
     domain = "disparity"

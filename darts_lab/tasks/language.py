@@ -22,8 +22,8 @@ from darts_lab.tasks.base import Task
 @dataclass(frozen=True)
 class _Reading:
     """How a language model is fed and regularized, in search and training alike. Defaults: `rnn/train_search.py` of
-    quark0/darts, Liu et al. 2019; `batch_size` is how many streams of text are read side by side, `channels` the width of
-    words and hidden states, and numbers of samples are numbers of words."""
+    quark0/darts, Liu et al. 2019; `batch_size` is how many streams of text are read side by side, `channels` the width
+    of words and hidden states, and numbers of samples are numbers of words."""
 
     bptt: Count = 35  # words of a window: the hidden state is carried on, the gradient is not
     short_windows: Fraction = 0.05  # the probability that a window is only half as long; its learning rate follows
@@ -79,18 +79,19 @@ class LanguageEvaluationSettings(_Reading, EvaluationSettings):
     nonmonotone: Count = 5  # epochs without a new best before the weights are averaged
 
 
-# Maile et al. 2021 differ on Penn Treebank (`train_search_rnn.py`, `train_rnn.py` of their code): the Fisher trace is not
-# averaged (`average` 1.0 of `schedules.FisherTrace`), and trainings last at most 1,200 epochs, or until 20 in a row bring no
-# better validation.
+# Maile et al. 2021 differ on Penn Treebank (`train_search_rnn.py`, `train_rnn.py` of their code): the Fisher trace is
+# not averaged (`average` 1.0 of `schedules.FisherTrace`), and trainings last at most 1,200 epochs, or until 20 in a row
+# bring no better validation.
 LANGUAGE_L2_FACTORS = (5e-7, 15e-7, 45e-7, 135e-7)  # weight decays of w in search, Zela et al. 2020, Fig. 11
 
-# How laptop's numbers were chosen. Four nodes and 64 channels, so that a search of 600 steps takes about 260 s of processor
-# time on a crowded machine; a text short enough to be read 24 times in that, because the rules that watch the eigenvalue need
-# as many epochs. No dropout: as for images, weights that learn their text by heart are what a search can suffer from, and what
-# L2 is meant to mend. The L2 factor is ten times that of the paper, whose search has about nine times as many steps at the
-# same learning rate, so that as much of a weight is taken away over a search. Tried, one seed: three of four edges become the
-# identity and one ReLU; the one-shot perplexity falls to 155 (single words: 234) at epoch 12 and rises to 207, as the text
-# is learnt by heart. With 64,000 words and 12 epochs, as many steps, all four are the identity from epoch 5 on, and it is 111.
+# How laptop's numbers were chosen. Four nodes and 64 channels, so that a search of 600 steps takes about 260 s of
+# processor time on a crowded machine; a text short enough to be read 24 times in that, because the rules that watch the
+# eigenvalue need as many epochs. No dropout: as for images, weights that learn their text by heart are what a search
+# can suffer from, and what L2 is meant to mend. The L2 factor is ten times that of the paper, whose search has about
+# nine times as many steps at the same learning rate, so that as much of a weight is taken away over a search. Tried,
+# one seed: three of four edges become the identity and one ReLU; the one-shot perplexity falls to 155 (single words:
+# 234) at epoch 12 and rises to 207, as the text is learnt by heart. With 64,000 words and 12 epochs, as many steps, all
+# four are the identity from epoch 5 on, and it is 111.
 _UNDROPPED = dict.fromkeys(
     ("dropout_output", "dropout_hidden", "dropout_input", "dropout_embedding", "short_windows", "window_spread"), 0.0
 )
@@ -114,8 +115,8 @@ _LANGUAGE = {
         Scale(
             "laptop",
             LanguageSearchSettings(
-                channels=64, nodes=4, train_samples=32_000, valid_samples=12_800, epochs=24, batch_size=64, order=1, bptt=20,
-                weight_decay=5e-6, alpha_learning_rate=1e-2, initial_spread=0.1, valid_streams=64, test_streams=64,
+                channels=64, nodes=4, train_samples=32_000, valid_samples=12_800, epochs=24, batch_size=64, order=1,
+                bptt=20, weight_decay=5e-6, alpha_learning_rate=1e-2, initial_spread=0.1, valid_streams=64, test_streams=64,
                 paths=64, path_batches=1, finalists=5, running_statistics=False, **_UNDROPPED,
             ),
             LanguageEvaluationSettings(
@@ -161,10 +162,10 @@ class AveragedSGD(torch.optim.ASGD):
 class Language(Task):
     """Language modelling on a `Corpus`: cross-entropy of the next word, and perplexity, its exponential, as the error.
 
-    A batch is one window of every stream: inputs are (words (streams, window), hidden state (streams, channels)), targets the
-    words one further on. In training the hidden state goes on from window to window, and so it does over the validation
-    windows of the alpha steps, which follow each other from a random one on; both begin at zero in every epoch. All other
-    batches (curvature, scoring) begin with a hidden state of zero. Samples are predicted words.
+    A batch is one window of every stream: inputs are (words (streams, window), hidden state (streams, channels)),
+    targets the words one further on. In training the hidden state goes on from window to window, and so it does over
+    the validation windows of the alpha steps, which follow each other from a random one on; both begin at zero in every
+    epoch. All other batches (curvature, scoring) begin with a hidden state of zero. Samples are predicted words.
     """
 
     domain = "language"
@@ -325,7 +326,8 @@ class Language(Task):
 
     @torch.no_grad()
     def measure(self, forward: Callable, split: str, batch_size: int | None = None) -> tuple[float, float]:
-        """`batch_size` is the number of streams (default: that of the settings); the hidden state is carried through."""
+        """`batch_size` is the number of streams (default: that of the settings); the hidden state is carried
+        through."""
         s = self.settings
         streams = (s.test_streams if split == "test" else s.valid_streams) if batch_size is None else batch_size
         streams = min(streams, len(getattr(self.data, split)[0]) // 2)
@@ -350,8 +352,9 @@ class Language(Task):
         return AveragedSGD(weights, self.settings.learning_rate, self.settings.weight_decay)
 
     def after_epoch(self, training) -> float:
-        """NT-ASGD (Merity et al. 2018): weights are averaged from the epoch on whose validation perplexity is worse than
-        the best but that of the last `nonmonotone` epochs; kept are those, averaged or not, that are best there."""
+        """NT-ASGD (Merity et al. 2018): weights are averaged from the epoch on whose validation perplexity is worse
+        than the best but that of the last `nonmonotone` epochs; kept are those, averaged or not, that are best
+        there."""
         optimizer, averaging = training.optimizer, training.optimizer.averaging
         now = {
             name: (optimizer.state[weight]["ax"] if averaging else weight).detach()

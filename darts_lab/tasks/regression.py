@@ -38,7 +38,8 @@ UNIT = 10.0  # metres: targets are depths times 0.1, as in the code of Maile et 
 
 
 class Regression(Task):
-    """The depth at the centre of a patch of a `bathymetry.Soundings`; the error is the root of its mean square in metres.
+    """The depth at the centre of a patch of a `bathymetry.Soundings`; the error is the root of its mean square in
+    metres.
 
     The networks are those for images, with one output in place of classes. The loss is the mean square in units of ten
     metres. (The search network of Maile et al. ends in three linear layers without anything between them; what they can
