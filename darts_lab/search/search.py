@@ -98,10 +98,8 @@ class Search(Loop):
 
     @property
     def genotype(self) -> Genotype:
-        """What the search would return if it ended now; where early stopping ended it, the cell of the epoch it chose.
-
-        (Weights and alpha are then still those of the epoch in which it ended.)
-        """
+        """What the search would return if it ended now; where early stopping ended it, the cell of the epoch it chose
+        (weights and alpha are then still those of the epoch in which it ended)."""
         if self.history and (stop := self.history[-1].stop_epoch) is not None:
             return next(record.genotype for record in self.history if record.epoch == stop)
         return self.selected or discretize(self.mixing, self.space)
