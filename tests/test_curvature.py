@@ -503,7 +503,8 @@ def test_adaptation_goes_back_to_the_state_of_the_epoch_and_on_with_more_decay(s
     assert all(map(torch.equal, search.supernet.state_dict().values(), plain.supernet.state_dict().values()))
     assert torch.equal(search.descent.generator.get_state(), plain.descent.generator.get_state())
     momenta = [
-        [state["momentum_buffer"] for state in one.optimizer.state_dict()["state"].values()] for one in (search, plain)
+        [state["momentum_buffer"] for state in one.descent.optimizer.state_dict()["state"].values()]
+        for one in (search, plain)
     ]
     assert all(map(torch.equal, *momenta)), "... with its optimisers and random numbers"
     list(search)
@@ -562,7 +563,7 @@ def test_a_resumed_adaptation_goes_back_as_it_would_have(epochs_done, adapted, t
 def test_a_method_that_watches_otherwise_than_the_run_did_is_refused(adapted):
     whole, folder = adapted
     other = dl.Method("ADA", monitor=Adaptation(Rule(window=1, delta=1, factor=2.0, start=1)))
-    with pytest.raises(ValueError, match="method: the run .* had monitor Adaptation"):
+    with pytest.raises(ValueError, match="method: 'ADA' had monitor Adaptation"):
         dl.Search.resume(folder / "whole", data=whole.task.data, method=other)
 
 

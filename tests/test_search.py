@@ -784,3 +784,15 @@ def test_a_method_may_change_the_network_and_terms_see_alpha(small_search):
     difference = search.descent.alpha_gradient(None, valid, 0.1) - plain.descent.alpha_gradient(None, valid, 0.1)
     torch.testing.assert_close(difference, 2 * search.alpha.detach(), rtol=1e-4, atol=1e-7)
     assert seen == [True] and len(search.supernet.state_dict()) > len(small_search().supernet.state_dict())
+
+
+def test_a_progress_bar_counts_the_epochs_and_says_how_it_goes(small_search, capsys):
+    search = small_search(epochs=3)
+    next(search)
+    records = list(
+        dl.progress(search, "on", lambda record: f"epoch {record.epoch} is done", disable=False, mininterval=0)
+    )
+    err = capsys.readouterr().err
+    assert [record.epoch for record in records] == [1, 2]
+    assert "on: " in err and "3/3" in err and "epoch 2 is done" in err
+    assert list(dl.progress(search, disable=False)) == [] and "training" not in capsys.readouterr().out

@@ -237,7 +237,7 @@ def test_a_job_that_fails_is_a_row_and_is_done_again_by_the_next_call(jobs, tmp_
         raise MemoryError("no more") if config["space"] == "S4" else RuntimeError("two\nlines")
 
     with monkeypatch.context() as patch:
-        patch.setattr("darts_lab.studies.sweep._searched", failing)
+        patch.setattr("darts_lab.studies.job._searched", failing)
         table = quietly(jobs[1:3], tmp_path / "s")
         assert list(table["error"]) == ["RuntimeError: two lines", "MemoryError: no more"]
         assert list(read(tmp_path / "s")["error"]) == list(table.sort_values("space")["error"])

@@ -32,6 +32,7 @@ import darts_lab as dl
 from darts_lab.methods.monitors import Adaptation, EarlyStopping, Rule
 from darts_lab.runs import files
 from darts_lab.search.training import Training
+from darts_lab.studies.job import COSTS
 
 HERE = Path(__file__).parent
 COLUMNS = ["what", "case", "tried", "ended well", "said", "lost", "found"]
@@ -280,7 +281,7 @@ def sweep_kills(count: int, dice: random.Random, folder: Path, workers: int) -> 
     began = time.monotonic()
     assert ended(*child(lambda _: all_of(folder / "reference")))[0] == 0
     took, problems, well, missed = time.monotonic() - began, [], 0, 0
-    expected = [dl.sweeps.read(folder / "reference").drop(columns=list(dl.sweeps.COSTS))]
+    expected = [dl.sweeps.read(folder / "reference").drop(columns=list(COSTS))]
     for number in range(count):
         path = folder / f"sweep{number}"
         process, reading = child(lambda _, path=path: all_of(path))
@@ -291,7 +292,7 @@ def sweep_kills(count: int, dice: random.Random, folder: Path, workers: int) -> 
             os.kill(victim, signal.SIGKILL)
         ended(process, reading)
         status, _ = ended(*child(lambda _, path=path: all_of(path)))
-        found = dl.sweeps.read(path).drop(columns=list(dl.sweeps.COSTS)) if status == 0 else pd.DataFrame()
+        found = dl.sweeps.read(path).drop(columns=list(COSTS)) if status == 0 else pd.DataFrame()
         same_table = found.equals(expected[0])
         for search in (folder / "reference").glob("*/search"):
             other = path / search.parent.name / "search"

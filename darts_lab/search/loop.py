@@ -139,14 +139,16 @@ class Loop(ABC):
 
 
 def progress(loop: Loop, words: str | None = None, shown: Callable | None = None, **options) -> Iterator:
-    """The epochs of a search or training, with a progress bar in the terminal or notebook:
+    """The epochs of a search or training, with a progress bar in a terminal or notebook (none in a log):
 
         for epoch in dl.progress(search): ...
 
     `words` stand before the bar, `shown(record)` behind it (default: the training error); further `options` are those
     of tqdm.
     """
-    with tqdm(total=loop.settings.epochs, desc=words or loop.name, unit="epoch", **options) as bar:
+    with tqdm(
+        total=loop.settings.epochs, desc=words or loop.name, unit="epoch", **({"disable": None} | options)
+    ) as bar:
         bar.update(loop.epoch)
         for record in loop:
             error = f"training {loop.task.metric} {loop.task.show(record.train_error)}"

@@ -203,7 +203,7 @@ def evaluate(
     Arguments as for `Training`; `on_epoch` is called with every epoch's record, `bar` shows a progress bar.
     """
     training = Training(genotype, data, scale, seed, **more)
-    for record in progress(training, disable=not bar):
+    for record in progress(training, disable=None if bar else True):
         if on_epoch is not None:
             on_epoch(record)
     return training.result()

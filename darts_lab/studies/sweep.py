@@ -101,7 +101,7 @@ def sweep(
         report(f"{len(rows)} of {len(plans)} are finished already")
     threads_before = torch.get_num_threads()
     try:
-        with tqdm(total=len(plans), initial=len(rows), desc="sweep", unit="job") as bar:
+        with tqdm(total=len(plans), initial=len(rows), desc="sweep", unit="job", disable=None) as bar:
             for number, row in _worked(todo, path, executor, threads, retries, report):
                 rows[number] = row
                 _write_table(path)

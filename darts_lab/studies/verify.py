@@ -23,10 +23,13 @@ def plan_of(row: dict) -> Plan:
     Raises ValueError where the row holds no job, or its hash is not that of what it asks for.
     """
     made = asked_by(row)
-    if made.hash != row.get("config_hash"):
+    missing = [name for name in ("config_hash", "version") if name not in row]
+    if missing:
+        raise ValueError(f"row: holds no job of a sweep: it has no {missing[0]}")
+    if made.hash != row["config_hash"]:
         raise ValueError(
-            f"row: its config_hash is {str(row.get('config_hash'))[:80]!r}, but what it asks for now makes "
-            f"{made.hash!r}; it was made by version {str(row.get('version'))[:80]!r}, this is {__version__!r}"
+            f"row: its config_hash is {str(row['config_hash'])[:80]!r}, but what it asks for now makes {made.hash!r}; "
+            f"it was made by version {str(row['version'])[:80]!r}, this is {__version__!r}"
         )
     return made
 
