@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 
 import torch
 
@@ -77,7 +77,7 @@ class Plan:
         content = self.to_json() | {"device": None}
         for name, settings in (("settings", self.search), ("evaluation", self.evaluation)):
             if settings is not None:
-                content[name] = {key: content[name][key] for key in changed(settings)}
+                content[name] = changed(settings)
         content = {name: value for name, value in content.items() if value is not None}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
 
@@ -114,14 +114,9 @@ class Plan:
 
 
 def changed(settings) -> dict:
-    """The settings that differ from the defaults of their class: name -> value."""
-    values = {field.name: getattr(settings, field.name) for field in fields(settings)}
-    defaults = {field.name: field.default for field in fields(settings)}
-    return {name: value for name, value in values.items() if _plain(value) != _plain(defaults[name])}
-
-
-def _plain(value):
-    return list(value) if isinstance(value, tuple) else value
+    """The settings that differ from the defaults of their class, as JSON can hold them: name -> value."""
+    values, defaults = (json.loads(json.dumps(asdict(one))) for one in (settings, type(settings)()))
+    return {name: value for name, value in values.items() if value != defaults[name]}
 
 
 def of_search(space, data, method, scale, seed, device=None, **settings) -> Plan:

@@ -101,7 +101,7 @@ class Training(Loop):
             if losses:
                 yield None  # between two batches the caller may wait, or look
             self.optimizer.param_groups[0]["lr"] = learning_rate * task.rate(place)
-            inputs, targets = task.training_batch("train", place, generator, strength=1.0)
+            inputs, targets = task.training_batch("train", place, generator, 1.0)
             loss, deviation = self.descend(inputs, targets, drop_path=s.drop_path * epoch / s.epochs)
             losses.append(loss)
             deviations.append(deviation)
