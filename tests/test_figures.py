@@ -84,7 +84,9 @@ def test_kinds_are_marked_at_their_mean_with_its_interval(ax):
     figures.by_kind(table, ax=ax)
     dots, alone = (points.get_offsets().data.T for points in ax.collections)
     assert list(dots[0]) == [10, 30] and list(alone[0]) == [50]
-    assert dots[1][0] == -dots[1][1] < 0 and alone[1][0] == 1, "runs are spread in their order, not at random"
+    assert dots[1][0] == pytest.approx(-dots[1][1]) and dots[1][0] < 0 and alone[1][0] == pytest.approx(1), (
+        "runs are spread in their order, not at random"
+    )
     intervals = [line for line in ax.lines if line.get_linestyle() == "-"]
     (means,) = [line for line in ax.lines if line.get_marker() == "|"]
     np.testing.assert_allclose(means.get_xdata(), [20, 50])
