@@ -27,7 +27,7 @@ def by_kind(
     ax = empty_axes(ax, (6, 3.4))
     rows = _scaled(table, value, factor)
     kinds = list(dict.fromkeys(rows[kind]))
-    colours = {name: PALETTE[number % 8] for name, number in _numbers(rows[kind]).items()}
+    colours = {name: colour for name, (colour, _, _) in _styles(rows[kind]).items()}
     options = {"data": rows, "x": value, "y": kind, "order": kinds, "orient": "h", "legend": False, "ax": ax}
     seaborn.stripplot(**options, hue=kind, palette=colours, jitter=False, size=5, alpha=0.6)
     for dots in ax.collections:  # spread by their order in the table; seaborn's jitter would be random
@@ -52,7 +52,7 @@ def over_epochs(
 
     ax = empty_axes(ax)
     rows = _scaled(table, value, factor)
-    for group, style in _groups(rows, kind):
+    for group, style in _lines(rows, kind):
         band = {"alpha": 0.15, "linewidth": 0}
         seaborn.lineplot(group, x="epoch", y=value, errorbar=_interval, err_kws=band, **style, ax=ax)
     label_epochs(ax, _label(value, factor))
@@ -72,7 +72,7 @@ def over_setting(
     ax = empty_axes(ax)
     rows = _scaled(table, value, factor)
     ticks = sorted(rows[setting].unique())
-    for number, (group, style) in enumerate(_groups(rows, kind)):
+    for number, (group, style) in enumerate(_lines(rows, kind)):
         places = group[setting].map(ticks.index) + 0.08 * number  # beside each other, so that no interval hides another
         options = {"data": group.assign(place=places), "x": "place", "y": value, "ax": ax}
         seaborn.lineplot(**options, **style, errorbar=_interval, err_style="bars", err_kws={"capsize": 3})
@@ -95,11 +95,11 @@ def scatter(x, y, kinds=None, correlation: statistics.Estimate | None = None, ax
     ax = empty_axes(ax, (4, 3))
     x, y = np.asarray(x, float), np.asarray(y, float)
     kinds = pd.Series([""] * len(x) if kinds is None else kinds)
-    for kind, number in _numbers(kinds).items():
+    for kind, (colour, _, marker) in _styles(kinds).items():
         shown = (kinds == kind).to_numpy()
         if shown.any():
-            style = {"marker": "os^Dv"[number // 8 % 5], "color": PALETTE[number % 8], "scatter_kws": {"s": 25}}
-            seaborn.regplot(x=x[shown], y=y[shown], fit_reg=False, label=str(kind) or None, **style, ax=ax)
+            style = {"marker": marker, "color": colour, "scatter_kws": {"s": 25}, "label": str(kind) or None}
+            seaborn.regplot(x=x[shown], y=y[shown], fit_reg=False, **style, ax=ax)
     if correlation is not None:
         interval = f"[{correlation.low:.2f}, {correlation.high:.2f}]"
         ax.set_title(f"correlation {correlation.value:.2f} {interval}, {correlation.n} points")
@@ -120,17 +120,17 @@ def _interval(values) -> tuple[float, float]:
     return mean.low, mean.high
 
 
-def _numbers(kinds: pd.Series) -> dict:
-    """The number of every kind: of its category if it is a pandas categorical, else by order of appearance."""
+def _styles(kinds: pd.Series) -> dict:
+    """(colour, dash, marker) of every kind: of its category if it is a pandas categorical, else by first appearance."""
     known = kinds.dtype.categories if isinstance(kinds.dtype, pd.CategoricalDtype) else dict.fromkeys(kinds)
-    return {kind: number for number, kind in enumerate(known)}
+    return {kind: (PALETTE[n % 8], DASHES[n % 4], "os^Dv"[n // 8 % 5]) for n, kind in enumerate(known)}
 
 
-def _groups(rows: pd.DataFrame, kind: str):
+def _lines(rows: pd.DataFrame, kind: str):
     """The rows of every kind, and the style of its line."""
-    numbers = _numbers(rows[kind])
+    styles = _styles(rows[kind])
     for name, group in rows.groupby(kind, sort=False, observed=True):
-        colour, dash = PALETTE[numbers[name] % 8], DASHES[numbers[name] % 4]
+        colour, dash, _ = styles[name]
         yield group, {"color": colour, "linestyle": dash, "label": str(name), "legend": False}
 
 
