@@ -15,6 +15,8 @@ from darts_lab.methods.monitors import RULE, Rule
 from darts_lab.spaces import IDENTITY, NOISE, NONE, SKIP, SearchSpace
 from darts_lab.tasks import Classification, Task
 
+SETTING_NAMES = {"weight_decay": "L2", "drop_path": "drop path"}  # those that may change during a search
+
 
 def errors(history, ax: Axes | None = None, task: type[Task] = Classification) -> Axes:
     """Training error and one-shot validation error, as `task` measures them, over the epochs of a search."""
@@ -53,7 +55,7 @@ def _series(history, values) -> tuple[np.ndarray, np.ndarray]:
 def _mark_changes(history, ax: Axes) -> None:
     """Marks the epochs before which a setting was changed, by hand or by adaptation: a thin line with a label."""
     for before, record in zip([None, *history], history, strict=False):
-        words = [f"{_SETTINGS.get(name, name)} {value:g}" for name, value in (record.changed or {}).items()]
+        words = [f"{SETTING_NAMES.get(name, name)} {value:g}" for name, value in (record.changed or {}).items()]
         if before is not None and before.back_to is not None:
             words.append(f"back, L2 {record.weight_decay:g}")
         if words:
@@ -62,9 +64,6 @@ def _mark_changes(history, ax: Axes) -> None:
                 record.epoch, 0.99, " " + ", ".join(words), fontsize=7, ha="left", va="top", rotation=90,
                 transform=ax.get_xaxis_transform(),
             )  # fmt: skip
-
-
-_SETTINGS = {"weight_decay": "L2", "drop_path": "drop path"}
 
 
 def cost(history, steps: int | None = None, ax: Axes | None = None) -> Axes:

@@ -13,6 +13,7 @@ from pathlib import Path
 import ipywidgets as widgets
 
 from darts_lab import runs
+from darts_lab.figures.curves import SETTING_NAMES
 from darts_lab.figures.panels import View
 from darts_lab.methods.monitors import RULE
 from darts_lab.runs import files
@@ -22,7 +23,6 @@ from darts_lab.widgets.panels import Panels
 from darts_lab.widgets.wording import counted
 
 _NUMBERS = itertools.count(1)
-_SHORT = {"weight_decay": "L2", "drop_path": "drop path"}
 
 
 class Track:
@@ -179,7 +179,7 @@ class Track:
             if back:
                 parts.append(f"thrown back to epoch {back[-1]}, weight decay now {search.weight_decay:g}")
         if search.waiting:
-            changes = ", ".join(f"{_SHORT[name]} {value:g}" for name, value in search.waiting.items())
+            changes = ", ".join(f"{SETTING_NAMES[name]} {value:g}" for name, value in search.waiting.items())
             parts.append(f"{changes} from the next epoch on")
         if self.batches and not search.finished:
             parts.append(f"{1000 * self.spent / self.batches:.0f} ms a step")
