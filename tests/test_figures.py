@@ -2,10 +2,12 @@
 
 import hashlib
 
+import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -35,7 +37,7 @@ def test_every_operation_has_its_own_colour():
 
 def test_the_heat_map_shows_the_mixing_weights(search, ax):
     figures.mixing(search.history[-1].mixing, search.space, "reduce", ax)
-    np.testing.assert_allclose(ax.images[0].get_array(), search.history[-1].mixing[1].T)
+    np.testing.assert_allclose(ax.collections[0].get_array(), search.history[-1].mixing[1].T)
 
 
 def test_every_kept_edge_is_drawn_once_and_in_its_colour(ax):
@@ -80,11 +82,17 @@ def test_the_fisher_trace_is_drawn_with_a_mark_for_every_alpha_step(ax):
 def test_kinds_are_marked_at_their_mean_with_its_interval(ax):
     table = pd.DataFrame({"method": ["a", "a", "b", "c"], "test_error": [0.1, 0.3, 0.5, np.nan]})
     figures.by_kind(table, ax=ax)
-    dots, interval, mean, alone, _ = ax.lines
-    assert list(dots.get_xdata()) == [10, 30] and list(alone.get_xdata()) == [50]
-    assert mean.get_xdata()[0] == pytest.approx(20)
+    dots, alone = (points.get_offsets().data.T for points in ax.collections)
+    assert list(dots[0]) == [10, 30] and list(alone[0]) == [50]
+    assert dots[1][0] == pytest.approx(-dots[1][1]) and dots[1][0] < 0 and alone[1][0] == pytest.approx(1), (
+        "runs are spread in their order, not at random"
+    )
+    intervals = [line for line in ax.lines if line.get_linestyle() == "-"]
+    (means,) = [line for line in ax.lines if line.get_marker() == "|"]
+    np.testing.assert_allclose(means.get_xdata(), [20, 50])
     expected = statistics.mean([10, 30])
-    assert list(interval.get_xdata()) == [expected.low, expected.high]
+    np.testing.assert_allclose(intervals[0].get_xdata(), [expected.low, expected.high])
+    assert np.isnan(intervals[1].get_xdata()).all(), "one run has no interval"
     assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b"], "who has no value has no row"
 
 
@@ -101,13 +109,20 @@ def test_lines_over_epochs_are_means_bands_are_intervals_and_the_picture_ends_wi
 def test_kinds_of_a_category_keep_their_colours_from_picture_to_picture(ax):
     kinds = pd.Series(pd.Categorical(["b", "c"], ["a", "b", "c"]))
     figures.scatter([1, 2], [3, 4], kinds, ax=ax)
-    assert [(line.get_label(), line.get_color()) for line in ax.lines] == list(zip("bc", figures.PALETTE[1:3]))
-    figures.scatter([1, 2], [3, 4], ["b", "c"], ax=ax)
-    assert [line.get_color() for line in ax.lines] == list(figures.PALETTE[:2])
+    assert [points.get_label() for points in ax.collections] == ["b", "c"]
+    assert ax.get_legend().get_title().get_text() == ""
+    table = pd.DataFrame({"test_error": [0.1, 0.2], "epoch": [0, 0], "seed": [0, 0]})
     for names, first in ((kinds, 1), (["b", "c"], 0)):
-        figures.by_kind(pd.DataFrame({"method": names, "test_error": [0.1, 0.2]}), ax=ax)
-        dots = [line.get_color() for line in ax.lines if line.get_marker() == "o"]
-        assert dots == list(figures.PALETTE[first : first + 2])
+        expected = [to_rgb(colour) for colour in figures.PALETTE[first : first + 2]]
+        figures.scatter([1, 2], [3, 4], names, ax=ax)
+        assert [tuple(points.get_facecolor()[0, :3]) for points in ax.collections] == expected
+        figures.by_kind(table.assign(method=names), ax=ax)
+        assert [tuple(points.get_facecolor()[0, :3]) for points in ax.collections] == expected
+        figures.over_epochs(table.assign(method=names), "test_error", ax=ax)
+        assert [to_rgb(line.get_color()) for line in ax.lines] == expected
+        figures.over_setting(table.assign(method=names), "epoch", "test_error", "method", ax=ax)
+        assert [to_rgb(points.get_facecolor()[0]) for points in ax.collections[1::2]] == expected
+        assert ax.get_legend().get_title().get_text() == ""
 
 
 def test_settings_stand_side_by_side_with_means_of_their_runs(ax):
@@ -115,12 +130,20 @@ def test_settings_stand_side_by_side_with_means_of_their_runs(ax):
     figures.over_setting(table, "weight_decay", "skips_normal", ax=ax)
     np.testing.assert_allclose(ax.lines[0].get_ydata(), [3.5, 2.0])
     assert [label.get_text() for label in ax.get_xticklabels()] == ["0.0003", "0.0243"]
+    interval, expected = ax.collections[0].get_segments()[0], statistics.mean([4.0, 3.0])
+    np.testing.assert_allclose(interval[:, 1], [expected.low, expected.high])
+    np.testing.assert_allclose(ax.collections[1].get_offsets()[:, 1], [4, 3, 2])
 
 
 def test_scatter_shows_every_point_and_its_correlation(ax):
     x = [1.0, 2.0, 3.0, 5.0]
     figures.scatter(x, x, [1, 1, 2, 2], statistics.correlation(x, [1.0, 2.0, 2.5, 6.0]), ax)
-    assert sorted(value for line in ax.lines for value in line.get_xdata()) == x
+    assert sorted(value for points in ax.collections for value in points.get_offsets()[:, 0]) == x
+    line = ax.lines[0].get_data()
+    np.testing.assert_allclose(line[1], np.polyval(np.polyfit(x, x, 1), line[0]), err_msg="the regression line")
+    figures.scatter(x, x, [1, 1, 2, 2], ax=ax)
+    assert not ax.lines, "no line without a correlation"
+    figures.scatter(x, x, [1, 1, 2, 2], statistics.correlation(x, [1.0, 2.0, 2.5, 6.0]), ax)
     assert "0.9" in ax.get_title() and "4 points" in ax.get_title()
 
 
@@ -152,7 +175,7 @@ def test_the_csv_holds_lines_points_images_bars_error_bars_and_arrows(search):
     figures.cell(search.genotype, "reduce", search.mixing.detach().numpy(), search.space, axes[4])
     axes[5].fill_between([1, 2], [0, 0], [9.0, 10.0])
     levels = axes[5].contourf(np.arange(6.0).reshape(2, 3), 3).levels
-    figure.colorbar(axes[3].images[0], ax=axes[3])  # holds no data of its own
+    figure.colorbar(axes[3].collections[0], ax=axes[3])  # holds no data of its own
     table = figures.plotted(figure)
     of = dict(list(table.groupby("artist")))
     assert list(of["bar"]["y"]) == [3, 4] and list(of["points"]["value"]) == [0.1, 0.2]
@@ -327,7 +350,19 @@ def test_a_map_shows_its_values_within_the_limits_and_leaves_out_the_unknown():
     assert dl.figures.pixel_map(values, "depth (m)", ax=Figure().subplots()).images[0].get_clim() == (1, 4)
 
 
+def test_pictures_of_tables_leave_styles_and_random_numbers_as_they_were(ax):
+    style, state = dict(matplotlib.rcParams), np.random.get_state()[1].copy()
+    table = pd.DataFrame({"method": list("aab"), "epoch": [0, 1, 1], "seed": 0, "test_error": [0.1, 0.2, 0.4]})
+    figures.by_kind(table, ax=ax)
+    figures.over_epochs(table, "test_error", ax=ax)
+    figures.over_setting(table, "epoch", "test_error", "method", ax=ax)
+    figures.scatter([1, 2, 3, 4], [1, 2, 3, 5], None, statistics.correlation([1, 2, 3, 4], [1, 2, 3, 5]), ax)
+    figures.by_kind(table.iloc[:0], ax=ax)
+    figures.over_epochs(table.iloc[:0], "test_error", ax=ax)
+    assert dict(matplotlib.rcParams) == style and (np.random.get_state()[1] == state).all()
+
+
 def test_errors_in_another_unit_are_shown_in_it():
     table = pd.DataFrame({"method": ["a", "a"], "test_error": [2.0, 3.0]})
     ax = dl.figures.by_kind(table, ax=Figure().subplots(), factor=1, unit="px")
-    assert ax.lines[0].get_xdata().tolist() == [2, 3] and "(px)" in ax.get_xlabel()
+    assert ax.collections[0].get_offsets()[:, 0].tolist() == [2, 3] and "(px)" in ax.get_xlabel()

@@ -29,7 +29,7 @@ def lab(tmp_path, monkeypatch):
     made = dl.lab("S2", scale="tiny", seed=0, epochs=200)
     yield made
     made.close()
-    made._thread and made._thread.join(60)
+    made.worker.thread and made.worker.thread.join(60)
 
 
 def until(condition, seconds=60):
@@ -50,7 +50,7 @@ def test_start_draws_moves_and_stop_ends_the_thread(lab):
     assert len(pictures) >= 4 and all(picture.std() > 0.05 for picture in pictures)  # and no empty ones
     click(lab, "Stop")
     assert lab.result(60) is lab.search
-    assert "Stopped" in lab.status.value and not lab._thread.is_alive()
+    assert "Stopped" in lab.status.value and not lab.worker.thread.is_alive()
     assert not lab.buttons["Start"].disabled and lab.buttons["Stop"].disabled
 
 
@@ -82,7 +82,7 @@ def test_stop_answers_while_paused(lab):
     until(lambda: "Paused" in lab.status.value)
     click(lab, "Stop")
     lab.result(60)
-    assert not lab._thread.is_alive()
+    assert not lab.worker.thread.is_alive()
 
 
 def test_what_the_lab_computes_is_what_the_loop_computes(tmp_path, monkeypatch):
@@ -138,14 +138,14 @@ def test_the_search_waits_for_a_retraining_and_then_goes_on(lab):
 def test_a_retrain_pressed_while_the_search_comes_to_its_end_is_not_lost(lab, monkeypatch):
     click(lab, "Start")
     until(lambda: lab.search is not None and lab.search.epoch >= 1)
-    report = lab._report
+    report = lab.report
 
     def press_retrain_now():
         report()
         if lab.state == "stopped" and not lab.kept:
             click(lab, "Retrain")
 
-    monkeypatch.setattr(lab, "_report", press_retrain_now)
+    monkeypatch.setattr(lab, "report", press_retrain_now)
     click(lab, "Stop")
     lab.result(60)
     assert lab.kept[0].evaluation is not None and "retrained test error" in lab.status.value
@@ -157,14 +157,14 @@ def test_pause_holds_a_retraining_between_two_batches_and_stop_ends_it(lab):
     click(lab, "Retrain")
     until(lambda: lab.kept[0].training is not None)
     click(lab, "Pause")
-    until(lambda: not lab._thread.is_alive())
+    until(lambda: not lab.worker.thread.is_alive())
     if lab.kept[0].evaluation is None:  # not done before
         epoch = lab.kept[0].training.epoch
         click(lab, "Resume")
         until(lambda: lab.kept[0].evaluation is not None or lab.kept[0].training.epoch > epoch)
     click(lab, "Stop")
     lab.result(60)
-    assert lab.state == "stopped" and not lab._queue
+    assert lab.state == "stopped" and not lab.worker.queue
 
 
 def test_an_error_in_the_thread_is_shown_and_raised():
@@ -345,7 +345,7 @@ def test_a_new_lab_resumes_the_unfinished_run_on_disk_bit_for_bit(tmp_path, monk
     with pytest.raises(ValueError, match="no unfinished run of these choices lies in .* that no other lab holds"):
         other.result(60)
     first.close()  # as when a kernel ends: its lock is free
-    until(lambda: not first._thread.is_alive())
+    until(lambda: not first.worker.thread.is_alive())
     other.resume()
     found = other.result(60)
     alone = dl.Search("S4", scale="tiny", seed=3, path=False)
@@ -363,7 +363,7 @@ def test_reset_goes_back_to_the_beginning_and_keeps_what_was_kept(lab):
     click(lab, "Keep")
     click(lab, "Keep")
     click(lab, "Reset")
-    until(lambda: lab.state == "idle" and not lab._thread.is_alive())
+    until(lambda: lab.state == "idle" and not lab.worker.thread.is_alive())
     assert lab.search is None and lab.method.value == "DARTS" and not lab.space.disabled
     assert not any(image.value for image in lab.panels.images.values())
     assert 1 <= len(lab.kept) == len(lab._kept_box.children) <= 2
@@ -419,10 +419,10 @@ def test_pictures_come_at_most_four_times_a_second_and_take_less_than_a_tenth_of
 
     monkeypatch.setattr("darts_lab.widgets.lab.time", SimpleNamespace(perf_counter=lambda: clock[0]))
     monkeypatch.setattr(lab.tracks[0], "draw", draw)
-    monkeypatch.setattr(lab, "_report", report)
+    monkeypatch.setattr(lab, "report", report)
     while clock[0] < 200:
         clock[0] += 0.01  # a batch
-        lab._look()
+        lab.show_progress()
     assert len(drawn) > 10 and len(drawn) * took < 10
     assert min(b - a for a, b in itertools.pairwise(drawn)) > 0.25
     assert min(b - a for a, b in itertools.pairwise(reported)) > 0.25
@@ -464,7 +464,7 @@ def test_clicking_at_random_loses_no_run_shows_no_trace_and_leaves_no_thread(tmp
         clicks += 1
         time.sleep(chance.choice([0, 0, 0.01, 0.2]))
     lab.stop()
-    until(lambda: not lab._thread.is_alive(), 120)
+    until(lambda: not lab.worker.thread.is_alive(), 120)
     assert clicks > 50 and lab.state in ("idle", "stopped", "finished", "failed")
     assert not [words for words in said if "Traceback" in words or "Error:" in words]
     for run in tmp_path.iterdir():
@@ -472,7 +472,7 @@ def test_clicking_at_random_loses_no_run_shows_no_trace_and_leaves_no_thread(tmp
             history = dl.runs.read(run).history
             assert [record.epoch for record in history if record.back_to is None]
     lab.stop()
-    lab._thread.join(60)
+    lab.worker.thread.join(60)
 
 
 def test_a_lab_that_runs_when_python_ends_does_not_hold_it_up_and_its_run_can_go_on(tmp_path):

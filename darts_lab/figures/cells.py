@@ -1,4 +1,4 @@
-"""Mixing weights and cells, drawn."""
+"""Pictures of mixing weights and cells."""
 
 from __future__ import annotations
 
@@ -7,43 +7,40 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch
 
-from darts_lab.figures.style import _axes, _short, style_of
+from darts_lab.figures.style import empty_axes, short_name, style_of
 from darts_lab.genotype import Genotype
 from darts_lab.spaces import NONE, RECURRENT, UPSAMPLE, SearchSpace, inputs_of
 
 
 def mixing(weights, space: SearchSpace, cell_type: str, ax: Axes | None = None) -> Axes:
-    """Heat map of one cell's mixing weights, one row an operation, one column an edge (source -> node), from 0 (dark) to
-    1 (bright). Without weights (None), as with the logs of others, it says so."""
-    ax = _axes(ax, (6, 2))
-    ax.clear()
+    """Heat map of one cell's mixing weights, one row per operation, one column per edge (source -> node), from 0 (dark)
+    to 1 (bright). Without weights (None), as in the logs of others, it says so."""
+    ax = empty_axes(ax, (6, 2))
     ax.set_title(f"mixing weights, {cell_type} cell")
     if weights is None:
         ax.text(0.5, 0.5, "not in this log", ha="center", va="center", transform=ax.transAxes)
         ax.axis("off")
         return ax
+    import seaborn  # here, because it imports pyplot
+
     weights = np.asarray(weights)[space.cell_types.index(cell_type)].T  # (candidates, edges)
-    ax.imshow(weights, vmin=0, vmax=1, aspect="auto")
-    names = space.cell(cell_type)
-    few = len(names) <= 5
-    edges = [f"{source}→{node + space.inputs}" for source, node in space.edges]
-    ax.set_xticks(range(len(names)), edges, fontsize=8 if few else 7, rotation=0 if few else 90)
-    same = len(set(names)) == 1
-    ax.set_yticks(
-        range(space.candidates), [_short(n) for n in names[0]] if same else range(space.candidates), fontsize=8
-    )
-    if not same:  # every edge has its own operations: write them into the squares
-        for edge, candidates in enumerate(names):
-            for row, name in enumerate(candidates):
-                colour = "white" if weights[row, edge] < 0.6 else "black"
-                turned = {"fontsize": 8, "rotation": 0} if few else {"fontsize": 6, "rotation": 90}
-                ax.text(edge, row, _short(name), ha="center", va="center", color=colour, **turned)
+    candidates = space.cell(cell_type)
+    same, few = len(set(candidates)) == 1, len(candidates) <= 5
+    labels, text = None, {"fontsize": 8}
+    if not same:  # every edge has its own operations: write their names into the squares
+        labels = np.array([[short_name(name) for name in names] for names in candidates]).T
+        text = text if few else {"fontsize": 6, "rotation": 90}
     elif few and space.candidates <= 4:
-        for (row, edge), weight in np.ndenumerate(weights):
-            colour = "white" if weight < 0.6 else "black"
-            ax.text(edge, row, f"{weight:.2f}", ha="center", va="center", fontsize=8, color=colour)
-    for boundary in np.cumsum([node + space.inputs for node in range(space.nodes)])[:-1]:
-        ax.axvline(boundary - 0.5, color="white", linewidth=2)
+        labels = np.char.mod("%.2f", weights)
+    seaborn.heatmap(
+        weights, vmin=0, vmax=1, cmap="viridis", cbar=False, annot=labels, fmt="", annot_kws=text, ax=ax,
+        xticklabels=[f"{source}→{node + space.inputs}" for source, node in space.edges],
+        yticklabels=[short_name(name) for name in candidates[0]] if same else range(space.candidates),
+    )  # fmt: skip
+    ax.tick_params("x", labelsize=8 if few else 7, rotation=0 if few else 90)
+    ax.tick_params("y", labelsize=8, rotation=0)
+    for first_edge in np.cumsum([node + space.inputs for node in range(space.nodes - 1)]):  # of the next node
+        ax.axvline(first_edge, color="white", linewidth=2)
     return ax
 
 
@@ -52,32 +49,30 @@ def cell(
 ) -> Axes:
     """One cell as a graph: colour and dash say the operation.
 
-    With `weights` (mixing weights of `space`) every line is as wide as its operation weighs, and the edges that the
-    genotype leaves out are drawn too, faintly.
+    With `weights` (mixing weights of `space`) lines are as wide as the weights of their operations, and the edges that
+    are not in the genotype are drawn too, faintly.
     """
-    ax = _axes(ax, (5, 2.6))
-    ax.clear()
+    ax = empty_axes(ax, (5, 2.6))
     inputs = inputs_of(cell_type)
     states = genotype.nodes + inputs
     positions = _positions(states, inputs)
     kept = {(source, node): operation for source, node, operation in genotype.edges(cell_type)}
-    used = set(kept.values())
+
+    def draw_edge(source, node, operation, width, **style):
+        name = f"{source}→{node + inputs} {operation}" + ("" if (source, node) in kept else ", not kept")
+        _arrow(ax, positions[source], positions[node + inputs], operation, width, name=name, **style)
+
+    widths = dict.fromkeys(kept, 2.0)
     if weights is not None:
         weights = np.asarray(weights)[space.cell_types.index(cell_type)]
-        for index, (source, node) in enumerate(space.edges):
-            names = space.cell(cell_type)[index]
-            best = max((i for i, n in enumerate(names) if n != NONE), key=lambda i: weights[index][i])
-            if (source, node) not in kept:
-                name = f"{source}→{node + inputs} {names[best]}, not kept"
-                width = 4 * weights[index][best]
-                _arrow(ax, positions[source], positions[node + inputs], names[best], width, 0.18, name)
-    for (source, node), operation in kept.items():
-        width = 2.0
-        if weights is not None:
-            index = space.edges.index((source, node))
-            width = 4 * weights[index][space.cell(cell_type)[index].index(operation)]
-        name = f"{source}→{node + inputs} {operation}"
-        _arrow(ax, positions[source], positions[node + inputs], operation, width, name=name)
+        for edge, names, edge_weights in zip(space.edges, space.cell(cell_type), weights, strict=True):
+            weight_of = dict(zip(names, edge_weights, strict=True))
+            strongest = max((name for name in names if name != NONE), key=weight_of.get)
+            widths[edge] = 4 * weight_of[kept.get(edge, strongest)]
+            if edge not in kept:
+                draw_edge(*edge, strongest, widths[edge], alpha=0.18)
+    for edge, operation in kept.items():
+        draw_edge(*edge, operation, widths[edge])
     for state in genotype.concat[cell_type]:
         _arrow(ax, positions[state], positions["out"], None, 0.6, name=f"{state}→output")
     ends = {0: "$c_{k-2}$", 1: "$c_{k-1}$", "out": "$c_k$"}
@@ -91,9 +86,8 @@ def cell(
             x, y, labels[state], ha="center", va="center", fontsize=9, zorder=5,
             bbox={"boxstyle": "round,pad=0.3", "facecolor": "white", "edgecolor": "#444444"},
         )  # fmt: skip
-    handles = [
-        Line2D([], [], color=style_of(n)[0], linestyle=style_of(n)[1], linewidth=2, label=n) for n in sorted(used)
-    ]
+    styles = {operation: style_of(operation) for operation in sorted(set(kept.values()))}
+    handles = [Line2D([], [], color=c, linestyle=dash, linewidth=2, label=name) for name, (c, dash) in styles.items()]
     ax.legend(handles=handles, fontsize=7, loc="upper center", ncols=4, frameon=False, bbox_to_anchor=(0.5, 0.04))
     ax.set_title(f"{cell_type} cell")
     ax.set_xlim(-0.6, states + 0.2)
@@ -105,26 +99,12 @@ def cell(
 def _positions(states: int, inputs: int) -> dict:
     positions = {0: (0.0, 0.8), 1: (0.0, -0.8)} if inputs == 2 else {0: (0.0, 0.0)}
     heights = (0.55, -0.55, 1.15, -1.15)
-    nodes = range(inputs, states)
-    positions |= {state: (state + 1.0 - inputs, heights[(state - inputs) % 4]) for state in nodes}
+    positions |= {node + inputs: (node + 1.0, heights[node % 4]) for node in range(states - inputs)}
     return positions | {"out": (states - 0.4, 0.0)}
 
 
 def _arrow(ax: Axes, start, end, operation: str | None, width: float, alpha: float = 0.95, name: str = "") -> None:
     colour, dash = ("#999999", "-") if operation is None else style_of(operation)
-    ax.add_patch(
-        FancyArrowPatch(
-            start,
-            end,
-            arrowstyle="-|>",
-            mutation_scale=7 + 1.5 * width,
-            shrinkA=11,
-            shrinkB=11,
-            color=colour,
-            linewidth=max(width, 0.4),
-            linestyle=dash,
-            alpha=alpha,
-            connectionstyle="arc3,rad=-0.12",
-            gid=name,
-        )  # fmt: skip
-    )
+    line = {"color": colour, "linestyle": dash, "linewidth": max(width, 0.4), "alpha": alpha, "gid": name}
+    shape = {"arrowstyle": "-|>", "mutation_scale": 7 + 1.5 * width, "connectionstyle": "arc3,rad=-0.12"}
+    ax.add_patch(FancyArrowPatch(start, end, shrinkA=11, shrinkB=11, **shape, **line))

@@ -1,4 +1,4 @@
-"""The panels of the live lab: which figure shows what of a search."""
+"""The panels of the live lab, and all of them on one figure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from darts_lab.figures.cells import cell, mixing
 from darts_lab.figures.curves import cost, counts, eigenvalues, errors, fisher_trace, losses, telling_operations
-from darts_lab.figures.style import DARK, _axes
+from darts_lab.figures.style import DARK
 from darts_lab.genotype import Genotype
 from darts_lab.methods.monitors import RULE, Rule
 from darts_lab.spaces import KNOWN_CELL_TYPES, SearchSpace
@@ -20,9 +20,9 @@ from darts_lab.tasks import Classification, Task
 
 @dataclass(frozen=True)
 class View:
-    """What there is to see of a search: its epochs so far (`history`), mixing weights (None: not known) and genotype at
-    one moment, and with which `rule` its eigenvalues are read. `steps` is the number of batches in an epoch, where
-    known; `finished` as for `Rule.stop`; `at` is an epoch to be marked in the curves; `task` says what an error is."""
+    """What a panel shows of a search: its epochs so far (`history`), its mixing weights (None: unknown) and genotype at
+    one moment. `rule` reads its eigenvalues, with `finished` as for `Rule.stop`; `steps` is the number of batches in an
+    epoch, if known; `at` is an epoch to be marked in the curves; `task` says what an error is."""
 
     space: SearchSpace
     history: Sequence
@@ -35,12 +35,7 @@ class View:
     task: type[Task] = Classification
 
 
-def _graph(view: View, cell_type: str, ax: Axes) -> Axes:
-    space = None if view.mixing is None else view.space
-    return cell(view.genotype, cell_type, view.mixing, space, ax)
-
-
-_CURVES: dict[str, Callable[[View, Axes], Axes]] = {
+_CURVES: dict[str, Callable[[View, Axes | None], Axes]] = {
     "eigenvalue": lambda view, ax: eigenvalues(view.history, view.rule, ax, view.finished),
     "counts": lambda view, ax: counts(view.history, telling_operations(view.space), ax, view.space),
     "errors": lambda view, ax: errors(view.history, ax, view.task),
@@ -53,24 +48,23 @@ PANELS = tuple(f"{what} {kind}" for what in ("weights", "cell") for kind in KNOW
 
 
 def panel(name: str, view: View, ax: Axes | None = None) -> Axes:
-    """One of the lab's `PANELS`: the mixing weights or the graph of one cell ("weights normal", "cell reduce", ...) that the
-    space has, or one of the `CURVES` over epochs."""
-    ax = _axes(ax)
-    what, _, kind = name.partition(" ")
+    """One of the lab's `PANELS`: the mixing weights or the graph of one cell of the space ("weights normal",
+    "cell reduce", ...), or one of the `CURVES` over epochs."""
+    what, _, cell_type = name.partition(" ")
     if what == "weights":
-        return mixing(view.mixing, view.space, kind, ax)
+        return mixing(view.mixing, view.space, cell_type, ax)
     if what == "cell":
-        return _graph(view, kind, ax)
-    _CURVES[name](view, ax)
+        return cell(view.genotype, cell_type, view.mixing, view.space, ax)
+    ax = _CURVES[name](view, ax)
     if view.at is not None:
         ax.axvline(view.at, color=DARK, linewidth=3, alpha=0.25, zorder=0)
     return ax
 
 
 class Dashboard:
-    """The picture of a search at one moment: heat maps, all cells, errors, counts and curvature on one Figure.
+    """A search at one moment on one Figure: heat maps, all cells, errors, counts and curvature.
 
-    It is drawn on a Figure that pyplot does not know, so it may be used in any thread.
+    pyplot does not know the Figure, so it may be used in any thread.
     """
 
     def __init__(
@@ -78,13 +72,13 @@ class Dashboard:
     ):
         self.space, self.rule, self.task = space, rule, task
         self.figure = Figure(figsize=size, dpi=dpi, layout="constrained")
-        rows = [[f"{what} {kind}" for kind in space.cell_types] for what in ("weights", "cell")]
+        rows = [[f"{what} {cell_type}" for cell_type in space.cell_types] for what in ("weights", "cell")]
         rows.append(["eigenvalue", "counts", "errors"])
         mosaic = [[name for name in row for _ in range(6 // len(row))] for row in rows]
         self.axes = self.figure.subplot_mosaic(mosaic, height_ratios=[1.1, 1.6, 1.5])
 
     def draw(self, history, weights, genotype: Genotype) -> Figure:
-        """The figure for the given history (a list of EpochRecord) and the state right now."""
+        """The figure for a history (a list of EpochRecord) and the current mixing weights and genotype."""
         view = View(self.space, history, weights, genotype, self.rule, task=self.task)
         for name, ax in self.axes.items():
             if history or name not in CURVES:

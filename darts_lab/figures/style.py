@@ -12,7 +12,7 @@ from darts_lab.spaces import AVG, DIL3, DIL5, IDENTITY, MAX, NOISE, NONE, RELU, 
 
 # petroff8 (Petroff 2021, arXiv 2107.02270)
 PALETTE = ("#1845fb", "#ff5e02", "#c91f16", "#c849a9", "#adad7d", "#86c8dd", "#578dff", "#656364")
-_DASHES = ("-", "--", "-.", ":")
+DASHES = ("-", "--", "-.", ":")
 DARK = "#222222"
 STYLE = {
     "axes.prop_cycle": cycler(color=PALETTE),
@@ -39,7 +39,7 @@ OPERATION_STYLE: dict[str, tuple[str, str]] = {
     DIL3: (PALETTE[6], (0, (6, 1))),
     DIL5: (PALETTE[7], (0, (3, 1, 1, 1))),
     NONE: ("#bbbbbb", ":"),
-    TANH: (PALETTE[0], "-"),  # those of a recurrent cell never stand beside those of a convolutional one
+    TANH: (PALETTE[0], "-"),  # recurrent and convolutional operations are never in one picture
     IDENTITY: (PALETTE[1], "--"),
     RELU: (PALETTE[2], ":"),
     SIGMOID: (PALETTE[3], "-."),
@@ -47,26 +47,29 @@ OPERATION_STYLE: dict[str, tuple[str, str]] = {
 
 
 def use_style(dpi: float | None = None) -> None:
-    """Sets matplotlib's style for all that is drawn from now on: `STYLE`, and pixels an inch of figures if given.
-    `matplotlib.rcdefaults()` takes it back; importing the package changes nothing."""
+    """Sets matplotlib's style for everything that is drawn from now on: `STYLE`, and `dpi` (pixels per inch) if given.
+    `matplotlib.rcdefaults()` undoes it; importing the package changes nothing."""
     matplotlib.rcParams.update(STYLE | ({} if dpi is None else {"figure.dpi": dpi}))
 
 
 def style_of(operation: str) -> tuple[str, str]:
-    """(colour, dash) of an operation; operations of your own share one."""
-    return OPERATION_STYLE.get(operation, ("#222222", "-"))
+    """(colour, dash) of an operation; all operations of your own have the same one."""
+    return OPERATION_STYLE.get(operation, (DARK, "-"))
 
 
-def _axes(ax: Axes | None, size=(5, 3)) -> Axes:
+def empty_axes(ax: Axes | None, size=(5, 3)) -> Axes:
+    """`ax` without what was drawn in it, or the Axes of a new pyplot figure of `size` inches."""
     if ax is None:
         import matplotlib.pyplot as plt
 
         _, ax = plt.subplots(figsize=size, layout="constrained")
+    ax.clear()
     return ax
 
 
-def _over_epochs(ax: Axes, what: str, limits: tuple[float | None, float | None]) -> None:
-    ax.set(xlabel="epoch", ylabel=what, ylim=limits)
+def label_epochs(ax: Axes, label: str, limits: tuple[float | None, float | None] = (None, None)) -> None:
+    """Sets the axes of a picture over epochs: ticks at whole epochs, and `label` and `limits` for the y axis."""
+    ax.set(xlabel="epoch", ylabel=label, ylim=limits)
     if np.ptp(ax.dataLim.intervalx) < 1:  # one epoch, or none
         middle = ax.dataLim.intervalx.mean()
         middle = middle if np.isfinite(middle) else 0
@@ -74,7 +77,15 @@ def _over_epochs(ax: Axes, what: str, limits: tuple[float | None, float | None])
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
-def _short(name: str) -> str:
-    return {SKIP: "skip", SEP3: "sep 3", SEP5: "sep 5", DIL3: "dil 3", DIL5: "dil 5", MAX: "max", AVG: "avg"}.get(
-        name, name
-    )
+def show_legend(ax: Axes) -> None:
+    """A legend without a title, if anything in `ax` has a label."""
+    if ax.get_legend_handles_labels()[0]:
+        ax.legend()
+
+
+def short_name(operation: str) -> str:
+    """A name for small pictures: "sep 3" for sep_conv_3x3; others stay as they are."""
+    return _SHORT_NAMES.get(operation, operation)
+
+
+_SHORT_NAMES = {SKIP: "skip", SEP3: "sep 3", SEP5: "sep 5", DIL3: "dil 3", DIL5: "dil 5", MAX: "max", AVG: "avg"}

@@ -1,4 +1,4 @@
-"""Tables of many runs, drawn: one dot a run, means with their intervals."""
+"""Tables of many runs, drawn by seaborn: every run as a dot, means with the intervals of `studies.statistics`."""
 
 from __future__ import annotations
 
@@ -6,120 +6,140 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from darts_lab.figures.style import _DASHES, PALETTE, _axes, _over_epochs
+from darts_lab.figures.style import DARK, DASHES, PALETTE, empty_axes, label_epochs, show_legend
 from darts_lab.studies import statistics
+
+# seaborn is imported inside the functions: it imports pyplot, which the package leaves to those who draw
 
 
 def by_kind(
     table: pd.DataFrame, value: str = "test_error", kind: str = "method", ax: Axes | None = None, factor: float = 100,
     unit: str = "%",
 ) -> Axes:  # fmt: skip
-    """`value`, a fraction shown in per cent (or `factor` times it in `unit`), of every run as a dot, by kind of run: means
-    with their 95 % intervals.
+    """`value` of every run as a dot, one row per kind of run, with means and their 95 % intervals (Student's t).
 
-    Every row of `table` is one run, such as those of a sweep; kinds stand in the order in which they come. Kinds that are
-    a pandas categorical have the same colours in every picture, whichever of them it shows.
+    Every row of `table` is one run, for example of a sweep. `value` is a fraction shown in per cent, or is multiplied
+    by `factor` and shown in `unit`. Kinds are listed in the order of the table. Kinds that are a pandas categorical
+    have the same colours in every picture, whichever of them it shows.
     """
-    ax = _axes(ax, (6, 3.4))
-    ax.clear()
-    rows = table.dropna(subset=value)
-    numbers = _numbers(rows[kind])
+    import seaborn
+
+    ax = empty_axes(ax, (6, 3.4))
+    rows = _scaled(table, value, factor)
     kinds = list(dict.fromkeys(rows[kind]))
-    for row, name in enumerate(kinds):
-        values = factor * rows.loc[rows[kind] == name, value].to_numpy(float)
-        colour, mean = PALETTE[numbers[name] % 8], statistics.mean(values)
-        ax.plot(values, row + np.linspace(-0.12, 0.12, len(values)), "o", color=colour, alpha=0.6, markersize=4)
-        if np.isfinite(mean.low):
-            ax.plot([mean.low, mean.high], [row, row], color="#222222", linewidth=1)
-        ax.plot([mean.value] * 2, [row - 0.3, row + 0.3], color="#222222", linewidth=2)
+    colours = {name: colour for name, (colour, _, _) in _styles(rows[kind]).items()}
+    options = {"data": rows, "x": value, "y": kind, "order": kinds, "orient": "h", "legend": False, "ax": ax}
+    seaborn.stripplot(**options, hue=kind, palette=colours, jitter=False, size=5, alpha=0.6)
+    for dots in ax.collections:  # spread by their order in the table; seaborn's jitter would be random
+        x, y = dots.get_offsets().T
+        dots.set_offsets(np.column_stack([x, y + np.linspace(-0.2, 0.2, len(y) + 2)[1:-1]]))
+    mean = {"linestyle": "none", "marker": "|", "markersize": 14, "markeredgewidth": 2, "color": DARK}
+    seaborn.pointplot(**options, **mean, errorbar=_interval, err_kws={"linewidth": 1}, zorder=3)
     ax.set_yticks(range(len(kinds)), kinds, fontsize=8)
-    ax.invert_yaxis()
-    ax.set_xlabel(f"{value.replace('_', ' ')} ({unit}); mean and 95 % interval")
+    ax.set(xlabel=f"{value.replace('_', ' ')} ({unit}); mean and 95 % interval", ylabel="")
     return ax
 
 
 def over_epochs(
     table: pd.DataFrame, value: str, kind: str = "method", factor: float = 1, ax: Axes | None = None
 ) -> Axes:
-    """The mean of `value` over seeds, epoch by epoch, one line a kind of search; bands are 95 % intervals (Student's t).
+    """The mean of `value` at every epoch, one line per kind of search; bands are 95 % intervals (Student's t).
 
-    Every row of `table` is one epoch of one search, with `epoch` and `seed`; `factor` 100 turns fractions into per cent.
-    The picture ends where the runs do: intervals of few seeds may go on beyond it.
+    Every row of `table` is one epoch of one search, with `epoch`; `factor` 100 turns fractions into per cent. The y
+    axis shows the range of the runs: intervals of few seeds may be wider.
     """
-    ax = _axes(ax)
-    ax.clear()
-    rows = table.dropna(subset=value)
-    for number, (name, group) in enumerate(rows.groupby(kind, sort=False)):
-        found = {
-            epoch: statistics.mean(factor * values.astype(float)) for epoch, values in group.groupby("epoch")[value]
-        }
-        means, low, high = zip(*((mean.value, mean.low, mean.high) for mean in found.values()), strict=True)
-        colour = PALETTE[number % 8]
-        ax.plot(list(found), means, _DASHES[number % 4], color=colour, label=str(name))
-        ax.fill_between(list(found), low, high, color=colour, alpha=0.15, linewidth=0)
-    _over_epochs(ax, value.replace("_", " ") + (" (%)" if factor == 100 else ""), (None, None))
-    _to_the_runs(ax, factor * rows[value].astype(float))
-    ax.legend()
+    import seaborn
+
+    ax = empty_axes(ax)
+    rows = _scaled(table, value, factor)
+    for group, style in _lines(rows, kind):
+        band = {"alpha": 0.15, "linewidth": 0}
+        seaborn.lineplot(group, x="epoch", y=value, errorbar=_interval, err_kws=band, **style, ax=ax)
+    label_epochs(ax, _label(value, factor))
+    _show_range(ax, rows[value])
+    show_legend(ax)
     return ax
-
-
-def _to_the_runs(ax: Axes, values: pd.Series) -> None:
-    """Lets the picture end a little beyond `values`, the runs themselves, wherever the intervals end."""
-    if len(values):
-        margin = 0.08 * (values.max() - values.min()) or 1
-        ax.set_ylim(values.min() - margin, values.max() + margin)
 
 
 def over_setting(
     table: pd.DataFrame, setting: str, value: str, kind: str = "space", factor: float = 1, ax: Axes | None = None
 ) -> Axes:
-    """`value` against the values of a setting, such as `weight_decay`, one line a kind: means with 95 % intervals, runs
-    as dots. The values of the setting stand side by side, not to scale. The picture ends where the runs do: intervals of
-    few runs may go on beyond it."""
-    ax = _axes(ax)
-    ax.clear()
-    rows = table.dropna(subset=value)
+    """The mean of `value` for each value of a setting, such as `weight_decay`, one line per kind, with 95 % intervals
+    (Student's t), and runs as dots. The values of the setting are evenly spaced, not to scale. The y axis shows the
+    range of the runs: intervals of few runs may be wider."""
+    import seaborn
+
+    ax = empty_axes(ax)
+    rows = _scaled(table, value, factor)
     ticks = sorted(rows[setting].unique())
-    for number, (name, group) in enumerate(rows.groupby(kind, sort=False)):
-        colour, shift = PALETTE[number % 8], 0.08 * number
-        found = {tick: statistics.mean(factor * values) for tick, values in group.groupby(setting)[value]}
-        places = np.array([ticks.index(tick) for tick in found]) + shift
-        means = np.array([mean.value for mean in found.values()])
-        bars = np.nan_to_num([[mean.value - mean.low, mean.high - mean.value] for mean in found.values()]).T
-        ax.errorbar(places, means, bars, fmt=_DASHES[number % 4], color=colour, capsize=3, label=str(name))
-        at = [ticks.index(tick) + shift for tick in group[setting]]
-        ax.plot(at, factor * group[value], ".", color=colour, alpha=0.5)
+    for number, (group, style) in enumerate(_lines(rows, kind)):
+        places = group[setting].map(ticks.index) + 0.08 * number  # beside each other, so that no interval hides another
+        options = {"data": group.assign(place=places), "x": "place", "y": value, "ax": ax}
+        seaborn.lineplot(**options, **style, errorbar=_interval, err_style="bars", err_kws={"capsize": 3})
+        seaborn.scatterplot(**options, color=style["color"], s=18, alpha=0.6, legend=False)
     ax.set_xticks(range(len(ticks)), [f"{tick:g}" for tick in ticks], fontsize=8)
-    unit = " (%)" if factor == 100 else ""
-    ax.set(xlabel=setting.replace("_", " "), ylabel=value.replace("_", " ") + unit)
-    _to_the_runs(ax, factor * rows[value])
-    ax.legend()
+    ax.set(xlabel=setting.replace("_", " "), ylabel=_label(value, factor))
+    _show_range(ax, rows[value])
+    show_legend(ax)
     return ax
-
-
-def _numbers(kinds: pd.Series) -> dict:
-    """Every kind with its number: of a pandas categorical that of its category, else by the order in which they come."""
-    known = kinds.dtype.categories if isinstance(kinds.dtype, pd.CategoricalDtype) else dict.fromkeys(kinds)
-    return {kind: number for number, kind in enumerate(known)}
 
 
 def scatter(x, y, kinds=None, correlation: statistics.Estimate | None = None, ax: Axes | None = None) -> Axes:
-    """Points, coloured by their kind where `kinds` tells it, under their correlation with its interval.
+    """Points, coloured by `kinds` if given. With a `correlation`, which goes into the title with its interval, the
+    regression line of all points is drawn too.
 
     Kinds that are a pandas categorical have the same colours in every picture, whichever of them it shows.
     """
-    ax = _axes(ax, (4, 3))
-    ax.clear()
+    import seaborn
+
+    ax = empty_axes(ax, (4, 3))
     x, y = np.asarray(x, float), np.asarray(y, float)
     kinds = pd.Series([""] * len(x) if kinds is None else kinds)
-    for kind, number in _numbers(kinds).items():
-        of, marker = (kinds == kind).to_numpy(), "os^Dv"[number // 8 % 5]
-        if not of.any():
-            continue
-        ax.plot(x[of], y[of], marker, color=PALETTE[number % 8], alpha=0.8, markersize=5, label=str(kind) or None)
-    if ax.get_legend_handles_labels()[0]:
-        ax.legend()
+    for kind, (colour, _, marker) in _styles(kinds).items():
+        shown = (kinds == kind).to_numpy()
+        if shown.any():
+            style = {"marker": marker, "color": colour, "scatter_kws": {"s": 25}, "label": str(kind) or None}
+            seaborn.regplot(x=x[shown], y=y[shown], fit_reg=False, **style, ax=ax)
     if correlation is not None:
         interval = f"[{correlation.low:.2f}, {correlation.high:.2f}]"
         ax.set_title(f"correlation {correlation.value:.2f} {interval}, {correlation.n} points")
+        if np.isfinite(correlation.value):
+            seaborn.regplot(x=x, y=y, scatter=False, ci=None, color=DARK, line_kws={"linewidth": 1}, ax=ax)
+    show_legend(ax)
     return ax
+
+
+def _scaled(table: pd.DataFrame, value: str, factor: float) -> pd.DataFrame:
+    rows = table.dropna(subset=value)
+    return rows.assign(**{value: factor * rows[value].astype(float)})
+
+
+def _interval(values) -> tuple[float, float]:
+    """The 95 % interval of the mean (Student's t), in the form that seaborn's `errorbar` takes."""
+    mean = statistics.mean(values)
+    return mean.low, mean.high
+
+
+def _styles(kinds: pd.Series) -> dict:
+    """(colour, dash, marker) of every kind: of its category if it is a pandas categorical, else by first appearance."""
+    known = kinds.dtype.categories if isinstance(kinds.dtype, pd.CategoricalDtype) else dict.fromkeys(kinds)
+    return {kind: (PALETTE[n % 8], DASHES[n % 4], "os^Dv"[n // 8 % 5]) for n, kind in enumerate(known)}
+
+
+def _lines(rows: pd.DataFrame, kind: str):
+    """The rows of every kind, and the style of its line."""
+    styles = _styles(rows[kind])
+    for name, group in rows.groupby(kind, sort=False, observed=True):
+        colour, dash, _ = styles[name]
+        yield group, {"color": colour, "linestyle": dash, "label": str(name), "legend": False}
+
+
+def _label(value: str, factor: float) -> str:
+    return value.replace("_", " ") + (" (%)" if factor == 100 else "")
+
+
+def _show_range(ax: Axes, values: pd.Series) -> None:
+    """Limits the y axis to `values` with a small margin, even where intervals are wider."""
+    if len(values):
+        margin = 0.08 * (values.max() - values.min()) or 1
+        ax.set_ylim(values.min() - margin, values.max() + margin)

@@ -1,6 +1,6 @@
-"""What notebooks and the dashboard show: the live lab, two searches side by side, and stored runs to move through.
+"""Widgets for notebooks and the dashboard: the live lab, and stored runs epoch by epoch.
 
-All three show the same panels (`panels.Panels`), which are `figures.PANELS` as images.
+Both show the same panels (`panels.Panels`): `figures.PANELS` as images.
 """
 
 from darts_lab.widgets.lab import Lab as Lab
@@ -8,7 +8,7 @@ from darts_lab.widgets.replay import Replay as Replay
 
 
 def dashboard(scale="laptop"):
-    """One search, two side by side, and stored ones, each under its tab."""
+    """One search, two side by side, and stored ones, each in a tab."""
     import ipywidgets
 
     lab, two, replay = Lab(scale=scale), Lab(method=["DARTS", "R-DARTS(L2)"], scale=scale), Replay()

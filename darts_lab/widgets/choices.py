@@ -1,8 +1,8 @@
-"""The controls: what is searched, how, and with which parameters; each says what it stands for."""
+"""The controls: what is searched, with which method, and with which parameters."""
 
 from __future__ import annotations
 
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import replace
 
 import ipywidgets as widgets
 
@@ -12,7 +12,7 @@ from darts_lab.checks import Seed, allow
 from darts_lab.methods.method import Method
 from darts_lab.methods.named import DROP_PATHS, L2_FACTORS, METHODS
 from darts_lab.methods.schedules import FisherTrace
-from darts_lab.settings import SearchSettings, override
+from darts_lab.settings import Scale, SearchSettings, override
 from darts_lab.spaces import SPACES
 from darts_lab.tasks import scales
 from darts_lab.tasks.classification import SCALES
@@ -20,9 +20,17 @@ from darts_lab.tasks.scales import DOMAINS
 
 _L2 = (0, *(round(factor / L2_FACTORS[0]) for factor in L2_FACTORS))  # times the decay of the scale
 _DROP_PATH = (*DROP_PATHS, 0.8)
-_RHO, _FACTOR, _WINDOW = (0.01, 0.03, 0.1, 0.3, 1.0), (1.05, 1.1, 1.2, 1.3, 1.5, 2.0), (1, 3, 5, 7, 9)
-_BATCHES, _USUAL_BATCHES = (1, 2, 4, 8), 2  # not the one batch of the scales, so that there is an error bar
-_GROWTH = (1.01, 1.02, 1.05, 1.1, 1.2)
+_BATCHES, _USUAL_BATCHES = (1, 2, 4, 8), 2  # scales use one batch; two give an error bar
+_PARAMETERS = {  # those that only some methods have: name: (offered values, tooltip)
+    "rho": ((0.01, 0.03, 0.1, 0.3, 1.0), "How strongly mixing weights are pulled towards a discrete cell."),
+    "window": ((1, 3, 5, 7, 9), "Number of eigenvalues in an average, half of them before and half after."),
+    "factor": (
+        (1.05, 1.1, 1.2, 1.3, 1.5, 2.0), "How many times as large the average must become for the search to stop.",
+    ),
+    "multiplier": (
+        (1.01, 1.02, 1.05, 1.1, 1.2), "Growth of the threshold of the Fisher trace with every batch that alpha waits.",
+    ),
+}  # fmt: skip
 
 _METHODS = {
     "DARTS": "mixing weights by gradient descent on the validation loss",
@@ -44,36 +52,28 @@ _SCALES = {
 
 
 class Menu(widgets.Dropdown):
-    """A menu of names; an object of the user's own may stand among them. `chosen` is the object, or else the name."""
+    """A menu of names; one may stand for an object of the user's own. `chosen` is that object, or else the name."""
 
-    def __init__(self, what: str, chosen, known, tooltip: str, width: str = "190px"):
-        self._own = {}
+    def __init__(self, label: str, chosen, known, tooltip: str, width: str = "190px"):
         name = chosen if isinstance(chosen, str) else getattr(chosen, "name", "own")
-        options = list(known)
-        match = next((option for option in options if option.lower() == name.lower()), None)
-        if not isinstance(chosen, str):
-            self._own[name] = chosen
-            options, match = [*(option for option in options if option != name), name], name
+        self._own = {} if isinstance(chosen, str) else {name: chosen}
+        self._all = [*(option for option in known if option not in self._own), *self._own]
+        match = name if self._own else next((one for one in self._all if one.lower() == name.lower()), None)
         if match is None:
-            raise ValueError(f"{what}: {name!r} is not known; known: {', '.join(options)}")
+            raise ValueError(f"{label}: {name!r} is not known; known: {', '.join(self._all)}")
         super().__init__(
-            options=options, value=match, description=what, tooltip=tooltip, layout={"width": width},
+            options=self._all, value=match, description=label, tooltip=tooltip, layout={"width": width},
             style={"description_width": "initial"},
         )  # fmt: skip
-        self.add_class(f"darts-lab-{what}")
-        self._all = options
+        self.add_class(f"darts-lab-{label}")
 
     @property
     def chosen(self):
-        return self.named(self.value)
-
-    def named(self, name: str):
-        """What a name in the menu stands for."""
-        return self._own.get(name, name)
+        return self._own.get(self.value, self.value)
 
     def offer(self, fits) -> None:
-        """Offers only what `fits`, a function of a name's object; keeps the value if it does."""
-        offered = [name for name in self._all if fits(self.named(name))]
+        """Offers only the entries that `fits`, a function of the object or name; keeps the value if it is offered."""
+        offered = [name for name in self._all if fits(self._own.get(name, name))]
         if offered != list(self.options):
             value = self.value if self.value in offered else offered[0]
             self.options = offered  # which sets the first of them
@@ -81,31 +81,31 @@ class Menu(widgets.Dropdown):
 
 
 def slider(name: str, values, value: float, tooltip: str) -> widgets.SelectionSlider:
-    """A slider over a few values; `value` is among them, whatever it is."""
-    made = widgets.SelectionSlider(
+    """A slider over a few values, with `value` added to them if necessary."""
+    control = widgets.SelectionSlider(
         options=sorted({*values, value}), value=value, description=name, tooltip=tooltip, continuous_update=False,
         layout={"width": "250px"}, style={"description_width": "80px"},
     )  # fmt: skip
-    made.add_class(f"darts-lab-{name.lower().replace(' ', '-')}")
-    return made
+    control.add_class(f"darts-lab-{name.lower().replace(' ', '-')}")
+    return control
 
 
-def set_slider(made: widgets.SelectionSlider, value: float) -> None:
-    """Sets a slider, to a value that may be new to it."""
-    if value not in made.options:
-        made.options = sorted({*made.options, value})  # which keeps the value that was chosen
-    made.value = value
+def set_slider(control: widgets.SelectionSlider, value: float) -> None:
+    """Sets a slider, to a value that it may not offer yet."""
+    if value not in control.options:
+        control.options = sorted({*control.options, value})  # which keeps the chosen value
+    control.value = value
 
 
 def task_of(data) -> type[tasks.Task]:
-    """The task that goes with data, in whatever form `Search` takes them."""
+    """The task of data, in any form that `Search` takes."""
     return tasks.of(data if isinstance(data, str) else datasets.load(data))
 
 
 def data_names() -> list[str]:
-    """The embedded data sets, and the real ones whose files are there."""
-    there = datasets.available()
-    return [name for name in datasets.NAMES if there.get(name, True)]
+    """The embedded data sets, and the downloaded ones whose files exist."""
+    available = datasets.available()
+    return [name for name in datasets.NAMES if available.get(name, True)]
 
 
 class Choices(widgets.VBox):
@@ -114,13 +114,11 @@ class Choices(widgets.VBox):
     def __init__(self, space, data, scale, seed):
         self.space = Menu("space", space, SPACES, "Which operations compete on which edge of a cell.", "150px")
         if isinstance(data, str) and data.lower() in datasets.NAMES and data.lower() not in data_names():
-            datasets.load(data)  # which says where it was looked for
+            datasets.load(data)  # raises, with the folder in which the files should be
         self.data = Menu("data", data, data_names(), "What the network learns to tell apart.", "150px")
         self.scale = Menu("scale", scale, SCALES, "How large everything is.", "160px")
-        domain = self.task.domain
-        self.domain = Menu(
-            "task", domain, DOMAINS, "What kind of data it is; data and spaces are those that fit.", "175px"
-        )
+        explanation = "What kind of data it is; only data and spaces that fit are offered."
+        self.domain = Menu("task", self.task.domain, DOMAINS, explanation, "175px")
         allow("seed", seed, Seed)
         self.seed = widgets.BoundedIntText(
             value=seed, min=0, max=2**31 - 1, description="seed", layout={"width": "130px"},
@@ -147,15 +145,15 @@ class Choices(widgets.VBox):
         return task_of(self.data.chosen)
 
     def _offer(self) -> None:
-        """Data of the chosen task, and spaces whose cells they need."""
+        """Offers data of the chosen task, and spaces with the types of cells that it needs."""
         self.data.offer(lambda data: task_of(data).domain == self.domain.value)
         self.space.offer(lambda space: spaces.get(space).cell_types == self.task.cell_types)
 
     def _explain(self) -> None:
         space = spaces.get(self.space.chosen)
         edges = [edge for edges in space.cells.values() for edge in edges]
-        offered, same = dict.fromkeys(name for edge in edges for name in edge), len(set(edges)) == 1
-        every = "every edge offers" if same else f"every edge offers {space.candidates} of"
+        offered = dict.fromkeys(name for edge in edges for name in edge)
+        every = "every edge offers" + ("" if len(set(edges)) == 1 else f" {space.candidates} of")
         scale = _SCALES.get(self.scale.value, "of your own")
         words = f"<b>{space.name}</b>: {every} {', '.join(offered)}. <b>{self.scale.value}</b>: {scale}."
         self.help.value = f"<span style='color:#555'>{words}</span>"
@@ -166,103 +164,95 @@ class Choices(widgets.VBox):
 
 
 class MethodChoice(widgets.VBox):
-    """A method and its parameters. `settings` are those of the search that the user has fixed, L2 and drop path included.
+    """A method and its parameters. `settings` are the search settings that the user has fixed.
 
-    `settings_changed` is called with the name and the value of L2 ("weight_decay") or drop path ("drop_path") when the
-    user moves one of these; all other parameters count when a search begins.
+    `changed` is called with the name and the value of L2 ("weight_decay") or drop path ("drop_path") when the user
+    moves one of these; all other parameters are used when a search begins.
     """
 
-    def __init__(self, method, choices: Choices, settings: dict, settings_changed):
+    def __init__(self, method, choices: Choices, settings: dict, changed):
         self.menu = Menu("method", method, METHODS, "How the mixing weights are found.")
         self._first, self._choices, self._fixed = self.menu.value, choices, dict(settings)
         self.help = widgets.HTML()
-        usual = self._usual()
         self.weight_decay = slider(
-            "L2", (), usual.weight_decay, "Weight decay of the network's weights. May be moved while a search runs."
+            "L2", (), 0.0, "Weight decay of the network's weights. May be moved while a search runs."
         )
         self.drop_path = slider(
-            "drop path", _DROP_PATH, usual.drop_path,
-            "Largest probability with which paths are dropped; rises towards the end. May be moved while a search runs.",
+            "drop path", _DROP_PATH, 0.0,
+            "Largest probability of dropping a path; rises towards the end. May be moved while a search runs.",
         )  # fmt: skip
         self.batches = slider(
-            "batches", _BATCHES, self._fixed.get("curvature_batches", _USUAL_BATCHES),
-            "Validation batches, or as many as there are, on which the dominant eigenvalue is measured; two or more give it "
-            "an error bar.",
+            "batches", _BATCHES, _USUAL_BATCHES,
+            "Validation batches, or as many as there are, on which the dominant eigenvalue is measured; two or more "
+            "give it an error bar.",
         )  # fmt: skip
         self.live = {"weight_decay": self.weight_decay, "drop_path": self.drop_path}
-        self._by_hand = True
+        self._by_hand = True  # whether it is the user who moves a slider
         for name, control in self.live.items():
-            control.observe(
-                lambda change, name=name: settings_changed(name, change["new"]) if self._by_hand else None, "value"
-            )
+            control.observe(lambda event, name=name: self._by_hand and changed(name, event["new"]), "value")
         self.parameters: dict[str, widgets.SelectionSlider] = {}  # those that only this method has
         self._box = widgets.HBox(layout={"flex_flow": "row wrap"})
         super().__init__([widgets.HBox([self.menu, self.help]), self._box])
-        self.menu.observe(lambda _: self._begin(), "value")
-        for control in (choices.scale, choices.data):
-            control.observe(lambda _: self._begin(), "value")
-        self._begin()
+        for control in (self.menu, choices.scale, choices.data):
+            control.observe(lambda _: self._show_usual(), "value")
+        self._show_usual()
 
-    def _usual(self) -> SearchSettings:
-        """The settings of a search as method, scale and user have them."""
-        method = methods.get(self.menu.chosen)
-        scale = scales.get(self._choices.scale.chosen, self._choices.task.domain)
-        return override(scale.search, **(method.defaults(scale) | self._fixed))
+    def _scale(self) -> Scale:
+        return scales.get(self._choices.scale.chosen, self._choices.task.domain)
 
-    def _decays(self) -> list[float]:
-        """The L2 factors that are offered, for the scale and the domain that are chosen."""
-        usual = scales.get(self._choices.scale.chosen, self._choices.task.domain).search.weight_decay
-        return [float(f"{factor * usual:.6g}") for factor in _L2]
+    def _usual_settings(self) -> SearchSettings:
+        """The settings of a search by the chosen method and scale, with those that the user has fixed."""
+        scale = self._scale()
+        return override(scale.search, **(methods.get(self.menu.chosen).defaults(scale) | self._fixed))
 
-    def _begin(self) -> None:
-        method, usual = methods.get(self.menu.chosen), self._usual()
-        self._by_hand = False  # `show` listens to the user again
-        self.weight_decay.options = sorted({usual.weight_decay, *self._decays()})
+    def _show_usual(self) -> None:
+        """Shows the parameters of the chosen method at their usual values."""
+        method, usual = methods.get(self.menu.chosen), self._usual_settings()
+        offered = [float(f"{factor * self._scale().search.weight_decay:.6g}") for factor in _L2]
+        self._by_hand = False  # until the end of `show`
+        self.weight_decay.options = sorted({usual.weight_decay, *offered})
         self.show(**{name: getattr(usual, name) for name in self.live})
         set_slider(self.batches, self._fixed.get("curvature_batches", _USUAL_BATCHES))
-        self.parameters = {}
-        for name, (values, value, tooltip) in _parameters(method).items():
-            self.parameters[name] = slider(name, values, value, tooltip)
-        for control in self._box.children:
-            if control not in (*self.live.values(), self.batches):
-                control.close()
+        for control in self.parameters.values():
+            control.close()
+        self.parameters = {
+            name: slider(name, _PARAMETERS[name][0], value, _PARAMETERS[name][1])
+            for name, value in _parameters(method).items()
+        }
         self._box.children = (*self.live.values(), self.batches, *self.parameters.values())
         self.help.value = f"<span style='color:#555'>{_METHODS.get(method.name, '')}</span>"
 
     def show(self, **values: float) -> None:
-        """Sets L2 or drop path to what a search has by now."""
+        """Sets the sliders of L2 or drop path to the values of a search."""
         self._by_hand = False
         try:
             for name, value in values.items():
-                if self.live[name].value != value:
-                    set_slider(self.live[name], value)
+                set_slider(self.live[name], value)
         finally:
             self._by_hand = True
 
     def reset(self) -> None:
         self.menu.value = self._first
-        self._begin()
+        self._show_usual()
 
     @property
     def method(self) -> Method:
-        """The chosen method with the chosen parameters, which stand in its name where they are not its own."""
+        """The chosen method with the chosen parameters; its name tells those that are not its own."""
         method = methods.get(self.menu.chosen)
-        usual = {name: value for name, (_, value, _) in _parameters(method).items()}
-        chosen = {name: control.value for name, control in self.parameters.items()}
-        moved = {name: value for name, value in chosen.items() if value != usual[name]}
+        own = _parameters(method)
+        moved = {name: control.value for name, control in self.parameters.items() if control.value != own[name]}
         if not moved:
             return method
         changes = {"name": f"{method.name}({', '.join(f'{name} {value:g}' for name, value in moved.items())})"}
         if "rho" in moved:
-            changes["terms"] = tuple(
-                replace(term, rho=moved["rho"]) if _has_rho(term) else term for term in method.terms
-            )
-            changes["admm"] = replace(method.admm, rho=moved["rho"]) if method.admm is not None else None
+            terms = (replace(term, rho=moved["rho"]) if _has_rho(term) else term for term in method.terms)
+            admm = None if method.admm is None else replace(method.admm, rho=moved["rho"])
+            changes |= {"terms": tuple(terms), "admm": admm}
         if "multiplier" in moved:
             changes["schedule"] = replace(method.schedule, growth=moved["multiplier"])
-        of_rule = {name: moved[name] for name in ("window", "factor") if name in moved}
-        if of_rule:
-            changes["monitor"] = replace(method.monitor, rule=replace(method.monitor.rule, **of_rule))
+        rule = {name: moved[name] for name in ("window", "factor") if name in moved}
+        if rule:
+            changes["monitor"] = replace(method.monitor, rule=replace(method.monitor.rule, **rule))
         return replace(method, **changes)
 
     @property
@@ -270,32 +260,21 @@ class MethodChoice(widgets.VBox):
         return self._fixed | {name: control.value for name, control in self.live.items()}
 
     def lock(self, locked: bool) -> None:
-        """Whether all but L2 and drop path are out of use."""
+        """Disables or enables all controls but L2 and drop path."""
         for control in (self.menu, self.batches, *self.parameters.values()):
             control.disabled = locked
 
 
 def _has_rho(term) -> bool:
-    return is_dataclass(term) and any(field.name == "rho" for field in fields(term))
+    return "rho" in getattr(term, "__dataclass_fields__", ())
 
 
-def _parameters(method: Method) -> dict[str, tuple[tuple, float, str]]:
-    """The parameters that only some methods have: name -> (values, its own, what it is)."""
-    found = {}
-    rho = [term.rho for term in (*method.terms, method.admm) if term is not None and _has_rho(term)]
-    if rho:
-        found["rho"] = _RHO, rho[0], "How strongly mixing weights are pulled towards a discrete cell."
+def _parameters(method: Method) -> dict[str, float]:
+    """The parameters of a method that only some methods have, with their values."""
+    rhos = [term.rho for term in (*method.terms, method.admm) if _has_rho(term)]
+    values = {"rho": rhos[0]} if rhos else {}
     if method.monitor is not None:
-        rule = method.monitor.rule
-        found["window"] = _WINDOW, rule.window, "Eigenvalues that are averaged, as many before as behind."
-        found["factor"] = (
-            _FACTOR,
-            rule.factor,
-            "How many times as large the average must become for the search to stop.",
-        )
+        values |= {"window": method.monitor.rule.window, "factor": method.monitor.rule.factor}
     if isinstance(method.schedule, FisherTrace):
-        found["multiplier"] = (
-            _GROWTH, method.schedule.growth,
-            "By how much the threshold of the Fisher trace grows with every batch that alpha waits.",
-        )  # fmt: skip
-    return found
+        values["multiplier"] = method.schedule.growth
+    return values

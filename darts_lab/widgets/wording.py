@@ -1,13 +1,13 @@
-"""What both the lab and the replay say in the same words."""
+"""Words that the lab and the replay share."""
 
 from darts_lab.figures.curves import telling_operations
 
 
 def counted(genotype, space) -> str:
-    """How often the operations that do nothing stand in each cell: "skip_connect 3 + 1"."""
-    found = []
+    """How often each cell has the operations that compute nothing: "skip_connect 3 + 1"."""
+    parts = []
     for operation in telling_operations(space):
-        numbers = [genotype.count(operation, kind) for kind in space.cell_types]
-        if any(numbers) or not found:
-            found.append(f"{operation} {' + '.join(map(str, numbers))}")
-    return ", ".join(found)
+        numbers = [genotype.count(operation, cell_type) for cell_type in space.cell_types]
+        if any(numbers) or not parts:
+            parts.append(f"{operation} {' + '.join(map(str, numbers))}")
+    return ", ".join(parts)

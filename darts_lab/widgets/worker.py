@@ -1,0 +1,203 @@
+"""What a lab computes: its searches and retrainings, batch after batch in a background thread.
+
+The thread exists only while something is computed: a search that is paused or stopped stays in memory and on disk.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+
+from darts_lab.widgets.kept import Kept
+from darts_lab.widgets.tracks import Track
+
+
+class Worker:
+    """The thread of a lab. Buttons set what it should do, under `lock`; it looks at that between two batches.
+
+    It calls the lab to show what happens. `lab.tracks` are the searches that it computes, the one that is behind first.
+    """
+
+    def __init__(self, lab):
+        self.lab = lab
+        self.lock = threading.RLock()  # for all attributes
+        self.thread: threading.Thread | None = None
+        self.error: BaseException | None = None  # what ended the thread
+        self.running = self.computing = False  # whether there is a thread; whether it still computes
+        self.rest = "idle"  # the state while nothing is computed: idle, paused, stopped, finished or failed
+        self.halt: str | None = None  # the state in which the thread should come to rest, or "reset"
+        self.requests = 0  # so that a request in the last moment of the thread is not lost
+        self.searching = False  # whether the searches go on, and not only retraining
+        self.from_disk = False  # whether the searches are read from disk
+        self.targets: list[int] | None = None  # the length of its history at which each search pauses
+        self.queue: deque[Kept] = deque()  # cells to be retrained
+        self.closed = False
+
+    @property
+    def state(self) -> str:
+        return "working" if self.computing else self.rest
+
+    @property
+    def finished(self) -> bool:
+        return all(track.search is not None and track.search.finished for track in self.lab.tracks)
+
+    def search_on(self) -> None:
+        self.searching = True
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Computes whatever is to be computed, in a new thread if there is none."""
+        self.requests += 1
+        if self.halt != "reset":
+            self.halt = None  # what was pressed last counts
+        if not self.running:
+            self._start_thread()
+
+    def stopped(self) -> None:
+        self.rest = "stopped"
+        self._end_retraining()
+        self.lab.report()
+        self.lab.show_buttons()
+
+    def change(self, track: Track, name: str, value: float) -> None:
+        """Sets L2 or drop path of a search, from its next epoch on."""
+        with self.lock:
+            if track.search is not None and not track.search.finished and self.rest != "failed":
+                track.changes[name] = value
+                if not self.computing:
+                    track.apply_changes()
+                    self.lab.report()
+
+    def forget(self) -> None:
+        """Drops the searches, and the retrainings that wait; runs stay on disk."""
+        self._end_retraining()
+        for track in self.lab.tracks:
+            track.forget()
+        self.targets, self.from_disk, self.lab.evaluation = None, False, None
+
+    def unlock(self) -> None:
+        """Lets other processes have the runs."""
+        for track in self.lab.tracks:
+            track.unlock()
+
+    def wait(self, timeout: float | None) -> None:
+        """Waits until nothing is computed, at most `timeout` seconds; raises the error that ended it."""
+        end = None if timeout is None else time.monotonic() + timeout
+        while (thread := self.thread).is_alive() and thread is not threading.current_thread():
+            thread.join(None if end is None else max(0.0, end - time.monotonic()))
+            if end is not None and time.monotonic() >= end:
+                break
+        if self.error is not None:
+            raise self.error
+
+    def _start_thread(self) -> None:
+        self.error, self.halt = None, None
+        self.running = self.computing = True
+        self.lab.show_buttons()
+        self.thread = threading.Thread(target=self._run, name="darts-lab")
+        self.thread.start()
+
+    def _run(self) -> None:
+        """Computes until nothing is left or a halt is asked for, shows the end, and then looks for late requests."""
+        error = None
+        try:
+            while self._next_batch():
+                pass
+        except BaseException as raised:  # nobody catches what a thread raises: keep it for `wait`
+            error = raised
+        requests = self._come_to_rest(error)
+        try:
+            if error is not None:
+                self.lab.show_error(error)
+            else:
+                self.lab.report()
+            self.lab.show_buttons()
+            for track in self.lab.tracks:
+                track.draw()
+        except BaseException as raised:
+            self.error = self.error or raised
+            self.lab.show_error(self.error)
+        with self.lock:
+            self.running = False
+            halt, self.halt = self.halt, None
+            for track in self.lab.tracks:
+                track.apply_changes()
+            if halt == "reset":
+                self.lab.clear()
+            elif halt == "stopped" and self.rest == "paused":
+                self.stopped()
+            elif self.requests != requests and not self.closed:
+                self._start_thread()
+            if self.closed:
+                self.unlock()
+
+    def _come_to_rest(self, error: BaseException | None) -> int:
+        """Sets the state in which the thread ends; returns the number of requests that are done by then."""
+        with self.lock:
+            self.computing = self.searching = False
+            self.error = error
+            halt = self.halt
+            if halt != "reset":
+                self.halt = None
+            if error is not None:
+                self.rest = "failed"
+            elif halt in ("paused", "stopped"):
+                self.rest = "finished" if not self.queue and self.finished else halt
+            if self.rest != "paused":
+                self.targets = None
+                self._end_retraining()
+            if self.rest in ("finished", "failed"):
+                self.unlock()
+            return self.requests
+
+    def _next_batch(self) -> bool:
+        """Computes one batch of a retraining or else of a search; False if there is nothing to do, or Python ends."""
+        with self.lock:
+            if self.halt is not None or not (self.queue or self.searching) or not threading.main_thread().is_alive():
+                return False
+            requests, kept = self.requests, self.queue[0] if self.queue else None
+        if kept is not None:
+            self._retrain(kept)
+        elif not self._search():
+            with self.lock:
+                if self.requests == requests:  # and nothing was pressed meanwhile
+                    self.rest = "finished" if self.finished else "paused"
+                    self.targets, self.searching = None, False
+        return True
+
+    def _search(self) -> bool:
+        """Computes one batch of the search that is most behind; False if all have reached their end or target."""
+        tracks = self.lab.tracks
+        if any(track.search is None for track in tracks):
+            self.lab.say("Reading the run on disk ..." if self.from_disk else "Preparing data and supernet ...")
+            for track in tracks:
+                track.begin(self.from_disk)
+            for track in tracks:
+                track.draw()
+            self.lab.show_buttons()
+            return True
+        behind = [
+            track
+            for number, track in enumerate(tracks)
+            if not track.search.finished and (self.targets is None or len(track.search.history) < self.targets[number])
+        ]
+        if not behind:
+            return False
+        min(behind, key=lambda track: track.position).step()
+        self.lab.show_progress()
+        return True
+
+    def _retrain(self, kept: Kept) -> None:
+        """Computes one batch of a training from scratch, or its test at the end."""
+        if kept.evaluation is None and not kept.step():
+            return
+        with self.lock:
+            self.lab.evaluation = kept.evaluation
+            if kept in self.queue:
+                self.queue.remove(kept)
+            self.lab.report()
+
+    def _end_retraining(self) -> None:
+        while self.queue:
+            self.queue.popleft().stop()
