@@ -90,8 +90,8 @@ class Rule:
                 )
         if places[len(places) - 1 - self.delta] < self.start:
             raise ValueError(
-                f"start: from epoch {self.start} on, no {self.unit} are {self.delta} apart in a search that is measured "
-                f"{len(epochs)} times, last in epoch {epochs[-1]}"
+                f"start: from epoch {self.start} on, no {self.unit} are {self.delta} apart in a search that is "
+                f"measured {len(epochs)} times, last in epoch {epochs[-1]}"
             )
 
 
