@@ -105,7 +105,7 @@ def lower_precision(device: torch.device, precision: str):
 
 @contextmanager
 def full_precision(device: torch.device):
-    """A context in which convolutions in float32 are exact: a CUDA device would round their factors to TF32."""
+    """A context in which a CUDA device does not round the factors of float32 convolutions to TF32."""
     before = torch.backends.cudnn.allow_tf32
     torch.backends.cudnn.allow_tf32 = before and device.type != "cuda"
     try:

@@ -91,13 +91,7 @@ def dominant_eigenvalue(
 
 
 def extreme_eigenvalues(
-    search,
-    k: int = 3,
-    end: str = "largest",
-    *,
-    start: np.ndarray | None = None,
-    tolerance: float = TOLERANCE,
-    **options,
+    search, k: int = 3, end: str = "largest", *, start=None, tolerance: float = TOLERANCE, **options
 ) -> list[Eigenpair]:
     """The `k` largest eigenvalues, largest first, or with `end="smallest"` the k smallest, smallest first.
 

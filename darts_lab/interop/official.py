@@ -37,10 +37,10 @@ def load_state_dict(supernet: Supernet, theirs: Mapping[str, Tensor]) -> None:
         "has no place for": theirs.keys() - ours.keys(),
         "has another shape for": {n for n in ours.keys() & theirs.keys() if ours[n].shape != theirs[n].shape},
     }
-    for what, names in misfits.items():
+    for problem, names in misfits.items():
         if names:
             raise ValueError(
-                f"state_dict: not a checkpoint of space {supernet.space.name!r} at this size: it {what} "
+                f"state_dict: not a checkpoint of space {supernet.space.name!r} at this size: it {problem} "
                 f"{min(names)!r}" + (f" and {len(names) - 1} more" if len(names) > 1 else "")
             )
     first_names: dict[tuple, str] = {}
@@ -53,10 +53,8 @@ def load_state_dict(supernet: Supernet, theirs: Mapping[str, Tensor]) -> None:
 
 
 def read(path: str | Path) -> dict[str, Tensor]:
-    """The state dict in one of their files, on the CPU. No code from the file is run.
-
-    Raises ValueError where the file is damaged or holds more than tensors and plain values.
-    """
+    """The state dict in one of their files, on the CPU. No code from the file is run. Raises ValueError where the file
+    is damaged or holds more than tensors and plain values."""
     return read_tensors(path, torch.device("cpu"))
 
 

@@ -76,7 +76,7 @@ def _read_log(log: Path) -> Logged:
         problems.append(f"derivatives_{seed}.json cannot be read to its end: {error}")
     history = []
     for epoch, results in _epochs(log, problems):
-        results |= {name: of[epoch] if epoch < len(of) else float("nan") for name, of in losses.items()}
+        results |= {name: loss[epoch] if epoch < len(loss) else float("nan") for name, loss in losses.items()}
         results |= dict.fromkeys(("alpha_steps", "alpha", "mixing", "peak_memory_bytes"))  # which are not logged
         eigenvalue = eigenvalues.get(epoch)
         history.append(EpochRecord(epoch, weight_decay=float(weight_decay), dominant_eigenvalue=eigenvalue, **results))

@@ -109,7 +109,7 @@ class Damaged(ValueError):
     """A file does not hold what was written to it."""
 
 
-def _check_sums(path: str | Path) -> None:
+def check_sums(path: str | Path) -> None:
     """Raises Damaged where a checksum in a file of `torch.save` is wrong. PyTorch does not look: it accepts 9 of 10
     flipped bits."""
     try:
@@ -130,16 +130,15 @@ def _check_sums(path: str | Path) -> None:
 def read_tensors(path: str | Path, device: torch.device) -> dict:
     """What `torch.save` wrote to a file: tensors and plain values. No code from the file is run.
 
-    Raises FileNotFoundError where there is no file, Damaged where it is damaged, ValueError where it holds more.
+    Raises FileNotFoundError where there is no file, ValueError where it is damaged or holds anything else.
     """
     with open(path, "rb") as file:
-        has_sums = file.read(2) == b"PK"  # files of old versions of PyTorch have none
-    if has_sums:
-        _check_sums(path)
+        if file.read(2) == b"PK":  # files of old versions of PyTorch have no checksums
+            check_sums(path)
     try:
         return torch.load(path, map_location=device, weights_only=True)
     except Exception as error:  # a damaged file can raise anything
-        raise (ValueError if has_sums else Damaged)(
+        raise ValueError(
             f"checkpoint: {str(path)!r} cannot be read: it is damaged or holds more than tensors and plain values "
             f"({type(error).__name__})"
         ) from error

@@ -162,6 +162,7 @@ class Run:
 
     @staticmethod
     def _state(path: Path, device: torch.device) -> dict:
+        files.check_sums(path)  # of all checkpoints: one without checksums is damaged
         state = files.read_tensors(path, device)
         if not (isinstance(state, dict) and isinstance(state.get("epoch"), int) and state["epoch"] >= 1):
             raise ValueError(f"checkpoint: {str(path)!r} holds no state of a run after its first epoch")

@@ -26,7 +26,7 @@ class Selection:
     seconds: float
 
 
-def select(genotypes, data="digits", scale="laptop", seed=0, epochs: int | None = None, **more) -> Selection:
+def select(genotypes, data="digits", scale="laptop", seed=0, epochs: int | None = None, **settings) -> Selection:
     """The best of several cells, such as those of several searches: what papers call "best of four".
 
     Each is trained from scratch for `epochs` (default: a sixth of the scale's, as in Liu et al. 2019, section 3.2) on
@@ -41,7 +41,7 @@ def select(genotypes, data="digits", scale="laptop", seed=0, epochs: int | None 
     task = tasks.of(data)
     halves = task.halves(data)
     epochs = max(1, round(scales.get(scale, task.domain).evaluation.epochs / 6)) if epochs is None else epochs
-    settings = {"train_samples": None, "test_samples": None} | more | {"epochs": epochs}
+    settings = {"train_samples": None, "test_samples": None} | settings | {"epochs": epochs}
     results = [evaluate(genotype, halves, scale, seed, **settings) for genotype in genotypes]
     errors = tuple(result.test_error for result in results)
     index = errors.index(min(errors))

@@ -105,16 +105,10 @@ def difference(one: Sequence[float], other: Sequence[float], level: float = 0.95
 
 
 def paired_difference(
-    table: pd.DataFrame,
-    value: str,
-    one,
-    other,
-    of: str = "method",
-    pairs: Sequence[str] = ("seed",),
-    level: float = 0.95,
+    table: pd.DataFrame, value: str, one, other, of: str = "method", pairs=("seed",), level: float = 0.95
 ) -> Estimate:
-    """The mean of `differences`, with the interval of Student's t. What the two sides of a pair have in common, such as
-    the seed, does not widen it. Raises as `differences`."""
+    """The mean of `differences` (arguments and errors as there) with the interval of Student's t. What the two rows of
+    a pair have in common, such as the seed, does not widen it."""
     return mean(differences(table, value, one, other, of, pairs), level)
 
 
@@ -153,8 +147,8 @@ def rank_sum(one: Sequence[float], other: Sequence[float]) -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """p-values of several tests, in the order given, corrected so that each bounds the probability of any wrong
-    rejection (Holm 1979)."""
+    """p-values of several tests, in the order given, corrected for their number (Holm 1979): if those below a level are
+    rejected, the probability of any wrong rejection is at most that level."""
     p = np.asarray(p_values, float)
     order, corrected = p.argsort(), np.empty_like(p)
     corrected[order] = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)).clip(max=1)
