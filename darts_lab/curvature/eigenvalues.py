@@ -17,25 +17,6 @@ _HAS_RNG = "rng" in signature(eigsh).parameters
 TOLERANCE = 0.02  # of ||H v - lambda v|| / |lambda|; the eigenvalue itself is usually off by less than a thousandth
 
 
-class _Recorder(LinearOperator):
-    """An operator that keeps its vectors and products, from which `per_batch` gives the product with any vector in the
-    span of these, at no cost."""
-
-    def __init__(self, operator: Hessian | Matrix):
-        self.operator, self.vectors, self.products = operator, [], []
-        super().__init__(np.float64, operator.shape)
-
-    def _matvec(self, vector: np.ndarray) -> np.ndarray:
-        self.vectors.append(vector.ravel().copy())
-        self.products.append(self.operator.per_batch(vector.ravel()))
-        return self.products[-1].mean(0)
-
-    def per_batch(self, vector: np.ndarray) -> np.ndarray:
-        """H_b `vector` for every batch b, (batches, n)."""
-        coefficients = np.linalg.lstsq(np.stack(self.vectors, 1), vector, rcond=None)[0]
-        return np.tensordot(coefficients, np.stack(self.products), 1)
-
-
 @dataclass(frozen=True, eq=False)
 class Eigenpair:
     """One eigenvalue of the Hessian, its uncertainty, and its cost.
@@ -106,25 +87,35 @@ def extreme_eigenvalues(
         raise ValueError(f"end: {end!r} is not allowed; it must be 'largest' or 'smallest'")
     if not 0 <= tolerance < 1:
         raise ValueError(f"tolerance: {tolerance!r} is not allowed; it must be a number in [0, 1)")
-    recorder = _Recorder(operator)
-    vectors = _lanczos(recorder, k, end, _start(operator, start, k), tolerance)
+    inputs, products = [], []  # the vectors (n,) that were multiplied, and their products (batches, n)
+
+    def multiply(vector: np.ndarray) -> np.ndarray:
+        inputs.append(vector.ravel().copy())
+        products.append(operator.per_batch(vector.ravel()))
+        return products[-1].mean(0)
+
+    recorder = LinearOperator((n, n), multiply, dtype=np.float64)
+    vectors = _lanczos(recorder, operator.unseen, k, end, _start(operator, start, k), tolerance)
     if vectors is None:
-        matrix = np.stack([recorder.matvec(unit) for unit in np.eye(n)])
+        matrix = np.stack([multiply(unit) for unit in np.eye(n)])
         vectors = np.linalg.eigh((matrix + matrix.T) / 2)[1]
         vectors = vectors[:, -k:] if end == "largest" else vectors[:, :k]
-    batches, pairs = len(recorder.products[0]), []
-    for vector in vectors.T:
-        products = recorder.per_batch(vector)
-        quotients = products @ vector
+    batches, pairs = len(products[0]), []
+    for vector in vectors.T:  # they lie in the span of the inputs, so their products cost nothing
+        coefficients = np.linalg.lstsq(np.stack(inputs, 1), vector, rcond=None)[0]
+        images = np.tensordot(coefficients, np.stack(products), 1)
+        quotients = images @ vector
         value = float(quotients.mean())
         error = float(quotients.std(ddof=1) / np.sqrt(batches)) if batches > 1 else None
-        residual = float(np.linalg.norm(products.mean(0) - value * vector))
-        used = len(recorder.products) * batches
+        residual = float(np.linalg.norm(images.mean(0) - value * vector))
+        used = len(products) * batches
         pairs.append(Eigenpair(value, error, vector.reshape(operator.layout), residual, used, dict(operator.options)))
     return sorted(pairs, key=float, reverse=end == "largest")
 
 
-def _lanczos(operator: _Recorder, k: int, end: str, first: np.ndarray, tolerance: float) -> np.ndarray | None:
+def _lanczos(
+    operator: LinearOperator, unseen: float | None, k: int, end: str, first: np.ndarray, tolerance: float
+) -> np.ndarray | None:
     """The eigenvectors (n, k) at one end of the spectrum, or None where the dense matrix should be used."""
     n = operator.shape[0]
     # For one eigenvalue to a hundredth, the smallest basis of ARPACK takes the fewest products. For several it would be
@@ -139,7 +130,6 @@ def _lanczos(operator: _Recorder, k: int, end: str, first: np.ndarray, tolerance
     except ArpackError:  # a matrix of zeros, or no convergence
         return None
     # Directions that softmax cannot see have the eigenvalue of the decay, and Lanczos starts orthogonal to them.
-    unseen = operator.operator.unseen
     beyond = unseen is not None and k == 1 and (values[0] <= unseen if end == "largest" else values[0] >= unseen)
     return None if beyond else vectors
 
