@@ -1,4 +1,4 @@
-"""`dl.check()`: what is there, in words."""
+"""`dl.check()`: what this installation has, in words."""
 
 from __future__ import annotations
 
@@ -9,28 +9,26 @@ from importlib import metadata
 import torch
 
 from darts_lab import data as datasets
-from darts_lab.environment import choose_device
+from darts_lab.environment import choose_device, processor
 
 
 def check() -> None:
-    """Prints, in words, what is there: versions, the device and why, threads, data found or missing."""
-    device, why = choose_device()
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
-    names = ("darts-lab", "torch", "torchvision", "numpy", "scikit-image", "ipywidgets", "jupyterlab")
-    print(f"Python {platform.python_version()} on {platform.system()}; " + ", ".join(map(_version, names)))
-    print(f"Device: {device.type} ({name}), because {why}; {torch.get_num_threads()} threads, {os.cpu_count()} cores.")
+    """Prints the versions, the device and the reason for it, the number of threads, and the data found or missing."""
+    device, reason = choose_device()
+    packages = ("darts-lab", "torch", "torchvision", "numpy", "scikit-image", "ipywidgets", "jupyterlab")
+    print(f"Python {platform.python_version()} on {platform.system()}; " + ", ".join(map(_version, packages)))
+    cores = f"{torch.get_num_threads()} threads, {os.cpu_count()} cores"
+    print(f"Device: {device.type} ({processor(device)}), because {reason}; {cores}.")
     print("Data: digits is embedded and needs no download; so are pydocs, stereo and bathymetry.")
-    found = datasets.available()
-    for real, there in found.items():
-        if there:
-            print(f"Data: {real} found.")
-    missing = [real for real, there in found.items() if not there]
-    to_fetch = [real for real in missing if real in datasets.DOWNLOADS]
-    if to_fetch:
-        print(f'Data: {", ".join(to_fetch)} not found; dl.data.load("{to_fetch[0]}", download=True) fetches it.')
-    others = [real for real in missing if real not in datasets.DOWNLOADS]
-    if others:
-        print(f"Data: {', '.join(others)} not found; to be put by hand into the folder that DARTS_LAB_DATA names.")
+    available = datasets.available()
+    for name, found in available.items():
+        if found:
+            print(f"Data: {name} found.")
+    missing = [name for name, found in available.items() if not found]
+    if downloads := [name for name in missing if name in datasets.DOWNLOADS]:
+        print(f'Data: {", ".join(downloads)} not found; dl.data.load("{downloads[0]}", download=True) fetches it.')
+    if others := [name for name in missing if name not in datasets.DOWNLOADS]:
+        print(f"Data: {', '.join(others)} not found; put it into the folder named by DARTS_LAB_DATA.")
     print(f"Scale: {os.environ.get('DARTS_LAB_SCALE', 'laptop')} (from DARTS_LAB_SCALE: tiny, laptop or paper).")
 
 

@@ -1,4 +1,4 @@
-"""What is allowed of a value, said once, as its type: `check` looks at the fields of a dataclass, `allow` at one value."""
+"""Types of values with what is allowed of them. `check` tests the fields of a dataclass, `allow` a single value."""
 
 from __future__ import annotations
 
@@ -13,26 +13,25 @@ class Allowed(NamedTuple):
     """What is allowed, in words and as a test."""
 
     words: str
-    fine: Callable[[object], bool]
+    accepts: Callable[[object], bool]
+
+
+def _number(words: str, accepts: Callable[[float], bool], kind=int | float) -> Allowed:
+    return Allowed(words, lambda value: isinstance(value, kind) and not isinstance(value, bool) and accepts(value))
+
+
+def _or_none(allowed: Allowed, words: str) -> Allowed:
+    return Allowed(allowed.words + words, lambda value: value is None or allowed.accepts(value))
 
 
 def whole(least: int, or_none: str = ""):
-    """Whole numbers from `least` on, as a type; with `or_none`, which says what that means, None too."""
-
-    def fine(value):
-        if value is None:
-            return bool(or_none)
-        return isinstance(value, int) and not isinstance(value, bool) and value >= least
-
-    return Annotated[int, Allowed(f"a whole number of at least {least}{or_none}", fine)]
-
-
-def _number(words: str, fine: Callable[[float], bool]) -> Allowed:
-    return Allowed(words, lambda value: isinstance(value, int | float) and not isinstance(value, bool) and fine(value))
+    """The type of whole numbers from `least` on; with `or_none`, such as ", or None for all", of None too."""
+    allowed = _number(f"a whole number of at least {least}", lambda value: value >= least, int)
+    return Annotated[int, _or_none(allowed, or_none) if or_none else allowed]
 
 
 def one_of(*values) -> Allowed:
-    """One of these values, and of their types."""
+    """One of these values, and of the same type."""
     words = " or ".join(map(repr, values))
     return Allowed(words, lambda value: any(type(value) is type(one) and value == one for one in values))
 
@@ -42,20 +41,12 @@ _POSITIVE = _number("a number above 0", lambda value: 0 < value < INFINITE)
 Count = whole(1)
 CountOrAll = whole(1, ", or None for all")
 Natural = whole(0)
+Seed = Annotated[int, _number(f"a whole number from 0 to {2**31 - 1}", lambda value: 0 <= value < 2**31, int)]
 Amount = Annotated[float, _number("a number of at least 0", lambda value: 0 <= value < INFINITE)]
 Positive = Annotated[float, _POSITIVE]
+PositiveOrNone = Annotated[float | None, _or_none(_POSITIVE, ", or None")]
 AboveOne = Annotated[float, _number("a number above 1", lambda value: 1 < value < INFINITE)]
-PositiveOrNone = Annotated[
-    float | None, Allowed("a number above 0, or None", lambda value: value is None or _POSITIVE.fine(value))
-]
 Fraction = Annotated[float, _FRACTION]
-Seed = Annotated[
-    int,
-    Allowed(
-        f"a whole number from 0 to {2**31 - 1}",
-        lambda value: isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31,
-    ),
-]
 Between = Annotated[float, _number("a number in (0, 1)", lambda value: 0 < value < 1)]
 Share = Annotated[float, _number("a number in (0, 1]", lambda value: 0 < value <= 1)]
 Switch = Annotated[bool, Allowed("True or False", lambda value: isinstance(value, bool))]
@@ -63,24 +54,25 @@ Betas = Annotated[
     tuple[float, float],
     Allowed(
         "two numbers in [0, 1)",
-        lambda value: isinstance(value, tuple | list) and len(value) == 2 and all(map(_FRACTION.fine, value)),
+        lambda value: isinstance(value, tuple | list) and len(value) == 2 and all(map(_FRACTION.accepts, value)),
     ),
 ]
 
 
 def allow(name: str, value, kind) -> None:
-    """Raises ValueError, naming the argument, its value and what is allowed, where `value` is not of a `kind` above."""
+    """Raises ValueError, with the name of the argument and what is allowed, if `kind`, a type above, forbids
+    `value`."""
     for allowed in getattr(kind, "__metadata__", ()):
-        if not allowed.fine(value):
+        if not allowed.accepts(value):
             raise ValueError(f"{name}: {value!r} is not allowed; it must be {allowed.words}")
 
 
 @cache
-def _kinds(of: type) -> dict:
-    return get_type_hints(of, include_extras=True)
+def _kinds(dataclass: type) -> dict:
+    return get_type_hints(dataclass, include_extras=True)
 
 
-def check(of) -> None:
-    """Raises as `allow` for the first field of a dataclass that makes no sense."""
-    for name, kind in _kinds(type(of)).items():
-        allow(name, getattr(of, name), kind)
+def check(instance) -> None:
+    """Raises as `allow` for the first field of a dataclass whose value is not allowed."""
+    for name, kind in _kinds(type(instance)).items():
+        allow(name, getattr(instance, name), kind)

@@ -1,18 +1,20 @@
-"""darts-lab search | evaluate | sweep | verify | spectrum | check: the same things as the Python interface, without a notebook."""
+"""The command line: darts-lab search | evaluate | sweep | verify | spectrum | check."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, fields
 from pathlib import Path
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-from darts_lab import __version__, curvature, environment, figures, methods, runs, spaces, tasks
+from darts_lab import __version__, curvature, figures, methods, runs, spaces, tasks
 from darts_lab import data as datasets
+from darts_lab.check import check
 from darts_lab.figures.curves import telling_operation
 from darts_lab.interop import robustdarts
 from darts_lab.methods import monitors
@@ -24,37 +26,37 @@ from darts_lab.studies import sweep as sweeps
 from darts_lab.studies.verify import expected, verify
 
 _SEARCH_HELP = """\
-Searches for an architecture: trains a supernet in which all operations of SPACE compete, and its mixing weights with
-it. Prints a line for each epoch and, at the end, the genotype: the cell that `darts-lab evaluate` trains from scratch.
+Searches for an architecture: trains a supernet in which all operations of SPACE compete, together with its mixing
+weights. Prints a line for each epoch and, at the end, the genotype, which `darts-lab evaluate` trains from scratch.
 
   darts-lab search --space S2 --method DARTS --seed 0
   darts-lab search --space S2 --method "R-DARTS(L2)" --set epochs=30
   darts-lab search --resume runs/S2-digits-DARTS-laptop-seed0-1a2b3c4d
 """
 _EVALUATE_HELP = """\
-Trains one genotype from scratch and measures it on the test split. GENOTYPE is its text in the form of quark0/darts,
-a file that holds it, or the directory of a search: then what its history ends with.
+Trains one genotype from scratch and measures its error on the test split. GENOTYPE is its text in the form of
+quark0/darts, a file with that text, or the directory of a search, whose result is taken.
 
   darts-lab evaluate runs/S2-digits-DARTS-laptop-seed0-1a2b3c4d
 """
 _SWEEP_HELP = """\
-Does every combination of spaces, methods and seeds: a search, then a training of the found cell from scratch. What is
-finished in the folder is not done again, what was interrupted goes on. Prints a line for each run, then the mean over
+Runs every combination of spaces, methods and seeds: a search, then a training of the found cell from scratch. Runs
+that are finished in the folder are not repeated, interrupted ones go on. Prints a line for each run, then the mean over
 seeds; table.csv and table.parquet in the folder hold a row for each run.
 
   darts-lab sweep --space S2 S4 --method DARTS DARTS-ADA RS-ws --seeds 5 --workers 2 --path runs/robust
 """
 _VERIFY_HELP = """\
-Does one row of a table of `darts-lab sweep` again, search and training, and compares. On the machine that made it every
+Repeats one row of a table of `darts-lab sweep`, search and training, and compares. On the machine that made it every
 column is equal; another processor rounds differently.
 
   darts-lab verify runs/robust/table.csv --row 0
 """
 _SPECTRUM_HELP = """\
-Measures the Hessian of the validation loss with respect to alpha where a search stands now: its largest and smallest
-eigenvalues with their standard errors over batches, or all of them with --all. RUN is the directory of a search; nothing
-in it is changed. For the published logs of Zela et al. (automl/RobustDARTS, experiments/search_logs) it prints one line a
-run: its eigenvalues, and the epoch at which early stopping would have ended it.
+Measures the Hessian of the validation loss with respect to alpha after the last epoch of a search: its largest and
+smallest eigenvalues with their standard errors over batches, or all of them with --all. RUN is the directory of a
+search; nothing in it is changed. For the published logs of Zela et al. (automl/RobustDARTS, experiments/search_logs) it
+prints one line per run: its eigenvalues, and the epoch at which early stopping would have ended it.
 
   darts-lab spectrum runs/S2-digits-DARTS-laptop-seed0-1a2b3c4d --batches 8
   darts-lab spectrum RobustDARTS/experiments/search_logs
@@ -62,15 +64,15 @@ run: its eigenvalues, and the epoch at which early stopping would have ended it.
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs the command line; gives its exit status: 0, or 2 after a one-line error."""
+    """Runs the command line. Returns the exit status: 0, 2 after an error of one line, 130 after an interrupt."""
     options = _parser().parse_args(arguments)
     try:
         options.run(options)
     except (ValueError, OSError, FloatingPointError, RuntimeError, MemoryError) as error:
-        told = str(error).strip() or type(error).__name__
-        if isinstance(error, RuntimeError | MemoryError):  # PyTorch's, of many lines: a size that no memory holds, say
-            told = told.splitlines()[0][:300]
-        print(f"darts-lab {options.command}: {told}", file=sys.stderr)
+        message = str(error).strip() or type(error).__name__
+        if isinstance(error, RuntimeError | MemoryError):  # those of PyTorch have many lines, e.g. if memory runs out
+            message = message.splitlines()[0][:300]
+        print(f"darts-lab {options.command}: {message}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted; finished epochs are kept: darts-lab search --resume DIRECTORY goes on", file=sys.stderr)
@@ -89,67 +91,56 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(
         dest="command", required=True, metavar="search | evaluate | sweep | verify | spectrum | check"
     )
-    raw = argparse.RawDescriptionHelpFormatter
 
-    search = commands.add_parser(
-        "search", help="search for an architecture", description=_SEARCH_HELP, formatter_class=raw
-    )
+    def command(name: str, run: Callable, summary: str, description: str | None = None) -> argparse.ArgumentParser:
+        layout = argparse.RawDescriptionHelpFormatter
+        subparser = commands.add_parser(name, help=summary, description=description, formatter_class=layout)
+        subparser.set_defaults(run=run)
+        return subparser
+
+    search = command("search", _search, "search for an architecture", _SEARCH_HELP)
     search.add_argument(
-        "--space", default="S2", help=f"what a cell may consist of: {', '.join(spaces.SPACES)} (default S2)"
+        "--space", default="S2", help=f"the operations of a cell: {', '.join(spaces.SPACES)} (default S2)"
     )
     search.add_argument(
         "--method", default="DARTS", help=f"how to search: {', '.join(methods.METHODS)} (default DARTS)"
     )
     search.add_argument("--resume", metavar="DIRECTORY", help="go on with the search in this run directory")
-    search.set_defaults(run=_search)
-    evaluate = commands.add_parser(
-        "evaluate", help="train a genotype from scratch", description=_EVALUATE_HELP, formatter_class=raw
-    )
+    evaluate = command("evaluate", _evaluate, "train a genotype from scratch", _EVALUATE_HELP)
     evaluate.add_argument("genotype", metavar="GENOTYPE", help="text, file or run directory")
     evaluate.add_argument("--space", default=None, help="at paper scale: chooses the published width and depth")
-    evaluate.set_defaults(run=_evaluate)
-    for command, settings in ((search, SearchSettings), (evaluate, EvaluationSettings)):
-        command.add_argument("--data", default="digits", help=f"{', '.join(datasets.NAMES)} (default digits)")
-        command.add_argument("--scale", default="laptop", help="tiny, laptop or paper (default laptop)")
-        command.add_argument("--seed", type=int, default=0, help="whole number (default 0)")
-        command.add_argument("--device", default=None, help="cuda, mps or cpu (default: the first that is there)")
-        command.add_argument("--path", default=None, metavar="DIRECTORY", help="where the run is kept")
-        known = ", ".join(field.name for field in fields(settings))
-        command.add_argument(
-            "--set", action="append", default=[], metavar="NAME=VALUE", help=f"change one setting of the scale: {known}"
-        )
-        command.add_argument("--json", action="store_true", help="print JSON, one object a line, for machines")
-    search.set_defaults(defaults={action.dest: action.default for action in search._actions})
-    sweep = commands.add_parser("sweep", help="many runs, one table", description=_SWEEP_HELP, formatter_class=raw)
+    sweep = command("sweep", _sweep, "many runs, one table", _SWEEP_HELP)
     sweep.add_argument("--space", nargs="+", default=["S2"], help="one or more spaces (default S2)")
     sweep.add_argument("--method", nargs="+", default=["DARTS"], help="one or more methods (default DARTS)")
     sweep.add_argument("--seeds", type=int, default=3, help="how many, from 0 on (default 3)")
-    sweep.add_argument("--data", default="digits", help=f"{', '.join(datasets.NAMES)} (default digits)")
-    sweep.add_argument("--scale", default="laptop", help="tiny, laptop or paper (default laptop)")
     sweep.add_argument("--workers", type=int, help="processes side by side (default: one job after the other)")
-    sweep.add_argument("--path", default="runs/sweep", metavar="DIRECTORY", help="where all is kept (runs/sweep)")
-    sweep.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE", help="change a setting of the search"
-    )
-    sweep.set_defaults(run=_sweep)
-    verify = commands.add_parser("verify", help="do a row again", description=_VERIFY_HELP, formatter_class=raw)
+    sweep.add_argument("--path", default="runs/sweep", metavar="DIRECTORY", help="folder of all runs (runs/sweep)")
+    for subparser, settings in ((search, SearchSettings), (evaluate, EvaluationSettings), (sweep, SearchSettings)):
+        subparser.add_argument("--data", default="digits", help=f"{', '.join(datasets.NAMES)} (default digits)")
+        subparser.add_argument("--scale", default="laptop", help="tiny, laptop or paper (default laptop)")
+        known = ", ".join(field.name for field in fields(settings))
+        subparser.add_argument(
+            "--set", action="append", default=[], metavar="NAME=VALUE", help=f"change one setting of the scale: {known}"
+        )
+    for subparser in (search, evaluate):
+        subparser.add_argument("--seed", type=int, default=0, help="whole number (default 0)")
+        subparser.add_argument("--path", default=None, metavar="DIRECTORY", help="where the run is kept")
+    search.set_defaults(defaults={action.dest: action.default for action in search._actions})
+    verify = command("verify", _verify, "repeat a row", _VERIFY_HELP)
     verify.add_argument("table", metavar="TABLE", help="a CSV file that a sweep wrote")
     verify.add_argument("--row", type=int, default=0, help="which, from 0 on (default 0)")
-    verify.set_defaults(run=_verify)
-    spectrum = commands.add_parser(
-        "spectrum", help="eigenvalues of the alpha-Hessian", description=_SPECTRUM_HELP, formatter_class=raw
-    )
+    spectrum = command("spectrum", _spectrum, "eigenvalues of the alpha-Hessian", _SPECTRUM_HELP)
     spectrum.add_argument("path", metavar="RUN", help="directory of a search, or of the logs of Zela et al.")
     spectrum.add_argument("--batches", type=int, help="of the validation split (default 8, or as many as there are)")
     spectrum.add_argument("--mode", default="train", help="of the batch-norms: train or eval (default train)")
     spectrum.add_argument("-k", type=int, default=3, help="how many eigenvalues at either end (default 3)")
     spectrum.add_argument("--all", action="store_true", help="all eigenvalues, from the dense matrix")
     spectrum.add_argument("--figure", metavar="NAME", help="draw all: figures/NAME.pdf and figures/NAME.png")
-    spectrum.add_argument("--device", default=None, help="cuda, mps or cpu (default: as the search)")
-    spectrum.add_argument("--json", action="store_true", help="print JSON, one object a line, for machines")
-    spectrum.set_defaults(run=_spectrum)
-    check = commands.add_parser("check", help="what is there: versions, device, data")
-    check.set_defaults(run=lambda options: environment.check())
+    for subparser in (search, evaluate, spectrum):
+        default = "as the search" if subparser is spectrum else "the first that exists"
+        subparser.add_argument("--device", default=None, help=f"cuda, mps or cpu (default: {default})")
+        subparser.add_argument("--json", action="store_true", help="print JSON, one object a line, for machines")
+    command("check", lambda options: check(), "versions, device and data of this installation")
     return parser
 
 
@@ -177,26 +168,22 @@ def _search(options) -> None:
             options.space, options.data, options.method, options.scale, options.seed, options.device, options.path,
             **_settings(options.set),
         )  # fmt: skip
-    operation = telling_operation(search.space)
+    task, cell_types, operation = search.task, search.space.cell_types, telling_operation(search.space)
+    heading = f"{operation} ({', '.join(cell_types)})"
     if not options.json:
-        print(f"{search.space.name} on {search.task.data.name}, {search.method.name}, seed {search.seed}")
+        print(f"{search.space.name} on {task.data.name}, {search.method.name}, seed {search.seed}")
         print(f"device {search.device.type}, because {search.device_reason}")
-        error = search.task.metric
-        print(
-            f"epoch  {'train ' + error:>16s}  {'one-shot ' + error:>19s}  eigenvalue  "
-            f"{operation} ({', '.join(search.space.cell_types)})  seconds"
-        )
+        print(f"epoch  {'train ' + task.metric:>16s}  {'one-shot ' + task.metric:>19s}  eigenvalue  {heading}  seconds")
     for record in search:
         if options.json:
-            happened, cost = record.to_json()
-            print(json.dumps(happened | cost), flush=True)
+            results, costs = record.to_json()
+            print(json.dumps(results | costs), flush=True)
         else:
-            counts = ", ".join(str(record.genotype.count(operation, kind)) for kind in search.space.cell_types)
-            width = len(operation) + 3 + sum(map(len, search.space.cell_types)) + 2 * len(search.space.cell_types) - 2
+            counts = ", ".join(str(record.genotype.count(operation, kind)) for kind in cell_types)
             eigenvalue = "" if record.dominant_eigenvalue is None else f"{record.dominant_eigenvalue:.3f}"
             print(
-                f"{record.epoch:5d}  {search.task.show(record.train_error):>16s}  "
-                f"{search.task.show(record.valid_error):>19s}  {eigenvalue:>10s}  {counts:>{width}s}  {record.seconds:7.1f}",
+                f"{record.epoch:5d}  {task.show(record.train_error):>16s}  {task.show(record.valid_error):>19s}  "
+                f"{eigenvalue:>10s}  {counts:>{len(heading)}s}  {record.seconds:7.1f}",
                 flush=True,
             )
             if record.stop_epoch is not None:
@@ -234,18 +221,11 @@ def _sweep(options) -> None:
         **_settings(options.set),
     )  # fmt: skip
     table = sweeps.sweep(jobs, options.path, options.workers)
-    shown = [
-        "one_shot_error",
-        "test_error",
-        "discretization_drop",
-        "dominant_eigenvalue_mean",
-        "skips_normal",
-        "seconds",
-    ]
-    means = table.groupby(["space", "method"], sort=False)[shown].mean(numeric_only=False)
+    columns = ["one_shot_error", "test_error", "discretization_drop", "dominant_eigenvalue_mean", "skips_normal"]
+    means = table.groupby(["space", "method"], sort=False)[[*columns, "seconds"]].mean(numeric_only=False)
     task = tasks.of(options.data)
-    kind = "fractions" if task.unit == "%" else f"{task.metric} {task.unit}".rstrip()
-    print(f"\nmeans over {options.seeds} seeds; errors are {kind}\n{means.round(3).to_string()}")
+    unit = "fractions" if task.unit == "%" else f"{task.metric} {task.unit}".rstrip()
+    print(f"\nmeans over {options.seeds} seeds; errors are {unit}\n{means.round(3).to_string()}")
     print(f"\n{Path(options.path) / 'table.csv'}")
     failed = table[table["error"].notna()]
     if len(failed):
@@ -262,12 +242,12 @@ def _verify(options) -> None:
     if not 0 <= options.row < len(table):
         raise ValueError(f"row: {options.row} is not in {options.table!r}, which has rows 0 to {len(table) - 1}")
     row = table.iloc[options.row].to_dict()
-    same, why = expected(row)
-    print(f"to be expected: {why}", flush=True)
-    found = verify(row)
-    for name, one in found.iterrows():
-        print(f"{name}: {one['again']}" + ("" if one["equal"] else f", in the table {one['table']}"))
-    different = found.index[~found["equal"]].tolist()
+    same, reason = expected(row)
+    print(f"to be expected: {reason}", flush=True)
+    comparison = verify(row)
+    for column, values in comparison.iterrows():
+        print(f"{column}: {values['again']}" + ("" if values["equal"] else f", in the table {values['table']}"))
+    different = comparison.index[~comparison["equal"]].tolist()
     if different and same:
         raise ValueError(f"row {options.row} of {options.table!r}: came out differently in {', '.join(different)}")
     print(f"came out {'differently in ' + ', '.join(different) if different else 'the same'}, as was to be expected")
@@ -282,26 +262,24 @@ def _spectrum(options) -> None:
     search = Search.resume(path, device=options.device)
     if not search.history:
         raise ValueError(f"run: {str(path)!r} has not finished its first epoch")
-    most = search.task.most("valid", search.valid_batch_size)
-    batches = min(8, most) if options.batches is None else options.batches
+    available = search.task.most("valid", search.valid_batch_size)
+    batches = min(8, available) if options.batches is None else options.batches
     hessian = search.hessian(batches=batches, mode=options.mode)
     if options.all or options.figure:
-        found = curvature.spectrum(hessian)
-        values, told = found.values, found.options
-        errors = found.standard_errors if found.standard_errors is not None else [None] * len(values)
-        rows = [(float(value), None if error is None else float(error)) for value, error in zip(values, errors)]
+        spectrum = curvature.spectrum(hessian, progress=True)
+        values, errors = spectrum.values.tolist(), spectrum.standard_errors
+        rows = list(zip(values, [None] * len(values) if errors is None else errors.tolist()))
     else:
         pairs = curvature.extreme_eigenvalues(hessian, options.k)
         pairs += reversed(curvature.extreme_eigenvalues(hessian, options.k, "smallest"))
-        rows, told = [(pair.value, pair.standard_error) for pair in pairs], pairs[0].options
+        rows = [(pair.value, pair.standard_error) for pair in pairs]
+    epoch, made = search.history[-1].epoch, hessian.options
     if options.json:
-        rows = [{"value": value, "standard_error": error} for value, error in rows]
-        print(
-            json.dumps({"epoch": search.history[-1].epoch, "eigenvalues": rows, "products": hessian.products, **told})
-        )
+        eigenvalues = [{"value": value, "standard_error": error} for value, error in rows]
+        print(json.dumps({"epoch": epoch, "eigenvalues": eigenvalues, "products": hessian.products, **made}))
     else:
-        print(f"{search} after epoch {search.history[-1].epoch}: {hessian.shape[0]} alphas, {told['batches']} batches of "
-              f"{told['batch_size']}, batch-norms in mode {told['mode']}, {hessian.products} products")  # fmt: skip
+        print(f"{search} after epoch {epoch}: {hessian.shape[0]} alphas, {made['batches']} batches of "
+              f"{made['batch_size']}, batch-norms in mode {made['mode']}, {hessian.products} products")  # fmt: skip
         for value, error in rows:
             print(f"{value:10.5f}" + ("" if error is None else f" ± {error:.5f} (standard error over batches)"))
     if options.figure:
@@ -313,7 +291,7 @@ def _spectrum(options) -> None:
 
 
 def _genotype(text: str) -> str:
-    """The text of a genotype given as text, as a file or as a run directory."""
+    """The text of a genotype that is given as text, as a file or as a run directory."""
     if text.lstrip().startswith("Genotype("):
         return text
     path = Path(text)

@@ -1,4 +1,4 @@
-"""What this machine offers a run: the device and why, memory, threads, precision."""
+"""The machine of a run: its device, processor, memory, and precision."""
 
 from __future__ import annotations
 
@@ -16,32 +16,29 @@ import torch
 
 
 def choose_device(device: str | torch.device | None = None) -> tuple[torch.device, str]:
-    """The device to compute on and, in words, why: the given one, or the first of cuda, mps, cpu that is there.
+    """(the device to compute on, the reason in words): the given one, or the first of cuda, mps and cpu that exists.
 
-    Raises ValueError for a device that is not known or not there.
+    Raises ValueError for a device that does not exist.
     """
-    there = ["cpu"]
-    if torch.backends.mps.is_available():
-        there.insert(0, "mps")
-    if torch.cuda.is_available():
-        there.insert(0, "cuda")
+    reasons = {"cuda": "a CUDA GPU is there", "mps": "an Apple GPU is there", "cpu": "no GPU is there"}
+    exists = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    available = [name for name in reasons if exists[name]]
     if device is None:
-        reason = {"cuda": "a CUDA GPU is there", "mps": "an Apple GPU is there", "cpu": "no GPU is there"}[there[0]]
-        return torch.device(there[0]), reason
+        return torch.device(available[0]), reasons[available[0]]
     try:
         chosen = torch.device(device)
     except (RuntimeError, TypeError):
         chosen = None
-    index = 0 if chosen is None else chosen.index or 0
-    if chosen is None or chosen.type not in there or (chosen.type == "cuda" and index >= torch.cuda.device_count()):
-        raise ValueError(f"device: {str(device)!r} is not there; there are: {', '.join(there)}")
+    out_of_range = chosen is not None and chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count()
+    if chosen is None or chosen.type not in available or out_of_range:
+        raise ValueError(f"device: {str(device)!r} is not there; there are: {', '.join(available)}")
     return chosen, "as asked"
 
 
 @cache
 def processor(device: torch.device) -> str:
-    """What computes on `device`, in words: its name and, of a CPU, the instruction set by which PyTorch chooses its kernels.
-    Another one rounds differently."""
+    """The name of the processor of `device` and, for a CPU, the instruction set by which PyTorch chooses its kernels,
+    because another one rounds differently."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     name = platform.processor() or platform.machine()
@@ -54,7 +51,7 @@ def processor(device: torch.device) -> str:
 
 
 def peak_memory(device: torch.device) -> int:
-    """Bytes: the most this process has held so far: on a CUDA device what tensors took, else the resident set."""
+    """The peak memory of this process so far, in bytes: that of tensors on a CUDA device, else the resident set."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     unit = 1 if sys.platform == "darwin" else 1024
@@ -73,11 +70,12 @@ def stopwatch(device: torch.device) -> Callable[[], dict]:
 
 @cache
 def keep_memory() -> bool:
-    """Lets this process keep the memory that tensors on the CPU give back, for the next step to use again.
+    """Makes this process keep the memory of freed CPU tensors, so that the next step can use it. Returns whether it
+    does.
 
-    The allocator of Linux (glibc) would return every large tensor to the system and fetch it anew, page by page: a
-    fifth of a step at laptop scale, a third at the papers' size. True where that could be said to it; the environment
-    variable DARTS_LAB_KEEP_MEMORY=0 forbids it.
+    Otherwise the allocator of Linux (glibc) returns every large tensor to the system and gets it back page by page,
+    which takes a fifth of a step at laptop scale, a third at the papers' size. Other allocators are left alone. The
+    environment variable DARTS_LAB_KEEP_MEMORY=0 forbids it.
     """
     if os.environ.get("DARTS_LAB_KEEP_MEMORY") == "0" or platform.libc_ver()[0] != "glibc":
         return False
@@ -88,10 +86,11 @@ def keep_memory() -> bool:
 
 @cache
 def deterministic() -> bool:
-    """Whether the environment variable DARTS_LAB_DETERMINISTIC=1 asks for the same bits on a GPU too, and sees to it.
+    """Whether DARTS_LAB_DETERMINISTIC=1 is set in the environment; if so, the same seed gives the same bits on a GPU
+    too.
 
-    On a CPU a seed gives the same bits in any case, with the same number of threads. On a GPU this takes slower
-    operations (`torch.use_deterministic_algorithms`); PyTorch warns of one that has no such form.
+    On a CPU it always does, for the same number of threads. On a GPU this needs slower operations
+    (`torch.use_deterministic_algorithms`); PyTorch warns of an operation that has no such form.
     """
     wanted = os.environ.get("DARTS_LAB_DETERMINISTIC") == "1"
     if wanted:
@@ -101,8 +100,8 @@ def deterministic() -> bool:
 
 
 def restore(generator: torch.Generator, state: dict, elsewhere: int) -> None:
-    """Brings `generator` back to where the checkpoint `state` left it; one left on another kind of device cannot be
-    brought here, and it starts from the seed `elsewhere`."""
+    """Sets `generator` to its state in a checkpoint, or, if that is of another kind of device, to the seed
+    `elsewhere`."""
     if state.get("device", generator.device.type) == generator.device.type:
         generator.set_state(state["generator"].cpu())
     else:
@@ -111,14 +110,14 @@ def restore(generator: torch.Generator, state: dict, elsewhere: int) -> None:
 
 @contextmanager
 def lower_precision(device: torch.device, precision: str):
-    """Within it PyTorch chooses bfloat16 where that is known to do no harm; "float32" changes nothing."""
+    """A context in which PyTorch uses bfloat16 where that is known to be safe; "float32" changes nothing."""
     with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
         yield
 
 
 @contextmanager
 def full_precision(device: torch.device):
-    """Within it float32 means float32: a CUDA device would round the factors of convolutions to TF32."""
+    """A context in which a CUDA device does not round the factors of float32 convolutions to TF32."""
     before = torch.backends.cudnn.allow_tf32
     torch.backends.cudnn.allow_tf32 = before and device.type != "cuda"
     try:

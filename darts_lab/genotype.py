@@ -1,8 +1,8 @@
-"""The discrete architecture: what a search returns.
+"""The discrete architecture that a search returns.
 
-Its text form is the one that quark0/darts prints, for images
+Its text form is that of quark0/darts, for images
 `Genotype(normal=[('skip_connect', 1), ...], normal_concat=range(2, 6), reduce=[...], reduce_concat=range(2, 6))`, for a
-recurrent cell `Genotype(recurrent=[('tanh', 0), ...], concat=range(1, 9))`. It is read by a grammar and never evaluated.
+recurrent cell `Genotype(recurrent=[('tanh', 0), ...], concat=range(1, 9))`. It is parsed, never evaluated.
 """
 
 from __future__ import annotations
@@ -16,27 +16,16 @@ from dataclasses import dataclass, replace
 import networkx as nx
 import torch
 
-from darts_lab.spaces import (
-    ALLOWED_CELLS,
-    FAMILIES,
-    KNOWN_CELL_TYPES,
-    KNOWN_OPERATIONS,
-    NONE,
-    RECURRENT,
-    SKIP,
-    SearchSpace,
-    family,
-    inputs_of,
-)
+from darts_lab import spaces
+from darts_lab.spaces import NONE, RECURRENT, SKIP, SearchSpace, inputs_of
 
 _LONGEST_TEXT = 20_000
 
-_number = "[0-9]{1,3}"  # not \d, which takes the digits of every script
-_pair = rf"\(\s*'(\w{{1,80}})'\s*,\s*({_number})\s*\)"
+_number = "[0-9]{1,3}"  # not \d, which matches the digits of every script
 
 
 def _listed(item: str) -> str:
-    # Commas and blanks match in one way only: where there are several, a refusal takes exponential time.
+    # Commas and spaces match in one way only. If there were several, refusing a text could take exponential time.
     return rf"\[\s*{item}(?:\s*,\s*{item})*\s*(?:,\s*)?\]"
 
 
@@ -45,7 +34,7 @@ _concat = rf"(range\(\s*{_number}\s*,\s*{_number}\s*\)|{_listed(_number)})"
 
 
 def _concat_name(cell_type: str) -> str:
-    """What quark0/darts calls the list of states that make up the output of a cell."""
+    """The name in quark0/darts of the list of states that are concatenated into the output of a cell."""
     return "concat" if cell_type == RECURRENT else f"{cell_type}_concat"
 
 
@@ -54,27 +43,28 @@ def _form(cell_types: tuple[str, ...]) -> re.Pattern:
     return re.compile(r"\s*Genotype\(\s*" + r"\s*,\s*".join(fields) + r"\s*\)\s*")
 
 
-_FORMS = {cell_types: _form(cell_types) for cell_types in FAMILIES}
+_FORMS = {cell_types: _form(cell_types) for cell_types in spaces.FAMILIES}
 
 
 @dataclass(frozen=True, repr=False)
 class Genotype:
-    """The kept edges of every type of cell: (operation, source state) pairs, as many for each node as the cell has
-    inputs (two; one in a recurrent cell), node by node.
+    """The kept edges of every type of cell: (operation, source state) pairs, node by node, two for each node (one in a
+    recurrent cell).
 
-    `cells` maps cell types to pairs, `concat` to the states that make up the cell's output. In a cell of two inputs,
-    states 0 and 1 are these and state 2 is the first node. Raises ValueError where a source lies behind its node or an
-    operation is not a word of the field; `operations` of your own are checked against a space by `check`.
+    `cells` maps cell types to pairs, `concat` maps them to the states that are concatenated into the cell's output. In
+    a cell of two inputs, states 0 and 1 are the inputs and state 2 is the first node. Raises ValueError where an edge
+    does not come from an earlier state, or an operation is not a string; `check` compares operations with those of a
+    space.
     """
 
     cells: Mapping[str, tuple[tuple[str, int], ...]]
     concat: Mapping[str, tuple[int, ...]]
 
     def __post_init__(self):
-        kinds = family(self.cells)
-        if kinds is None or family(self.concat) != kinds:
+        kinds = spaces.family(self.cells)
+        if kinds is None or spaces.family(self.concat) != kinds:
             raise ValueError(
-                f"genotype: cells and concat must both map {ALLOWED_CELLS}, found {str(self.cells)[:60]} and "
+                f"genotype: cells and concat must both map {spaces.ALLOWED_CELLS}, found {str(self.cells)[:60]} and "
                 f"{str(self.concat)[:60]}"
             )
         cells, concats = {}, {}
@@ -84,7 +74,8 @@ class Genotype:
                 concat = tuple(operator.index(state) for state in self.concat[cell_type])
             except (TypeError, ValueError) as error:
                 raise ValueError(
-                    f"genotype: {cell_type} must list pairs (operation, state) and {_concat_name(cell_type)} states; {error}"
+                    f"genotype: {cell_type} must list pairs (operation, state) and {_concat_name(cell_type)} states; "
+                    f"{error}"
                 ) from error
             cells[cell_type], concats[cell_type], keeps = pairs, concat, inputs_of(cell_type)
             if not pairs or len(pairs) % keeps:
@@ -109,7 +100,7 @@ class Genotype:
 
     @property
     def cell_types(self) -> tuple[str, ...]:
-        """The types of cells that it tells of."""
+        """The types of its cells."""
         return tuple(self.cells)
 
     @property
@@ -124,7 +115,7 @@ class Genotype:
 
     @property
     def nodes(self) -> int:
-        """Number of intermediate nodes of its first cell."""
+        """The number of intermediate nodes of its first cell."""
         kind = self.cell_types[0]
         return len(self.cells[kind]) // inputs_of(kind)
 
@@ -134,17 +125,17 @@ class Genotype:
             yield source, index // inputs_of(cell_type), operation
 
     def count(self, operation: str, cell_type: str) -> int:
-        """How often `operation` stands in one cell, e.g. `genotype.count("skip_connect", "normal")`."""
+        """How often `operation` occurs in one cell, e.g. `genotype.count("skip_connect", "normal")`."""
         return sum(name == operation for name, _ in self.cells[cell_type])
 
     @property
     def canonical(self) -> Genotype:
-        """The same cells with the edges into each node in the order of their sources: two genotypes that differ only in
-        that order are the same architecture."""
+        """The same architecture with the edges into each node sorted by their sources: genotypes that differ only in
+        that order have the same canonical form."""
         cells = {}
-        for kind, pairs in self.cells.items():
-            nodes = [pairs[i : i + inputs_of(kind)] for i in range(0, len(pairs), inputs_of(kind))]
-            cells[kind] = tuple(pair for node in nodes for pair in sorted(node, key=lambda pair: (pair[1], pair[0])))
+        for kind in self.cells:
+            edges = sorted((node, source, operation) for source, node, operation in self.edges(kind))
+            cells[kind] = tuple((operation, source) for _, source, operation in edges)
         return Genotype(cells, self.concat)
 
     def __str__(self) -> str:
@@ -161,31 +152,26 @@ class Genotype:
     __repr__ = __str__
 
     @classmethod
-    def parse(cls, text: str, operations: tuple[str, ...] = KNOWN_OPERATIONS) -> Genotype:
+    def parse(cls, text: str, operations: tuple[str, ...] = spaces.KNOWN_OPERATIONS) -> Genotype:
         """The genotype written in `text` in the form of quark0/darts.
 
-        `operations` are the allowed names. Raises ValueError for anything else, code included.
+        `operations` are the allowed names. Raises ValueError for anything else, including code.
         """
-        found = None
-        if isinstance(text, str) and len(text) <= _LONGEST_TEXT:
-            matches = ((kinds, form.fullmatch(text)) for kinds, form in _FORMS.items())
-            found = next(((kinds, match.groups()) for kinds, match in matches if match), None)
-        if found is None:
-            shown = repr(text if len(str(text)) < 60 else str(text)[:57] + "...")
-            raise ValueError(
-                f"genotype: {shown} does not have the form Genotype(normal=[('operation', state), ...], "
-                "normal_concat=range(2, 6), reduce=[...], reduce_concat=range(2, 6))"
-            )
-        kinds, parts = found
-        genotype = cls(
-            {kind: _edges(text) for kind, text in zip(kinds, parts[::2], strict=True)},
-            {kind: _states(text) for kind, text in zip(kinds, parts[1::2], strict=True)},
+        readable = isinstance(text, str) and len(text) <= _LONGEST_TEXT
+        for kinds, form in _FORMS.items():
+            if readable and (match := form.fullmatch(text)):
+                cells, concats = match.groups()[::2], match.groups()[1::2]
+                genotype = cls(dict(zip(kinds, map(_pairs_in, cells))), dict(zip(kinds, map(_states_in, concats))))
+                genotype.check(operations)
+                return genotype
+        shown = repr(text if len(str(text)) < 60 else str(text)[:57] + "...")
+        raise ValueError(
+            f"genotype: {shown} does not have the form Genotype(normal=[('operation', state), ...], "
+            "normal_concat=range(2, 6), reduce=[...], reduce_concat=range(2, 6))"
         )
-        genotype.check(operations)
-        return genotype
 
     def check(self, operations: tuple[str, ...]) -> None:
-        """Raises ValueError where an edge holds an operation that is not among `operations`."""
+        """Raises ValueError where an edge has an operation that is not one of `operations`."""
         for cell_type, pairs in self.cells.items():
             for name, _ in pairs:
                 if name not in operations:
@@ -195,17 +181,16 @@ class Genotype:
                     )
 
     def to_json(self) -> dict:
-        """A dictionary of lists that `json` can write; `Genotype.from_json` reads it."""
-        return {
-            name: value
-            for kind, pairs in self.cells.items()
-            for name, value in ((kind, list(map(list, pairs))), (_concat_name(kind), list(self.concat[kind])))
-        }
+        """A dictionary of lists that `json` can write and `Genotype.from_json` reads."""
+        fields = {}
+        for kind, pairs in self.cells.items():
+            fields |= {kind: list(map(list, pairs)), _concat_name(kind): list(self.concat[kind])}
+        return fields
 
     @classmethod
     def from_json(cls, fields: dict) -> Genotype:
         """The genotype of `to_json`. Raises ValueError where the fields are not those of a genotype."""
-        kinds = [kind for kind in KNOWN_CELL_TYPES if isinstance(fields, dict) and kind in fields]
+        kinds = [kind for kind in spaces.KNOWN_CELL_TYPES if isinstance(fields, dict) and kind in fields]
         if not kinds or {*fields} != {*kinds, *map(_concat_name, kinds)}:
             raise ValueError(f"genotype: {str(fields)[:80]!r} does not hold the fields of a genotype")
         return cls({kind: fields[kind] for kind in kinds}, {kind: fields[_concat_name(kind)] for kind in kinds})
@@ -224,9 +209,9 @@ class Genotype:
         return graph
 
     def mixing(self, space: SearchSpace) -> torch.Tensor:
-        """The discretized cell as mixing weights, shape `space.shape`: 1 on the kept operations, 0 elsewhere.
+        """The genotype as mixing weights of shape `space.shape`: 1 on the kept operations, 0 elsewhere.
 
-        Raises ValueError where the genotype is not one of the space.
+        Raises ValueError where the genotype is not of this space.
         """
         if self.cell_types != space.cell_types:
             raise ValueError(
@@ -254,21 +239,22 @@ def _word(name) -> str:
     return name
 
 
-def _edges(text: str) -> list[tuple[str, int]]:
-    return [(operation, int(source)) for operation, source in re.findall(_pair, text)]
+def _pairs_in(text: str) -> list[tuple[str, int]]:
+    return [(operation, int(source)) for operation, source in re.findall(r"'(\w+)'\s*,\s*(\d+)", text)]
 
 
-def _states(text: str) -> tuple[int, ...]:
+def _states_in(text: str) -> tuple[int, ...]:
     numbers = [int(number) for number in re.findall(r"\d+", text)]
     return tuple(range(*numbers)) if text.startswith("range") else tuple(numbers)
 
 
 def discretize(mixing: torch.Tensor, space: SearchSpace, with_none: bool = False) -> Genotype:
-    """The genotype of mixing weights of shape `space.shape`.
+    """The genotype of mixing weights of shape `space.shape` (Liu et al. 2019, section 2.4).
 
-    Every node keeps the two incoming edges (in a recurrent cell the one) whose strongest operation weighs most, strongest
-    first, and on each the strongest operation; `none` is never chosen (Liu et al. 2019, section 2.4; ties go to the earlier edge or
-    operation), unless `with_none`, as the code of Zela et al. does here and there. Raises ValueError for weights of another shape or that are not finite.
+    Every node keeps the two incoming edges (one in a recurrent cell) whose strongest operations have the largest
+    weights, strongest first, and on each edge the strongest operation. Ties go to the earlier edge or operation. `none`
+    is never chosen, unless `with_none`, as in parts of the code of Zela et al. Raises ValueError for weights of another
+    shape or that are not finite.
     """
     if tuple(mixing.shape) != space.shape:
         raise ValueError(f"mixing: shape {tuple(mixing.shape)} does not fit space {space.name!r}: {space.shape}")
@@ -293,15 +279,16 @@ def discretize(mixing: torch.Tensor, space: SearchSpace, with_none: bool = False
 
 
 def random_genotype(space: SearchSpace, generator: torch.Generator, with_none: bool = False) -> Genotype:
-    """A genotype drawn uniformly: two edges for each node, one operation (`none` only if `with_none`) on each."""
+    """A genotype drawn uniformly: two edges for each node (one in a recurrent cell), one operation on each (`none` only
+    if `with_none`)."""
     weights = torch.rand(space.shape, generator=generator, device=generator.device)
     return discretize(weights, space, with_none)
 
 
 def uniform_genotype(space: SearchSpace, operation: str) -> Genotype:
-    """`operation` wherever an edge offers it: the all-skip, all-convolution or all-noise cell of a space.
+    """The genotype with `operation` wherever an edge has it as a candidate, such as the all-skip cell of a space.
 
-    Raises ValueError where no edge offers it.
+    Raises ValueError where no edge has it.
     """
     weights = torch.tensor(
         [[[float(name == operation) for name in edge] for edge in edges] for edges in space.cells.values()]
@@ -312,8 +299,8 @@ def uniform_genotype(space: SearchSpace, operation: str) -> Genotype:
 
 
 def skip_reductions(genotype: Genotype) -> Genotype:
-    """`genotype` with a reduction cell of skips in which every node takes the two states before it, so that what a network
-    of it can do lies in its normal cells. Raises ValueError where there is no reduction cell."""
+    """`genotype` with a reduction cell of skips in which every node takes the two states before it, so that the
+    accuracy of its network depends on the normal cells. Raises ValueError where there is no reduction cell."""
     if "reduce" not in genotype.cells:
         raise ValueError(
             f"reductions: 'skip' is not allowed for cells {', '.join(genotype.cell_types)}; it must be 'searched'"
@@ -324,15 +311,15 @@ def skip_reductions(genotype: Genotype) -> Genotype:
 
 
 def enumerate_genotypes(space: SearchSpace) -> list[Genotype]:
-    """Every genotype of a space in which nodes have no choice of edges: the 81 of S5.
+    """All genotypes of a space of one node, which has no choice of edges: the 81 of S5.
 
-    Raises ValueError for larger spaces, whose number of genotypes is astronomical.
+    Raises ValueError for larger spaces, which have too many.
     """
     if space.nodes != 1:
         raise ValueError(f"space: {space.name!r} has {space.nodes} nodes; only spaces of one node (S5) are enumerated")
     choices = []
     for edges in space.cells.values():
         names = itertools.product(*([name for name in edge if name != NONE] for edge in edges))
-        choices.append([tuple(zip(of, range(space.inputs), strict=True)) for of in names])
+        choices.append([tuple(zip(operations, range(space.inputs), strict=True)) for operations in names])
     concat = dict.fromkeys(space.cell_types, (space.inputs,))
     return [Genotype(dict(zip(space.cell_types, cells, strict=True)), concat) for cells in itertools.product(*choices)]

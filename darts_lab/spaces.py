@@ -1,14 +1,14 @@
 """Search spaces as data: which operations compete on which edge of a cell.
 
 A cell has `inputs` input states (two, the outputs of the two cells before it; a recurrent cell has one) and `nodes`
-intermediate nodes, which are the states behind them. Every node receives one edge from every earlier state, so a cell
-of two inputs and n nodes has 2 + 3 + ... + (n + 1) edges, listed node by node: (0,0) (1,0) | (0,1) (1,1) (2,1) | ... as
-(source state, node). A network may have cells of several types, such as normal and reduction cells, each with an
-architecture of its own.
+intermediate nodes, which are the states after them. Every node receives one edge from every earlier state, so a cell of
+two inputs and n nodes has 2 + 3 + ... + (n + 1) edges. They are listed node by node, as (source state, node): (0,0)
+(1,0) | (0,1) (1,1) (2,1) | ... A network can have several types of cells, such as normal and reduction cells, each with
+its own architecture.
 
-Sources: DARTS and RNN, Liu et al. 2019, sections 2.1 and 3.1; S1 to S4, Zela et al. 2020, appendix B (and `src/spaces.py`
-of their code); S5, Zela et al. 2020, section 4; S6, the same, appendix D; RNN-S, their experiments on Penn Treebank (Fig. 11
-of the workshop paper).
+Sources: DARTS and RNN, Liu et al. 2019, sections 2.1 and 3.1; S1 to S4, Zela et al. 2020, appendix B (and
+`src/spaces.py` of their code); S5, Zela et al. 2020, section 4; S6, appendix D of the same; RNN-S, their experiments on
+Penn Treebank (Fig. 11 of the workshop paper).
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ KNOWN_CELL_TYPES = (*CELL_TYPES, UPSAMPLE, RECURRENT)
 
 
 def inputs_of(cell_type: str) -> int:
-    """How many states a cell of this type begins with: as many as the edges that each of its nodes keeps."""
+    """The number of input states of a cell of this type, which is also the number of edges that each node keeps."""
     return 1 if cell_type == RECURRENT else 2
 
 
 def family(cells) -> tuple[str, ...] | None:
-    """The one of FAMILIES that has just the cell types of the mapping `cells`, if there is one."""
+    """The one of FAMILIES with exactly the cell types of the mapping `cells`, or None."""
     return next((kinds for kinds in FAMILIES if isinstance(cells, Mapping) and set(kinds) == set(cells)), None)
 
 
@@ -47,7 +47,7 @@ ALLOWED_CELLS = " or ".join(", ".join(kinds) for kinds in FAMILIES)  # in words
 
 
 def edges_of(nodes: int, inputs: int = 2) -> list[tuple[int, int]]:
-    """All edges of a cell with `nodes` nodes as (source state, node), in the order of the rows of alpha."""
+    """All edges of a cell with `nodes` nodes, as (source state, node), in the order of the rows of alpha."""
     return [(source, node) for node in range(nodes) for source in range(node + inputs)]
 
 
@@ -56,9 +56,9 @@ class SearchSpace:
     """The candidate operations of every edge of every type of cell.
 
     `cells` maps cell types (one of FAMILIES; normal and reduce for images) to sequences of edges, each a sequence of
-    operation names; their order is the index order of alpha. Every edge of a space has the
-    same number of candidates, so that alpha is one tensor of shape (cell types, edges, candidates). `operations` brings
-    operations of your own: name -> function `(channels, stride) -> torch.nn.Module`.
+    operation names, in the index order of alpha. Every edge has the same number of candidates, so alpha is one tensor
+    of shape (cell types, edges, candidates). `operations` adds your own: name -> function
+    `(channels, stride) -> torch.nn.Module`.
 
     Raises ValueError where the number of edges fits no number of nodes, an edge lists an operation twice or an
     unknown one, or edges differ in their number of candidates.
@@ -79,16 +79,17 @@ class SearchSpace:
         for name in self.operations:
             if not re.fullmatch(r"\w{1,80}", name, re.ASCII):
                 raise ValueError(
-                    f"space {self.name!r}: operation name {name!r} is not allowed; it must be of letters, digits and _, "
-                    "so that a genotype can be written and read"
+                    f"space {self.name!r}: operation name {name!r} is not allowed; it must be of letters, digits and "
+                    "_, so that a genotype can be written and read"
                 )
-        sizes = {len(edge) for edges in cells.values() for edge in edges}
         if len(set(map(len, cells.values()))) > 1 or self.nodes is None:
             counts = " and ".join(f"{kind} has {len(edges)} edges" for kind, edges in cells.items())
             allowed = [len(edges_of(nodes, self.inputs)) for nodes in range(1, 5)]
             raise ValueError(
-                f"space {self.name!r}: {counts}; all must have {', '.join(map(str, allowed))}, ... (1, 2, 3, 4, ... nodes)"
+                f"space {self.name!r}: {counts}; all must have {', '.join(map(str, allowed))}, ... "
+                "(1, 2, 3, 4, ... nodes)"
             )
+        sizes = {len(edge) for edges in cells.values() for edge in edges}
         if len(sizes) != 1 or 0 in sizes:
             raise ValueError(
                 f"space {self.name!r}: every edge must have the same number of candidate operations, "
@@ -118,12 +119,12 @@ class SearchSpace:
 
     @property
     def inputs(self) -> int:
-        """The states that every cell begins with, and the edges that every node keeps: 2, or 1 in a recurrent cell."""
+        """The number of input states of a cell, and of edges that every node keeps: 2, or 1 in a recurrent cell."""
         return inputs_of(self.cell_types[0])
 
     @cached_property
     def nodes(self) -> int | None:
-        """Number of intermediate nodes of a cell (4 in the papers' image spaces)."""
+        """The number of intermediate nodes of a cell (4 in the papers' image spaces)."""
         edges = len(next(iter(self.cells.values())))
         return {len(edges_of(nodes, self.inputs)): nodes for nodes in range(1, 17)}.get(edges)
 
@@ -134,12 +135,12 @@ class SearchSpace:
 
     @property
     def candidates(self) -> int:
-        """Operations that compete on one edge."""
+        """The number of operations that compete on one edge."""
         return len(next(iter(self.cells.values()))[0])
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Shape of alpha and of the mixing weights: (cell types, edges, candidate operations)."""
+        """The shape of alpha and of the mixing weights: (cell types, edges, candidate operations)."""
         return len(self.cells), len(self.edges), self.candidates
 
     def cell(self, cell_type: str) -> tuple[tuple[str, ...], ...]:
@@ -157,30 +158,28 @@ class SearchSpace:
         return self.cells["reduce"]
 
     def with_nodes(self, nodes: int) -> SearchSpace:
-        """The same space with the first `nodes` nodes only: what the smaller scales search."""
+        """The same space with only the first `nodes` nodes, as the smaller scales search it."""
         if not 1 <= nodes <= self.nodes:
             raise ValueError(f"nodes: {nodes} is not possible in space {self.name!r}; allowed: 1 to {self.nodes}")
         count = len(edges_of(nodes, self.inputs))
         return SearchSpace(self.name, {kind: edges[:count] for kind, edges in self.cells.items()}, self.operations)
 
     def without(self, operation: str) -> SearchSpace:
-        """The same space with one candidate fewer on every edge that has it.
-
-        Raises ValueError where edges would then differ in their number of candidates.
-        """
+        """The same space without one candidate. Raises ValueError if edges then differ in their number of
+        candidates."""
         cells = {
-            kind: [tuple(name for name in edge if name != operation) for edge in edges]
-            for kind, edges in self.cells.items()
+            kind: [[name for name in edge if name != operation] for edge in edges] for kind, edges in self.cells.items()
         }
         return SearchSpace(self.name, cells, self.operations)
 
 
 def same_on_every_edge(
-    name: str, *operations: str, nodes: int = 4, cell_types: Sequence[str] = CELL_TYPES, **more
+    name: str, *operations: str, nodes: int = 4, cell_types: Sequence[str] = CELL_TYPES, **arguments
 ) -> SearchSpace:
-    """A space in which every edge of all cells, by default a normal and a reduction cell, has the same candidates."""
+    """A space in which all edges of all cells, by default a normal and a reduction cell, have the same candidates.
+    `arguments` are those of `SearchSpace`."""
     edges = [operations] * len(edges_of(nodes, inputs_of(cell_types[0])))
-    return SearchSpace(name, dict.fromkeys(cell_types, edges), **more)
+    return SearchSpace(name, dict.fromkeys(cell_types, edges), **arguments)
 
 
 S1 = SearchSpace(
@@ -209,17 +208,17 @@ DARTS = same_on_every_edge("DARTS", NONE, MAX, AVG, SKIP, SEP3, SEP5, DIL3, DIL5
 S6 = same_on_every_edge("S6", SEP3, MAX, SKIP, cell_types=(*CELL_TYPES, UPSAMPLE))
 
 RNN = same_on_every_edge("RNN", *RECURRENT_OPERATIONS, nodes=8, cell_types=(RECURRENT,))  # 36 edges
-# The small recurrent space of Zela et al.: as RNN, but every edge chooses between ReLU and identity alone.
+# The small recurrent space of Zela et al.: as RNN, but every edge chooses only between ReLU and identity.
 RNN_S = same_on_every_edge("RNN-S", RELU, IDENTITY, nodes=8, cell_types=(RECURRENT,))
 
 SPACES = {space.name: space for space in (S1, S2, S3, S4, S5, S6, DARTS, RNN, RNN_S)}
 
 
 def get(space: str | SearchSpace) -> SearchSpace:
-    """A space by its name (without regard to case), or the space itself."""
+    """A space by its name (in any case), or the space itself. Raises ValueError for an unknown name."""
     if isinstance(space, SearchSpace):
         return space
-    known = {name.lower(): found for name, found in SPACES.items()}
-    if not isinstance(space, str) or space.lower() not in known:
+    name = space.upper() if isinstance(space, str) else None
+    if name not in SPACES:
         raise ValueError(f"space: {space!r} is not known; known: {', '.join(SPACES)}; or pass a dl.SearchSpace")
-    return known[space.lower()]
+    return SPACES[name]

@@ -32,6 +32,13 @@ def test_search_and_evaluate_give_what_the_python_interface_gives(capsys, tmp_pa
     assert json.loads(lines[-1])["test_error"] == dl.evaluate(search.genotype, scale="tiny", seed=3).test_error
 
 
+def test_check_is_that_of_the_python_interface(capsys):
+    status, lines, errors = call(capsys, "check")
+    dl.check()
+    assert status == 0 and not errors and lines == capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("Python ")
+
+
 def test_an_interrupted_search_goes_on(capsys, tmp_path):
     search = dl.Search(scale="tiny", seed=1, path=tmp_path / "run")
     next(search)

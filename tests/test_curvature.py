@@ -2,15 +2,18 @@
 
 import functools
 import shutil
+import sys
 
 import numpy as np
 import pytest
 import torch
 from reference.differences import product_and_difference
 from scipy.sparse.linalg import LinearOperator
+from tqdm.auto import tqdm
 
 import darts_lab as dl
 from darts_lab import curvature
+from darts_lab.curvature import hessian as hessian_module
 from darts_lab.curvature.eigenvalues import dominant_eigenvalue, extreme_eigenvalues, spectrum, trace
 from darts_lab.curvature.hessian import Hessian
 from darts_lab.curvature.landscape import landscape
@@ -285,6 +288,25 @@ def test_products_are_counted_batch_by_batch(small_search):
     found = dominant_eigenvalue(hessian)
     assert found.products == hessian.products and found.products % 2 == 0
     assert spectrum(hessian).products == 2 * hessian.shape[0]
+
+
+@pytest.mark.parametrize(("progress", "terminal", "seen"), [(True, True, 20), (True, False, 0), (False, True, 0)])
+def test_a_bar_counts_the_products_of_the_dense_matrix_to_its_end_where_it_is_asked_for_and_can_be_seen(
+    progress, terminal, seen, small_search, monkeypatch, capsys
+):
+    bars = []
+
+    class Recorded(tqdm):
+        def close(self):
+            bars.append((0 if self.disable else self.n, len(self)))
+            super().close()
+
+    monkeypatch.setattr(hessian_module, "tqdm", Recorded)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal, raising=False)
+    monkeypatch.delitem(sys.modules, "ipykernel", raising=False)
+    found = spectrum(small_search("S2"), progress=progress)
+    assert bars[0] == (seen, 20) and len(found.values) == 20
+    assert ("Hessian" in capsys.readouterr().err) == bool(seen)
 
 
 def test_trace_is_the_sum_of_the_spectrum_within_its_error(small_search, symmetric):

@@ -352,7 +352,7 @@ DAMAGES = {
     "config empty": (damaged_config(b""), "run: .*config.json' is damaged"),
     "config half": (cut("config.json", 60), "run: .*config.json' is damaged"),
     "config binary": (damaged_config(b"\xff\xfe\x00"), "run: .*config.json' is damaged"),
-    "config a list": (damaged_config(b"[]"), "run: .*holds no search that can go on"),
+    "config a list": (damaged_config(b"[]"), "run: .*config.json' is damaged: it holds no JSON object"),
     "config of nothing": (damaged_config(b"{}"), "run: .*holds no search that can go on"),
     "config of a training": (edited_config(kind="training"), "run: .*holds no search that can go on"),
     "settings a list": (edited_config(settings=[]), "run: .*holds no search that can go on"),

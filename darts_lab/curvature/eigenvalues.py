@@ -1,4 +1,4 @@
-"""Eigenvalues of a Hessian from products with vectors, with what is known of their certainty."""
+"""Eigenvalues of a Hessian from products with vectors, with their residuals and standard errors."""
 
 from __future__ import annotations
 
@@ -12,39 +12,17 @@ from darts_lab.checks import allow, whole
 from darts_lab.curvature.hessian import Hessian, Matrix
 from darts_lab.curvature.hessian import operator as _operator
 
-# SciPy 1.17 draws a vector where Lanczos breaks down, by chance if not told how
+# SciPy 1.17 draws a random vector where Lanczos breaks down, without a seed unless it is given one
 _HAS_RNG = "rng" in signature(eigsh).parameters
 TOLERANCE = 0.02  # of ||H v - lambda v|| / |lambda|; the eigenvalue itself is usually off by less than a thousandth
 
 
-class _Remembering(LinearOperator):
-    """An operator that keeps its products, so that of any vector spanned by what it was asked H v comes for nothing."""
-
-    def __init__(self, operator: Hessian | Matrix):
-        self.operator, self.asked, self.answers = operator, [], []
-        super().__init__(np.float64, operator.shape)
-
-    def _matvec(self, vector: np.ndarray) -> np.ndarray:
-        vector = vector.ravel()
-        answer = self.operator.per_batch(vector)
-        if not np.isfinite(answer).all():
-            raise FloatingPointError("curvature: the Hessian holds NaN or infinite values")
-        self.asked.append(vector.copy())
-        self.answers.append(answer)
-        return answer.mean(0)
-
-    def per_batch(self, vector: np.ndarray) -> np.ndarray:
-        """H_b `vector`, (batches, n), for a vector in the span of those asked."""
-        share = np.linalg.lstsq(np.stack(self.asked, 1), vector, rcond=None)[0]
-        return np.tensordot(share, np.stack(self.answers), 1)
-
-
 @dataclass(frozen=True, eq=False)
 class Eigenpair:
-    """One eigenvalue of the Hessian, how sure it is, and what it took.
+    """One eigenvalue of the Hessian, its uncertainty, and its cost.
 
-    `standard_error` is that over batches (None for a single one), `residual` is ||H v - value v||, `products` the
-    Hessian-vector products used, each with one batch; `vector` has unit length and the shape of alpha.
+    `standard_error` is over batches (None for one batch), `residual` is ||H v - value v||, `products` counts the
+    Hessian-vector products used, each with one batch. `vector` has unit length and the shape of alpha.
     """
 
     value: float
@@ -85,27 +63,21 @@ def dominant_eigenvalue(
 ) -> Eigenpair:
     """The largest eigenvalue of the Hessian of the validation loss (Zela et al. 2020, section 4.1), by sign.
 
-    `search` is a Search (then `options` are those of `Hessian`), a `Hessian`, or a symmetric matrix. `start`, such as the
-    vector of a measurement before, saves products. `tolerance` bounds ||H v - lambda v|| / |lambda|. On the
-    Hessians that Zela et al. logged the default misses the eigenvalue by 2e-4 (median) and 1e-3 (one in twenty); where
-    the two largest lie close together it can give the second (one in four hundred).
+    `search` is a Search (then `options` are those of `Search.hessian`), a `Hessian`, or a symmetric matrix. A `start`
+    close to the eigenvector, such as that of an earlier measurement, saves products. `tolerance` bounds
+    ||H v - lambda v|| / |lambda|. On the Hessians that Zela et al. logged, the default misses the eigenvalue by 2e-4
+    (median) and 1e-3 (one in twenty). Where the two largest are close, it can give the second (one in four hundred).
     """
     return extreme_eigenvalues(search, 1, start=start, tolerance=tolerance, **options)[0]
 
 
 def extreme_eigenvalues(
-    search,
-    k: int = 3,
-    end: str = "largest",
-    *,
-    start: np.ndarray | None = None,
-    tolerance: float = TOLERANCE,
-    **options,
+    search, k: int = 3, end: str = "largest", *, start=None, tolerance: float = TOLERANCE, **options
 ) -> list[Eigenpair]:
     """The `k` largest eigenvalues, largest first, or with `end="smallest"` the k smallest, smallest first.
 
-    Arguments as for `dominant_eigenvalue`. Never takes many more than n products a batch: where Lanczos does not come to
-    an end by then, the dense matrix is used. Raises ValueError where there are fewer than k, or `end` is another word.
+    Arguments as for `dominant_eigenvalue`. Never takes more than about 2 n products per batch: if Lanczos has not
+    converged after n, the dense matrix is used. Raises ValueError if there are fewer than k, or `end` is another word.
     """
     operator = _operator(search, options)
     n = operator.shape[0]
@@ -115,58 +87,62 @@ def extreme_eigenvalues(
         raise ValueError(f"end: {end!r} is not allowed; it must be 'largest' or 'smallest'")
     if not 0 <= tolerance < 1:
         raise ValueError(f"tolerance: {tolerance!r} is not allowed; it must be a number in [0, 1)")
-    remembering = _Remembering(operator)
-    vectors = _lanczos(remembering, k, end, _start(operator, start, k), tolerance)
+    inputs, products = [], []  # the vectors (n,) that were multiplied, and their products (batches, n)
+
+    def multiply(vector: np.ndarray) -> np.ndarray:
+        inputs.append(vector.ravel().copy())
+        products.append(operator.per_batch(vector.ravel()))
+        return products[-1].mean(0)
+
+    recorder = LinearOperator((n, n), multiply, dtype=np.float64)
+    vectors = _lanczos(recorder, operator.unseen, k, end, _start(operator, start, k), tolerance)
     if vectors is None:
-        for unit in np.eye(n):
-            remembering.matvec(unit)
-        matrix = np.stack([answer.mean(0) for answer in remembering.answers[-n:]])
+        matrix = np.stack([multiply(unit) for unit in np.eye(n)])
         vectors = np.linalg.eigh((matrix + matrix.T) / 2)[1]
         vectors = vectors[:, -k:] if end == "largest" else vectors[:, :k]
-    batches = len(remembering.answers[0])
-    pairs = []
-    for vector in vectors.T:
-        images = remembering.per_batch(vector)
+    batches, pairs = len(products[0]), []
+    for vector in vectors.T:  # they lie in the span of the inputs, so their products cost nothing
+        coefficients = np.linalg.lstsq(np.stack(inputs, 1), vector, rcond=None)[0]
+        images = np.tensordot(coefficients, np.stack(products), 1)
         quotients = images @ vector
         value = float(quotients.mean())
         error = float(quotients.std(ddof=1) / np.sqrt(batches)) if batches > 1 else None
         residual = float(np.linalg.norm(images.mean(0) - value * vector))
-        made = len(remembering.answers) * batches
-        pairs.append(Eigenpair(value, error, vector.reshape(operator.layout), residual, made, dict(operator.options)))
+        used = len(products) * batches
+        pairs.append(Eigenpair(value, error, vector.reshape(operator.layout), residual, used, dict(operator.options)))
     return sorted(pairs, key=float, reverse=end == "largest")
 
 
-def _lanczos(operator: _Remembering, k: int, end: str, first: np.ndarray, tolerance: float) -> np.ndarray | None:
-    """The vectors (n, k) of the eigenvalues at one end, or None where the dense matrix is the better way."""
+def _lanczos(
+    operator: LinearOperator, unseen: float | None, k: int, end: str, first: np.ndarray, tolerance: float
+) -> np.ndarray | None:
+    """The eigenvectors (n, k) at one end of the spectrum, or None where the dense matrix should be used."""
     n = operator.shape[0]
-    # One eigenvalue to a hundredth takes the fewest products with the smallest basis that ARPACK knows; several of them
-    # would be found slowly, and now and then one would be missed.
+    # For one eigenvalue to a hundredth, the smallest basis of ARPACK takes the fewest products. For several it would be
+    # slow, and sometimes miss one.
     basis = 3 if k == 1 else max(2 * k + 1, 20)
     if basis >= n:
         return None
     which, rounds = ("LA" if end == "largest" else "SA"), max(1, (n - basis) // (basis - k))
-    more = {"rng": np.random.default_rng(0)} if _HAS_RNG else {}
+    seed = {"rng": np.random.default_rng(0)} if _HAS_RNG else {}
     try:
-        values, vectors = eigsh(operator, k, which=which, v0=first, ncv=basis, tol=tolerance, maxiter=rounds, **more)
+        values, vectors = eigsh(operator, k, which=which, v0=first, ncv=basis, tol=tolerance, maxiter=rounds, **seed)
     except ArpackError:  # a matrix of zeros, or no convergence
         return None
-    # What softmax cannot see has the eigenvalue of the decay alone, and Lanczos begins without it.
-    unseen = operator.operator.unseen
+    # Directions that softmax cannot see have the eigenvalue of the decay, and Lanczos starts orthogonal to them.
     beyond = unseen is not None and k == 1 and (values[0] <= unseen if end == "largest" else values[0] >= unseen)
     return None if beyond else vectors
 
 
-def spectrum(search, **options) -> Spectrum:
-    """All eigenvalues, from the dense matrix: exact to rounding, at the price of n products a batch.
+def spectrum(search, *, progress: bool = False, **options) -> Spectrum:
+    """All eigenvalues, from the dense matrix: exact to rounding, for n products per batch.
 
-    `search` and `options` as for `dominant_eigenvalue`.
+    `search` and `options` as for `dominant_eigenvalue`. `progress` shows a bar in a terminal or notebook.
     """
     operator = _operator(search, options)
     before = operator.products
-    matrices = operator.dense()
-    if not np.isfinite(matrices).all():
-        raise FloatingPointError("curvature: the Hessian holds NaN or infinite values")
-    made = operator.products - before
+    matrices = operator.dense(progress)
+    used = operator.products - before
     mean = matrices.mean(0)
     values, vectors = np.linalg.eigh(mean)
     values, vectors = values[::-1], vectors[:, ::-1]
@@ -174,32 +150,31 @@ def spectrum(search, **options) -> Spectrum:
     if len(matrices) > 1:
         quotients = np.einsum("ik,bij,jk->bk", vectors, matrices, vectors)
         errors = quotients.std(0, ddof=1) / np.sqrt(len(matrices))
-    return Spectrum(values, errors, vectors.T.reshape(-1, *operator.layout), mean, made, dict(operator.options))
+    return Spectrum(values, errors, vectors.T.reshape(-1, *operator.layout), mean, used, dict(operator.options))
 
 
 def trace(search, probes: int = 8, seed: int = 0, **options) -> tuple[float, float]:
     """(estimate, standard error) of the trace from products with random signs (Hutchinson 1990).
 
-    `probes` random vectors, at least two; `search` and `options` as for `dominant_eigenvalue`. `spectrum(search).trace` is exact.
+    `probes` random vectors, at least two. `search` and `options` as for `dominant_eigenvalue`. The exact trace is
+    `spectrum(search).trace`.
     """
     allow("probes", probes, whole(2))
     operator = _operator(search, options)
     signs = np.random.default_rng(seed).choice([-1.0, 1.0], (probes, operator.shape[0]))
-    found = np.array([sign @ operator.matvec(sign) for sign in signs])
-    if not np.isfinite(found).all():
-        raise FloatingPointError("curvature: the Hessian holds NaN or infinite values")
-    return float(found.mean()), float(found.std(ddof=1) / np.sqrt(probes))
+    estimates = np.array([sign @ operator.matvec(sign) for sign in signs])
+    return float(estimates.mean()), float(estimates.std(ddof=1) / np.sqrt(probes))
 
 
 def _start(operator: Hessian | Matrix, start: np.ndarray | None, k: int) -> np.ndarray:
-    """Where Lanczos begins: `start`, or a random vector; for one eigenvalue without what softmax cannot see."""
+    """The first vector of Lanczos: `start`, or a random one; for one eigenvalue, without what softmax cannot see."""
     n = operator.shape[0]
     if start is not None:
         start = np.asarray(start, dtype=np.float64).ravel()
         if start.shape != (n,) or not np.isfinite(start).all() or not start.any():
             raise ValueError(f"start: must be {n} finite numbers, not all zero")
         return start / np.linalg.norm(start)
-    drawn = np.random.default_rng(0).standard_normal(operator.layout)
+    start = np.random.default_rng(0).standard_normal(operator.layout)
     if k == 1 and operator.unseen is not None and operator.layout[-1] > 1:
-        drawn = drawn - drawn.mean(-1, keepdims=True)
-    return drawn.ravel() / np.linalg.norm(drawn)
+        start = start - start.mean(-1, keepdims=True)
+    return start.ravel() / np.linalg.norm(start)

@@ -1,16 +1,17 @@
 """The Hessian of a loss with respect to a few variables, such as alpha, as an operator: products, never the matrix.
 
 Zela et al. 2020 (section 4) found that the dominant eigenvalue of the validation loss with respect to alpha rises as a
-search goes wrong. The matrix is small (56 alphas in S1, S2 and S4), but each of its rows costs more than a gradient, so it is
-used as an operator: a product with a vector is the derivative of a gradient (Pearlmutter 1994).
+search goes wrong. The matrix is small (56 alphas in S1, S2 and S4), but each of its rows costs more than a gradient. So
+it is used as an operator: its product with a vector is the derivative of a gradient (Pearlmutter 1994).
 
     H v = d/d alpha (g . v),    g = d L(alpha) / d alpha
 
-Over several batches the matrix is the mean of theirs.
+Over several batches the matrix is the mean of those of the batches.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 
@@ -18,19 +19,20 @@ import numpy as np
 import torch
 from scipy.sparse.linalg import LinearOperator
 from torch import Tensor
+from tqdm.auto import tqdm
 
 
 class Hessian(LinearOperator):
     """The Hessian of a loss with respect to a few variables, as a symmetric operator (n, n).
 
-    `loss(point, batch)` gives the loss as a scalar at any values of the variables, a tensor shaped like `point`, on one of
-    `batches`, whatever these are; the matrix is the mean over them. `context()` is entered around every use of `loss`: it
-    may hold other things still, or raise where they have moved on. `unseen` is the eigenvalue of what the loss cannot see
-    of the variables, where it cannot see all of them: softmax does not see a constant added to all alphas of an edge.
-    `keep_graphs=False` builds a batch's gradient anew for each product: twice the time, but memory for one batch.
-    `options`, in words, stand in every result. `products` counts products with one batch's matrix.
+    `loss(point, batch)` gives the loss, a scalar, at any values of the variables (a tensor shaped like `point`) on one
+    of the `batches`, which can be any objects; the matrix is the mean over them. `context()` is entered around every
+    use of `loss`: it can hold other state fixed, or raise if that has changed. `unseen` is the eigenvalue of directions
+    to which the loss is blind, if there are any: softmax ignores a constant added to all alphas of an edge.
+    `keep_graphs=False` computes the gradient of a batch again for each product: twice the time, but the memory of one
+    batch. `options` are copied into every result. `products` counts products with the matrix of one batch.
 
-    A search gives that of its validation loss: `search.hessian(batches=8)`.
+    `search.hessian(batches=8)` gives the Hessian of a search's validation loss.
     """
 
     def __init__(
@@ -46,48 +48,53 @@ class Hessian(LinearOperator):
         self._graphs: dict[int, tuple[Tensor, Tensor]] = {}
         super().__init__(np.float64, (point.numel(),) * 2)
 
+    def _tensor(self, values: np.ndarray) -> Tensor:
+        return torch.as_tensor(values, dtype=self.point.dtype, device=self.point.device).view(self.layout)
+
     def _graph(self, batch: int) -> tuple[Tensor, Tensor]:
-        """(variables, gradient of the batch's loss), the second differentiable with respect to the first."""
+        """(variables, gradient of the batch's loss with respect to them, which can be differentiated again)."""
         if batch in self._graphs:
             return self._graphs[batch]
-        at = self.point.clone().requires_grad_()
+        variables = self.point.clone().requires_grad_()
         with torch.enable_grad():
-            gradient = torch.autograd.grad(self.loss(at, self.batches[batch]), at, create_graph=True)[0]
+            loss = self.loss(variables, self.batches[batch])
+            gradient = torch.autograd.grad(loss, variables, create_graph=True)[0]
         if self.keep_graphs:
-            self._graphs[batch] = at, gradient
-        return at, gradient
+            self._graphs[batch] = variables, gradient
+        return variables, gradient
 
     def per_batch(self, vector: np.ndarray) -> np.ndarray:
-        """H_b `vector` for every batch b, (batches, n)."""
-        direction = torch.as_tensor(vector, dtype=self.point.dtype, device=self.point.device).view(self.layout)
-        found = []
+        """H_b `vector` for every batch b, (batches, n). Raises FloatingPointError where it is not finite."""
+        direction, products = self._tensor(vector), []
         with self.context():
             for batch in range(len(self.batches)):
-                at, gradient = self._graph(batch)
-                found.append(torch.autograd.grad(gradient, at, direction, retain_graph=self.keep_graphs)[0].flatten())
+                variables, gradient = self._graph(batch)
+                product = torch.autograd.grad(gradient, variables, direction, retain_graph=self.keep_graphs)[0]
+                products.append(product.flatten())
         self.products += len(self.batches)
-        return torch.stack(found).cpu().double().numpy()
+        products = torch.stack(products).cpu().double().numpy()
+        if not np.isfinite(products).all():
+            raise FloatingPointError("curvature: the Hessian holds NaN or infinite values")
+        return products
 
     def gradient(self) -> np.ndarray:
         """The gradient of every batch's loss, (batches, n)."""
         with self.context():
-            found = [self._graph(batch)[1].detach().flatten() for batch in range(len(self.batches))]
-        return torch.stack(found).cpu().double().numpy()
+            gradients = [self._graph(batch)[1].detach().flatten() for batch in range(len(self.batches))]
+        return torch.stack(gradients).cpu().double().numpy()
 
     @torch.no_grad()
     def losses(self, points: Sequence[np.ndarray]) -> np.ndarray:
         """The loss of every batch at other values of the variables, (batches, points)."""
-        found = []
         with self.context():
-            for point in points:
-                at = torch.as_tensor(point, dtype=self.point.dtype, device=self.point.device).view(self.layout)
-                found.append(torch.stack([self.loss(at, batch).detach() for batch in self.batches]))
-        return torch.stack(found, 1).cpu().double().numpy()
+            losses = [[self.loss(point, batch) for batch in self.batches] for point in map(self._tensor, points)]
+        return torch.stack([torch.stack(of_point) for of_point in losses], 1).cpu().double().numpy()
 
-    def dense(self) -> np.ndarray:
-        """The matrix of every batch, (batches, n, n), from n products; symmetric to rounding."""
-        n = self.shape[0]
-        rows = np.stack([self.per_batch(unit) for unit in np.eye(n)], 1)
+    def dense(self, progress: bool = False) -> np.ndarray:
+        """The matrix of every batch, (batches, n, n), from n products. `progress`: a bar, in a terminal or notebook."""
+        shown = progress and ("ipykernel" in sys.modules or sys.stderr.isatty())
+        units = tqdm(np.eye(self.shape[0]), "Hessian", unit="row", leave=False, disable=not shown)
+        rows = np.stack([self.per_batch(unit) for unit in units], 1)
         return (rows + rows.transpose(0, 2, 1)) / 2
 
     def _matvec(self, vector: np.ndarray) -> np.ndarray:
@@ -98,7 +105,7 @@ class Hessian(LinearOperator):
 
 
 class Matrix(LinearOperator):
-    """A Hessian that came as numbers, such as a logged one, with the face of `Hessian`: one batch, nothing to compute."""
+    """A Hessian that is given as numbers, such as a logged one, with the interface of `Hessian` for one batch."""
 
     def __init__(self, matrix):
         self.matrix, self.options, self.products, self.unseen = checked_matrix(matrix), {}, 0, None
@@ -109,7 +116,7 @@ class Matrix(LinearOperator):
         self.products += 1
         return (self.matrix @ vector)[None]
 
-    def dense(self) -> np.ndarray:
+    def dense(self, progress: bool = False) -> np.ndarray:
         return self.matrix[None]
 
     def _matvec(self, vector: np.ndarray) -> np.ndarray:
@@ -117,7 +124,7 @@ class Matrix(LinearOperator):
 
 
 def checked_matrix(matrix) -> np.ndarray:
-    """A Hessian that came as numbers, (n, n) in float64. Raises ValueError where it is not square, finite, symmetric."""
+    """A Hessian given as numbers, as (n, n) in float64. Raises ValueError if it is not square, finite and symmetric."""
     try:
         matrix = np.asarray(matrix.detach().cpu() if isinstance(matrix, Tensor) else matrix, dtype=np.float64)
     except (TypeError, ValueError) as error:
@@ -132,16 +139,15 @@ def checked_matrix(matrix) -> np.ndarray:
     return (matrix + matrix.T) / 2
 
 
-def operator(of, options: dict) -> Hessian | Matrix:
-    """`of` as an operator: one that is there already, a matrix of numbers, or whatever has a method `hessian`, such as a
-    search, which `options` are for."""
-    given = isinstance(of, Hessian | Matrix)
-    if given or isinstance(of, np.ndarray | Tensor | list):
+def operator(source, options: dict) -> Hessian | Matrix:
+    """`source` as an operator: it is one already, a matrix of numbers, or an object with a method `hessian`, such as a
+    search, which gets the `options`."""
+    if isinstance(source, Hessian | Matrix | np.ndarray | Tensor | list):
         if options:
             raise ValueError(f"{next(iter(options))}: belongs to the Hessian of a search; give it where that is made")
-        return of if given else Matrix(of)
-    if not hasattr(of, "hessian"):
+        return source if isinstance(source, Hessian | Matrix) else Matrix(source)
+    if not hasattr(source, "hessian"):
         raise ValueError(
-            f"search: {type(of).__name__} is not allowed; it must be a Search, a Hessian or a symmetric matrix"
+            f"search: {type(source).__name__} is not allowed; it must be a Search, a Hessian or a symmetric matrix"
         )
-    return of.hessian(**options)
+    return source.hessian(**options)

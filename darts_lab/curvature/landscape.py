@@ -17,8 +17,8 @@ from darts_lab.curvature.hessian import operator as operator_of
 class Landscape:
     """The validation loss on a line or a plane through alpha.
 
-    `losses` (points,) or (points, points), means over batches; `per_batch` (batches, ...); `steps` (points,) are the
-    distances from alpha, in units of alpha, along `directions` (1 or 2, *shape of alpha), which have unit length.
+    `losses` (points,) or (points, points) are means over batches, `per_batch` (batches, ...) those of each. `steps`
+    (points,) are the distances from alpha along `directions` (1 or 2, *shape of alpha), which have unit length.
     """
 
     steps: np.ndarray
@@ -32,11 +32,12 @@ def landscape(
     search, directions: str | Sequence[np.ndarray] = "eigen", dimensions: int = 1, reach: float = 1.0, points: int = 21,
     seed: int = 0, **options,
 ) -> Landscape:  # fmt: skip
-    """The validation loss around the present alpha, `reach` to both sides, at `points` places a direction.
+    """The validation loss around the present alpha, up to `reach` on both sides, at `points` points per direction.
 
     `directions` are one or two arrays of the shape of alpha, or a word: "eigen" for the vectors of the `dimensions`
-    largest eigenvalues, "random" for random ones (drawn by `seed`, without the part that softmax cannot see). Further
-    ones are made orthogonal to the first, and all of unit length. `search` is a Search or a `Hessian`, with its options.
+    largest eigenvalues, "random" for random ones (drawn by `seed`, without the part that softmax cannot see). A second
+    one is made orthogonal to the first, and all have unit length. `search` is a Search, with `options` of
+    `Search.hessian`, or a `Hessian`. Raises ValueError for other directions.
     """
     operator = operator_of(search, options)
     allow("points", points, whole(3))
@@ -55,14 +56,11 @@ def landscape(
     fits = len(axes) in (1, 2) and axes.shape[1] == operator.shape[0] and np.isfinite(axes).all()
     if not fits or np.linalg.matrix_rank(axes) < len(axes):
         raise ValueError(f"directions: must be one or two independent arrays of shape {operator.layout}")
-    axes = np.stack([axis / np.linalg.norm(axis) for axis in _orthogonal(axes)])
+    first, *rest = axes
+    axes = [first, *(other - first * (first @ other) / (first @ first) for other in rest)]
+    axes = np.stack([axis / np.linalg.norm(axis) for axis in axes])
     steps = np.linspace(-reach, reach, points)
     grid = np.stack(np.meshgrid(*[steps] * len(axes), indexing="ij"), -1)  # (points, [points,] directions)
-    places = torch.as_tensor((grid.reshape(-1, len(axes)) @ axes).reshape(-1, *operator.layout))
-    per_batch = operator.losses(operator.point + places.to(operator.point)).reshape(-1, *grid.shape[:-1])
+    shifts = torch.as_tensor((grid.reshape(-1, len(axes)) @ axes).reshape(-1, *operator.layout))
+    per_batch = operator.losses(operator.point + shifts.to(operator.point)).reshape(-1, *grid.shape[:-1])
     return Landscape(steps, per_batch.mean(0), per_batch, axes.reshape(-1, *operator.layout), dict(operator.options))
-
-
-def _orthogonal(axes: np.ndarray) -> list[np.ndarray]:
-    first, *rest = axes
-    return [first, *(other - first * (first @ other) / (first @ first) for other in rest)]

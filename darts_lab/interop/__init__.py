@@ -1,3 +1,3 @@
-"""What others wrote: checkpoints of quark0/darts, logs of RobustDARTS."""
+"""Files of other projects: checkpoints of quark0/darts, logs of RobustDARTS."""
 
 from __future__ import annotations

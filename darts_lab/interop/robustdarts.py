@@ -19,15 +19,15 @@ _LINE = re.compile(r"([\d-]{10} [\d:]{8}),\d{3} (?:epoch (\d+) lr (\S+)|(train|v
 
 
 class Logged(Recorded):
-    """A search of Zela et al., whose Hessians lie beside its log."""
+    """A search of Zela et al., whose Hessians are in a file beside its log."""
 
     def hessians(self) -> Iterator[tuple[int, np.ndarray]]:
-        """(epoch, Hessian of the validation loss with respect to alpha), where the logs of Zela et al. hold them.
+        """(epoch, Hessian of the validation loss with respect to alpha), in the epochs in which it was logged.
 
-        Their matrices contain the decay of alpha, 1e-3 times the identity. Raises ValueError for one that is not
-        square, not symmetric or not finite.
+        The matrices contain the decay of alpha, 1e-3 times the identity. Raises ValueError for one that is not
+        square, symmetric and finite.
         """
-        for epoch, matrix in _derivatives(self.path, self.seed):
+        for epoch, matrix in _hessians(self.path, self.seed):
             try:
                 yield epoch, checked_matrix(matrix)
             except ValueError as error:
@@ -37,17 +37,16 @@ class Logged(Recorded):
 def read_robustdarts(path: str | Path) -> list[Logged]:
     """The searches in the published logs of Zela et al. 2020 (`experiments/search_logs` of automl/RobustDARTS).
 
-    `path` is that folder or one below it; a setting's own folder is named like `0.0_0.0003-2516843`. Errors, there
-    per cent and called accuracies, become fractions; the dominant eigenvalues are computed from the logged Hessians
-    (train mode, one batch, with the decay of alpha). Runs that were cut short, or diverged, or whose files are damaged
-    are there too, and say so in `problems`. Raises ValueError where there are no such logs.
+    `path` is that folder or one below it; the folder of a setting is named like `0.0_0.0003-2516843`. Accuracies in per
+    cent become errors as fractions. The dominant eigenvalues are computed from the logged Hessians (train mode, one
+    batch, with the decay of alpha). Runs that were cut short, that diverged, or whose files are damaged are included,
+    and `problems` names the reason. Raises ValueError where there are no such logs.
     """
     path = files.path_of(path)
     if not path.is_dir():
         raise FileNotFoundError(f"path: {str(path)!r} is no directory")
-    path = path.resolve()  # the folders above tell space and data
-    folders = [path] if _SETTING.fullmatch(path.name) else []
-    folders += [folder for folder in path.rglob("*") if folder.is_dir() and _SETTING.fullmatch(folder.name)]
+    path = path.resolve()  # the folders above are named after space and data
+    folders = [folder for folder in (path, *path.rglob("*")) if folder.is_dir() and _SETTING.fullmatch(folder.name)]
     logs = sorted(log for folder in folders for log in folder.glob("log_*.txt") if log.stem[4:].isdigit())
     if not logs:
         raise ValueError(
@@ -62,13 +61,13 @@ def _read_log(log: Path) -> Logged:
     problems: list[str] = []
     losses = {"train_loss": [], "valid_loss": []}
     try:
-        told = files.from_json(files.read_text(log.with_name(f"errors_{seed}.json")))
-        losses = {name: [float(loss) for loss in told[name]] for name in losses}
+        logged = files.from_json(files.read_text(log.with_name(f"errors_{seed}.json")))
+        losses = {name: [float(loss) for loss in logged[name]] for name in losses}
     except (OSError, ValueError, KeyError, TypeError) as error:
         problems.append(f"errors_{seed}.json cannot be read: {error}")
     eigenvalues = {}
     try:
-        for epoch, matrix in _derivatives(log.parent, seed):
+        for epoch, matrix in _hessians(log.parent, seed):
             try:
                 eigenvalues[epoch] = float(np.linalg.eigvalsh(checked_matrix(matrix))[-1])
             except ValueError as error:
@@ -76,29 +75,26 @@ def _read_log(log: Path) -> Logged:
     except (OSError, ValueError) as error:
         problems.append(f"derivatives_{seed}.json cannot be read to its end: {error}")
     history = []
-    for epoch, found in _epochs(log, problems):
-        loss = {name: of[epoch] if epoch < len(of) else float("nan") for name, of in losses.items()}
-        record = EpochRecord(
-            epoch=epoch, train_loss=loss["train_loss"], valid_loss=loss["valid_loss"], alpha_steps=None, alpha=None,
-            mixing=None, weight_decay=float(weight_decay), peak_memory_bytes=None,
-            dominant_eigenvalue=eigenvalues.get(epoch), **found,
-        )  # fmt: skip
-        history.append(record)
+    for epoch, results in _epochs(log, problems):
+        results |= {name: loss[epoch] if epoch < len(loss) else float("nan") for name, loss in losses.items()}
+        results |= dict.fromkeys(("alpha_steps", "alpha", "mixing", "peak_memory_bytes"))  # which are not logged
+        eigenvalue = eigenvalues.get(epoch)
+        history.append(EpochRecord(epoch, weight_decay=float(weight_decay), dominant_eigenvalue=eigenvalue, **results))
     last = history[-1].epoch if history else -1
     if last < 49:
         problems.append(f"ends after {last + 1} of 50 epochs")
     if len(history) <= last:
         problems.append(f"log_{seed}.txt tells of {len(history)} of the first {last + 1} epochs only")
-    diverged = next((r.epoch for r in history if not np.isfinite((r.train_loss, r.valid_loss)).all()), None)
-    if diverged is not None:
-        problems.append(f"the loss is not a finite number from epoch {diverged} on")
+    diverged = [record.epoch for record in history if not np.isfinite((record.train_loss, record.valid_loss)).all()]
+    if diverged:
+        problems.append(f"the loss is not a finite number from epoch {diverged[0]} on")
     name = f"{space}-{data}-dp{drop_path}-wd{weight_decay}-job{job}-seed{seed}"
     return Logged(name, log.parent, space, data, seed, float(drop_path), float(weight_decay), history, problems)
 
 
 def _epochs(log: Path, problems: list[str]) -> Iterator[tuple[int, dict]]:
-    """(epoch, what log_S.txt says of it), for each epoch that it tells of from beginning to end."""
-    number, started, found = 0, None, {}
+    """(epoch, fields of its record) for each epoch that log_S.txt holds from beginning to end."""
+    number, started, results = 0, None, {}
     for line in log.read_text(errors="replace").splitlines():
         if not (match := _LINE.match(line)):
             continue
@@ -106,21 +102,21 @@ def _epochs(log: Path, problems: list[str]) -> Iterator[tuple[int, dict]]:
         try:
             when = datetime.fromisoformat(when)
             if epoch is not None:
-                number, started, found = int(epoch), when, {"learning_rate": float(rate)}
+                number, started, results = int(epoch), when, {"learning_rate": float(rate)}
             elif split is not None:
                 if not 0 <= float(accuracy) <= 100:
                     raise ValueError(f"{split}_acc {accuracy} is no percentage")
-                found[f"{split}_error"] = (100 - float(accuracy)) / 100
-            elif len(found) == 3:
+                results[f"{split}_error"] = (100 - float(accuracy)) / 100
+            elif len(results) == 3:
                 seconds = (when - started).total_seconds()
-                yield number, found | {"genotype": Genotype.parse(genotype), "seconds": seconds}
-                found = {}
+                yield number, results | {"genotype": Genotype.parse(genotype), "seconds": seconds}
+                results = {}
         except ValueError as error:
             problems.append(f"{log.name}: {str(error)[:200]}")
             return
 
 
-def _derivatives(folder: Path, seed: int) -> Iterator[tuple[int, list]]:
+def _hessians(folder: Path, seed: int) -> Iterator[tuple[int, list]]:
     """(epoch, H) of every line of derivatives_S.json; nothing where there is no such file."""
     path = folder / f"derivatives_{seed}.json"
     if not path.exists():
@@ -128,7 +124,7 @@ def _derivatives(folder: Path, seed: int) -> Iterator[tuple[int, list]]:
     with open(path) as file:
         for number, line in enumerate(file, 1):
             try:
-                measured = files.from_json(line)
-                yield int(measured["epoch"]), measured["H"]
+                measurement = files.from_json(line)
+                yield int(measurement["epoch"]), measurement["H"]
             except (ValueError, KeyError, TypeError) as error:
                 raise ValueError(f"line {number} of {path.name}: {error}") from error

@@ -8,7 +8,5 @@ from darts_lab.runs.records import Recorded as Recorded
 from darts_lab.runs.records import cost as cost
 from darts_lab.runs.records import read as read
 from darts_lab.runs.records import table as table
-from darts_lab.runs.run import FILES as FILES
-from darts_lab.runs.run import LISTS as LISTS
 from darts_lab.runs.run import Run as Run
 from darts_lab.runs.run import folder_name as folder_name

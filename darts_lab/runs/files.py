@@ -1,6 +1,6 @@
-"""Files that appear whole or not at all, are read without being trusted, and locks on their folders.
+"""Files that are written whole or not at all, files that are read without trusting them, and locks on folders.
 
-What a file says is parsed, never evaluated; where it is damaged or too large, one sentence says so.
+What a file holds is parsed, never evaluated. One that is damaged or too large raises an error of one sentence.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from pathlib import Path
 import torch
 from filelock import FileLock, Timeout
 
-ONE_AT_A_TIME = threading.RLock()  # among the threads of this process, which share its locks
+ONE_AT_A_TIME = threading.RLock()  # for the threads of this process, because they share its file locks
 
 
 def write(path: Path, content: bytes, kept: Path | None = None) -> None:
-    """Replaces a file whole: written beside it, flushed to the disk, then renamed. `kept` is where the one before goes."""
+    """Replaces a whole file: writes another beside it, flushes it to the disk, renames it. `kept` gets the old one."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         with open(temporary, "xb") as file:
@@ -36,53 +36,53 @@ def write(path: Path, content: bytes, kept: Path | None = None) -> None:
 
 
 def leftovers(folder: Path, *names: str) -> set[Path]:
-    """What processes were writing in `folder`, as files of these names, when they were killed."""
+    """The temporary files of `write` that killed processes left in `folder`, for files of these names."""
     return {file for name in names for file in folder.glob(f".{name}.*")}
 
 
-def append(path: Path, line: dict) -> None:
-    """Adds a line to a list in a file, and flushes it to the disk."""
+def append(path: Path, record: dict) -> None:
+    """Adds a line of JSON to a file and flushes it to the disk."""
     with open(path, "ab") as file:
-        file.write(json.dumps(line).encode() + b"\n")
+        file.write(json.dumps(record).encode() + b"\n")
         file.flush()
         os.fsync(file.fileno())
 
 
 def lines(path: Path, most: int | None = None) -> list[dict]:
-    """The whole lines of such a list, `most` of them; none where there is no file. Raises ValueError, naming a damaged one."""
+    """The records in such a file, at most `most`; [] without a file. Raises ValueError where a line is damaged."""
     if not path.exists():
         return []
-    found = []
+    records = []
     for number, line in enumerate(path.read_bytes().splitlines(keepends=True)[:most], 1):
         if line.endswith(b"\n"):  # a last line without an end was being written when the process died
             try:
-                found.append(from_json(line))
+                records.append(from_json(line))
             except ValueError as error:
                 raise ValueError(f"run: line {number} of {str(path)!r} is damaged: {error}") from error
-    return found
+    return records
 
 
 def from_json(text: str | bytes):
-    """What JSON says. Raises ValueError for anything else, and for what is nested too deeply."""
+    """The value of a JSON text. Raises ValueError where it is not JSON or is nested too deeply."""
     try:
         return json.loads(text)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
 
 
-def object_in(path: Path) -> dict:
-    """The JSON object in a small file of ours. Raises ValueError, naming the file, where it holds anything else."""
+def object_in(path: Path, name: str = "path") -> dict:
+    """The JSON object in a small file. Raises ValueError, with `name` and the path, where it holds anything else."""
     try:
-        found = from_json(read_text(path))
+        value = from_json(read_text(path))
+        if not isinstance(value, dict):
+            raise ValueError("it holds no JSON object")
+        return value
     except ValueError as error:
-        raise ValueError(f"path: {str(path)!r} is damaged: {error}") from error
-    if not isinstance(found, dict):
-        raise ValueError(f"path: {str(path)!r} is damaged: it holds no JSON object")
-    return found
+        raise ValueError(f"{name}: {str(path)!r} is damaged: {error}") from error
 
 
 def path_of(path, name: str = "path") -> Path:
-    """`path` as a path. Raises ValueError, naming the argument, where it is none."""
+    """`path` as a Path. Raises ValueError, with the name of the argument, where it cannot be one."""
     try:
         return Path(path)
     except TypeError:
@@ -90,7 +90,7 @@ def path_of(path, name: str = "path") -> Path:
 
 
 def read_text(path: str | Path, most: int = 1_000_000) -> str:
-    """The text in a small file. Raises ValueError where it is larger than `most` bytes or not text."""
+    """The text of a small file, stripped. Raises ValueError where it is larger than `most` bytes or not text."""
     path = Path(path)
     if path.stat().st_size > most:
         raise ValueError(f"path: {str(path)!r} is larger than {most} bytes")
@@ -101,16 +101,17 @@ def read_text(path: str | Path, most: int = 1_000_000) -> str:
 
 
 def in_a_line(error: BaseException, most: int = 200) -> str:
-    """What an error says, in one line of at most so many letters: others' errors may be long, and have several lines."""
+    """The message of an error in one line of at most `most` characters; that of a library may be long."""
     return " ".join(str(error).split())[:most]
 
 
 class Damaged(ValueError):
-    """A file is not what was written."""
+    """A file does not hold what was written to it."""
 
 
 def check_sums(path: str | Path) -> None:
-    """Raises Damaged where a file of `torch.save` is not whole. (PyTorch does not look: 9 of 10 flipped bits pass it.)"""
+    """Raises Damaged where a checksum in a file of `torch.save` is wrong. PyTorch does not look: it accepts 9 of 10
+    flipped bits."""
     try:
         size = Path(path).stat().st_size
         with zipfile.ZipFile(path) as archive:
@@ -121,29 +122,22 @@ def check_sums(path: str | Path) -> None:
             raise ValueError(f"the sum of {broken!r} is wrong")
     except (FileNotFoundError, PermissionError):
         raise
-    except Exception as error:  # whatever the reader stumbles over
-        words = in_a_line(error, 100)
-        raise Damaged(f"checkpoint: {str(path)!r} cannot be read: it is damaged ({words})") from error
+    except Exception as error:  # a damaged file can raise anything
+        reason = in_a_line(error, 100)
+        raise Damaged(f"checkpoint: {str(path)!r} cannot be read: it is damaged ({reason})") from error
 
 
 def read_tensors(path: str | Path, device: torch.device) -> dict:
-    """What `torch.save` wrote into a file: tensors and plain values. No code from the file is run.
+    """What `torch.save` wrote to a file: tensors and plain values. No code from the file is run.
 
-    Raises ValueError where the file is damaged or holds anything else, FileNotFoundError where there is none.
+    Raises FileNotFoundError where there is no file, ValueError where it is damaged or holds anything else.
     """
     with open(path, "rb") as file:
-        if file.read(2) == b"PK":  # older files have no sums
+        if file.read(2) == b"PK":  # files of old versions of PyTorch have no checksums
             check_sums(path)
-    return tensors(path, device)
-
-
-def tensors(path: str | Path, device: torch.device) -> dict:
-    """The same without a look at the sums."""
     try:
         return torch.load(path, map_location=device, weights_only=True)
-    except FileNotFoundError:
-        raise
-    except Exception as error:  # a damaged file raises whatever its reader stumbles over
+    except Exception as error:  # a damaged file can raise anything
         raise ValueError(
             f"checkpoint: {str(path)!r} cannot be read: it is damaged or holds more than tensors and plain values "
             f"({type(error).__name__})"
@@ -152,18 +146,14 @@ def tensors(path: str | Path, device: torch.device) -> dict:
 
 @contextmanager
 def writing(path: Path):
-    """Says in words what the disk does not take."""
+    """A context in which an error of the disk, such as a full one, is reported in one sentence that names `path`."""
     try:
         yield
-    except FileExistsError:
-        raise
     except OSError as error:
-        if error.errno is None or getattr(error, "told", False):
+        if error.errno is None or isinstance(error, FileExistsError):
             raise
-        words = f"path: {str(path)!r} cannot be written: {os.strerror(error.errno)}; finished epochs are kept"
-        told = OSError(error.errno, words)
-        told.told = True
-        raise told from error
+        reason = f"path: {str(path)!r} cannot be written: {os.strerror(error.errno)}; finished epochs are kept"
+        raise OSError(error.errno, reason) from error
 
 
 def _lock_of(path: Path) -> FileLock:
@@ -171,7 +161,7 @@ def _lock_of(path: Path) -> FileLock:
 
 
 def locked(path: Path) -> FileLock:
-    """The lock of the directory `path`, taken. Raises ValueError where another process holds it."""
+    """The acquired lock of the directory `path`. Raises ValueError where another process holds it."""
     lock = _lock_of(path)
     try:
         lock.acquire(timeout=0)
@@ -181,8 +171,8 @@ def locked(path: Path) -> FileLock:
 
 
 def held(path: str | Path) -> bool:
-    """Whether a search or training, of this process or another, holds the run in `path`."""
-    if not Path(path).is_dir():  # which taking the lock would make
+    """Whether a search or training, in this process or another, holds the run in `path`."""
+    if not Path(path).is_dir():  # acquiring the lock would create the directory
         return False
     with ONE_AT_A_TIME:
         lock = _lock_of(Path(path))

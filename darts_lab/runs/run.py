@@ -1,22 +1,23 @@
-"""A run on disk: a directory that is the whole truth about one search or one training.
+"""A run on disk: a directory that holds everything about one search or one training.
 
-    config.json     what was asked for; enough to start again
-    history.jsonl   one line an epoch: what happened, the same for the same config and device
-    costs.jsonl     one line an epoch: seconds and memory, which are never the same twice
-    checkpoint.pt   everything needed to go on after the last finished epoch, bit for bit
-    previous.pt     the same, one epoch older: what a damaged checkpoint falls back on
+    config.json     what was asked for, enough to start again
+    history.jsonl   one line per epoch: its results, the same for the same config and device
+    costs.jsonl     one line per epoch: seconds and memory, which differ from run to run
+    checkpoint.pt   the state after the last finished epoch, from which the run goes on bit for bit
+    previous.pt     the same, one epoch older; used when the checkpoint is damaged
     genotype.txt    the result so far
-    lock            held by the process that computes here
+    lock            locked by the process that computes here
 
-Every file but the two lists appears whole or not at all. A list may be one line ahead of the checkpoint, or end in
-half a line, when a process was killed; the next epoch of the resumed run cuts it back. A checkpoint tells of which
-config and history it is, and its own sums are checked, so none is used that is damaged or of another run.
+The two lists grow line by line; every other file is written whole or not at all. After a process was killed, a list may
+be one line ahead of the checkpoint or end in half a line; the next epoch cuts it back. A checkpoint holds hashes of its
+config and history, and checksums of its own: one that is damaged or of another run is not used.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import json
 import os
 import re
@@ -35,27 +36,23 @@ FILES = (*LISTS, "config.json", "genotype.txt", "checkpoint.pt")
 
 
 class Run:
-    """One run directory. `Run(path)` opens one that is there; `Run.create` makes one."""
+    """One run directory. `Run(path)` opens an existing one, `Run.create` makes a new one."""
 
     def __init__(self, path: str | Path):
         self.path = files.path_of(path, "run")
         self._lock: FileLock | None = None
-        self._seen: tuple | None = None  # the checkpoint from which what is in memory goes on
-        self._replaces_damaged = False  # whether that one was damaged, so that it is not worth keeping
+        self._known: tuple | None = None  # the `_stamp` of the checkpoint that this object last read or wrote
+        self._replaces_damaged = False  # whether that checkpoint is damaged, so that it is not kept as previous.pt
         if not (self.path / "config.json").is_file():
             raise FileNotFoundError(f"run: {str(self.path)!r} holds no config.json, so it is not a run")
-        try:
-            self.config = files.from_json(files.read_text(self.path / "config.json"))
-        except ValueError as error:
-            raise ValueError(f"run: {str(self.path / 'config.json')!r} is damaged: {error}") from error
+        self.config = files.object_in(self.path / "config.json", "run")
 
     @classmethod
     def of_kind(cls, path: str | Path, kind: str) -> Run:
-        """The run in `path`, which must be a "search" or a "training", as `kind` says; else ValueError."""
+        """The run in `path`. Raises ValueError where it is not of this `kind`, "search" or "training"."""
         run = cls(path)
-        found = run.config.get("kind") if isinstance(run.config, dict) else None
-        if found != kind:
-            raise ValueError(f"run: {str(run.path)!r} holds no {kind} that can go on: it is a {found}")
+        if run.config.get("kind") != kind:
+            raise ValueError(f"run: {str(run.path)!r} holds no {kind} that can go on: it is a {run.config.get('kind')}")
         return run
 
     def __repr__(self) -> str:
@@ -63,9 +60,9 @@ class Run:
 
     @classmethod
     def create(cls, config: dict, path: str | Path | None = None) -> Run:
-        """A new run directory: `path`, which must be new or empty, or one named after the config below `runs/`.
+        """A new run directory: `path`, which must be new or empty, or else a folder in `runs` named after the config.
 
-        The environment variable DARTS_LAB_RUNS names another folder than `runs`.
+        The environment variable DARTS_LAB_RUNS replaces `runs`. Raises FileExistsError where `path` is not empty.
         """
         content = json.dumps(config, indent=1).encode()
         if path is not None:
@@ -79,34 +76,34 @@ class Run:
             lock = files.locked(path)
             if not _empty(path):  # another process was faster
                 raise FileExistsError(f"path: {str(path)!r} is not empty; resume the run in it, or choose another")
-            _sweep_up(path)
+            _remove_leftovers(path)
             files.write(path / "config.json", content)
         run = cls(path)
         run._lock = lock
         return run
 
     def hold(self) -> None:
-        """Keeps every other process from computing here, until `release` or the end of this object.
+        """Keeps other processes from computing here until `release`, or until this object is deleted.
 
-        In one process two objects may hold a run, but only the one that wrote last can write on. Raises ValueError where
-        another process holds it, and where the run has gone on since it was read here.
+        Two objects of one process may hold a run, but only the one that wrote last can go on writing. Raises ValueError
+        where another process holds it, or where the run has gone on since this object read it.
         """
         with files.ONE_AT_A_TIME, files.writing(self.path):
             if self._lock is None:
                 self._lock = files.locked(self.path)
-                _sweep_up(self.path)
-            if self._stamp() != self._seen:
+                _remove_leftovers(self.path)
+            if self._stamp() != self._known:
                 self.release()
                 raise ValueError(f"run: {str(self.path)!r} has gone on since it was read here; resume it again")
 
     def release(self) -> None:
-        """Lets others compute here."""
-        self._lock = None  # which unlocks, where nobody else in this process holds it
+        """Lets other processes compute here."""
+        self._lock = None  # deleting the last reference in this process unlocks it
 
     def save(self, state: dict, record: dict, cost: dict, genotype: str, before: int) -> None:
-        """Adds one finished epoch behind `before` others: its lines first, then the checkpoint that makes them valid.
+        """Adds one finished epoch after `before` others: its lines first, then the checkpoint that makes them valid.
 
-        Raises as `hold`, and OSError in one sentence where the disk takes no more.
+        Raises as `hold`, and OSError with one sentence where the disk is full.
         """
         with files.ONE_AT_A_TIME, files.writing(self.path):
             self.hold()
@@ -115,102 +112,99 @@ class Run:
             files.append(self.path / "costs.jsonl", cost)
             files.write(self.path / "genotype.txt", f"{genotype}\n".encode())
             buffer = io.BytesIO()
-            torch.save(state | {"of": self._of(before + 1)}, buffer)
+            torch.save(state | {"of": self._origin(before + 1)}, buffer)
             kept = None if self._replaces_damaged else self.path / "previous.pt"
             files.write(self.path / "checkpoint.pt", buffer.getvalue(), kept)
-            self._seen, self._replaces_damaged = self._stamp(), False
+            self._known, self._replaces_damaged = self._stamp(), False
 
-    def _of(self, epochs: int) -> dict:
-        """What a checkpoint after so many epochs belongs to."""
+    def _origin(self, epochs: int) -> dict:
+        """Hashes of the config and of the first `epochs` lines of the history: what a checkpoint belongs to."""
         lines = (self.path / "history.jsonl").read_bytes().splitlines(keepends=True)[:epochs]
         return {"config": _digest(self.config), "history": hashlib.sha256(b"".join(lines)).hexdigest()}
 
     def _stamp(self) -> tuple | None:
-        """What tells this checkpoint from any before or after it."""
+        """Inode, time and size of the checkpoint, which differ between any two of them."""
         try:
-            found = (self.path / "checkpoint.pt").stat()
+            status = (self.path / "checkpoint.pt").stat()
         except FileNotFoundError:
             return None
-        return found.st_ino, found.st_mtime_ns, found.st_size
+        return status.st_ino, status.st_mtime_ns, status.st_size
 
     def load(self, device: torch.device) -> dict | None:
         """The state after the last finished epoch, or None before the first. No code from the file is run.
 
-        Where the checkpoint is damaged, the one before it, with a warning. Raises ValueError where there is none, or the
-        run is of another version, which would go on differently.
+        Where the checkpoint is damaged or missing, the previous one is read, with a warning. Raises ValueError where
+        there is none, or where another version, which may compute something else, made the run.
         """
-        made = self.config.get("version", __version__)
-        if made != __version__:
+        version = self.config.get("version", __version__)
+        if version != __version__:
             raise ValueError(
-                f"run: {str(self.path)!r} was made by darts_lab {made}, this is {__version__}, which would go on differently"
+                f"run: {str(self.path)!r} was made by darts_lab {version}, this is {__version__}, which would go on "
+                "differently"
             )
         path, previous = self.path / "checkpoint.pt", self.path / "previous.pt"
-        self._seen = self._stamp()
+        self._known = self._stamp()
+        if self._known is None and not previous.exists():
+            epochs = len(files.lines(self.path / "history.jsonl"))
+            if epochs > 1:  # the first line is written before the first checkpoint
+                raise ValueError(f"run: {str(self.path)!r} holds {epochs} epochs, but its checkpoint.pt is gone")
+            return None
         try:
-            if self._seen is None and not previous.exists():
-                found = len(files.lines(self.path / "history.jsonl"))
-                if found > 1:  # a first line may be there already
-                    raise ValueError(f"run: {str(self.path)!r} holds {found} epochs, but its checkpoint.pt is gone")
-                return None
             return self._state(path, device)
         except (FileNotFoundError, files.Damaged) as error:
             if not previous.exists():
                 raise
             state = self._state(previous, device)
             self._replaces_damaged = True
-            words = str(error) if isinstance(error, files.Damaged) else f"checkpoint: {str(path)!r} is gone"
-            warnings.warn(f"{words}; the one before it is used", stacklevel=3)
+            reason = str(error) if isinstance(error, files.Damaged) else f"checkpoint: {str(path)!r} is gone"
+            warnings.warn(f"{reason}; the one before it is used", stacklevel=3)
             return state
 
     @staticmethod
     def _state(path: Path, device: torch.device) -> dict:
-        files.check_sums(path)
-        state = files.tensors(path, device)
+        files.check_sums(path)  # of all checkpoints: one without checksums is damaged
+        state = files.read_tensors(path, device)
         if not (isinstance(state, dict) and isinstance(state.get("epoch"), int) and state["epoch"] >= 1):
             raise ValueError(f"checkpoint: {str(path)!r} holds no state of a run after its first epoch")
         return state
 
     def check(self, state: dict, epochs: int) -> None:
-        """Raises ValueError where `state`, after so many epochs, is not of the config and the history beside it."""
-        told = state.get("of")  # which the first runs did not tell
-        for name, found in {} if told is None else self._of(epochs).items():
-            if not isinstance(told, dict) or told.get(name) != found:
-                file = {"config": "config.json", "history": "history.jsonl"}[name]
-                raise ValueError(
-                    f"run: {str(self.path / file)!r} is damaged, or it and the checkpoint are of different runs"
-                )
+        """Raises ValueError where `state`, a checkpoint after `epochs` epochs, is of another config or history."""
+        origin = state.get("of")  # missing in the first runs
+        for name, digest in {} if origin is None else self._origin(epochs).items():
+            if not isinstance(origin, dict) or origin.get(name) != digest:
+                path = str(self.path / {"config": "config.json", "history": "history.jsonl"}[name])
+                raise ValueError(f"run: {path!r} is damaged, or it and the checkpoint are of different runs")
 
     def check_history(self) -> None:
-        """`check` for whoever only reads: against the checkpoint, where that can be read, and without its tensors."""
+        """`check` against the checkpoint on disk, without reading its tensors; nothing where it cannot be read."""
         try:
             state = torch.load(self.path / "checkpoint.pt", map_location="cpu", weights_only=True, mmap=True)
             epochs = state.get("records", state["epoch"])
-        except Exception:  # damaged, or not there: that is found, and said, by `load`
+        except Exception:  # damaged or missing, which `load` reports
             return
         self.check(state, epochs)
 
     def history(self, record: Callable[[dict], object] = dict, epochs: int | None = None) -> list:
-        """What `record` makes of every epoch's dictionary: its lines of history.jsonl and costs.jsonl together.
+        """`record(line)` for every epoch, where `line` joins its lines of history.jsonl and costs.jsonl.
 
-        `epochs` is how many the checkpoint knows of: others are left out. Raises ValueError, naming the line, where one
-        is damaged, and where there are fewer.
+        `epochs` is the number of epochs in the checkpoint; later lines are left out. Raises ValueError, with the number
+        of the line, where one is damaged, and where there are fewer than `epochs`.
         """
         lists = [files.lines(self.path / name, epochs) for name in LISTS]
-        if epochs is not None:
-            for name, lines in zip(LISTS, lists, strict=True):
-                self._check_count(name, len(lines), epochs)
-        found = []
+        for name, lines in zip(LISTS, lists, strict=True):
+            self._check_count(name, len(lines), epochs or 0)
+        records = []
         for number, (line, cost) in enumerate(zip(*lists, strict=False), 1):
             try:
-                found.append(record(cost | line))
+                records.append(record(cost | line))
             except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RuntimeError) as error:
-                where = str(self.path / "history.jsonl")
-                words = files.in_a_line(error)
-                raise ValueError(f"run: line {number} of {where!r} is no record of an epoch: {words}") from error
-        return found
+                path, reason = str(self.path / "history.jsonl"), files.in_a_line(error)
+                raise ValueError(f"run: line {number} of {path!r} is no record of an epoch: {reason}") from error
+        return records
 
     def cut(self, epochs: int) -> None:
-        """Cuts the lists back to what the checkpoint knows of. Raises ValueError where they hold less."""
+        """Cuts the lists back to the first `epochs` lines. Raises ValueError where they hold fewer."""
         for name in LISTS:
             path = self.path / name
             lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
@@ -219,9 +213,9 @@ class Run:
             if lines != whole:
                 files.write(path, b"".join(whole))
 
-    def _check_count(self, name: str, found: int, epochs: int) -> None:
-        if found < epochs:
-            raise ValueError(f"run: {str(self.path / name)!r} holds {found} epochs, its checkpoint {epochs}")
+    def _check_count(self, name: str, lines: int, epochs: int) -> None:
+        if lines < epochs:
+            raise ValueError(f"run: {str(self.path / name)!r} holds {lines} epochs, its checkpoint {epochs}")
 
 
 def _digest(config: dict) -> str:
@@ -229,28 +223,27 @@ def _digest(config: dict) -> str:
 
 
 def folder_name(name: str) -> str:
-    """`name`, in which spaces and data of your own may have put anything, as a file system takes it."""
+    """`name`, which may be a user's, reduced to at most 60 characters that every file system allows."""
     return re.sub(r"[^\w.()+-]+", "_", name).lstrip(".")[:60]
 
 
 def _new_folder(name: str) -> Path:
     root = Path(os.environ.get("DARTS_LAB_RUNS", "runs"))
     root.mkdir(parents=True, exist_ok=True)
-    number = 1
-    while True:
+    for number in itertools.count(1):
         path = root / (name if number == 1 else f"{name}-{number}")
         try:
             path.mkdir()
             return path
         except FileExistsError:
-            number += 1
+            pass
 
 
-def _sweep_up(path: Path) -> None:
+def _remove_leftovers(path: Path) -> None:
     for file in files.leftovers(path, *FILES):
         file.unlink(missing_ok=True)
 
 
 def _empty(path: Path) -> bool:
-    """Whether `path` is a directory that holds nothing, or nothing but what is left of a process that died at once."""
+    """Whether `path` is a directory that holds nothing, or only what a process left that died before it began."""
     return path.is_dir() and not {*path.iterdir()} - {path / "lock", *files.leftovers(path, "config.json")}

@@ -1,4 +1,4 @@
-"""Means, differences and correlations with their intervals, over SciPy: what stands beside every result."""
+"""Means, differences and correlations with their intervals, and p-values, from SciPy."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-import scipy  # whose parts load when they are asked for
+import scipy  # its submodules are imported on first use
 
 from darts_lab.checks import Between, allow
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number from `n` samples, and the interval (`low`, `high`) that covers the true one in `level` of all cases.
+    """An estimate from `n` samples, and the interval (`low`, `high`) that covers the true value in `level` of all
+    cases.
 
-    Where the samples are too few to tell, or all the same for a correlation, the limits are NaN.
+    The limits are NaN if there are too few samples, or, for a correlation, if all are equal.
     """
 
     value: float
@@ -30,16 +31,15 @@ class Estimate:
 
     @property
     def excludes_zero(self) -> bool:
-        """Whether zero lies outside of the interval; False where there is none."""
+        """Whether zero lies outside the interval; False if there is none."""
         return bool(self.low > 0 or self.high < 0)
 
 
 def mean(values: Sequence[float], level: float = 0.95) -> Estimate:
-    """The mean, with the interval of Student's t: for few samples that are roughly normal, such as seeds."""
-    values = _samples(values, level)
-    if len(values) < 2:
-        return Estimate(float(values.mean()), np.nan, np.nan, len(values), level)
-    half = scipy.stats.sem(values) * scipy.stats.t.ppf((1 + level) / 2, len(values) - 1)
+    """The mean with the interval of Student's t, for a few samples that are roughly normal, such as those of seeds."""
+    values, half = _samples(values, level), np.nan
+    if len(values) > 1:
+        half = scipy.stats.sem(values) * scipy.stats.t.ppf((1 + level) / 2, len(values) - 1)
     return Estimate(float(values.mean()), float(values.mean() - half), float(values.mean() + half), len(values), level)
 
 
@@ -48,24 +48,24 @@ def bootstrap(
 ) -> Estimate:
     """Any statistic of one sample, with the bias-corrected and accelerated bootstrap interval (Efron 1987).
 
-    `statistic` takes `axis`, as NumPy's do. For heavy tails and medians; with fewer than ten samples it is too narrow.
+    `statistic` takes `axis`, as in NumPy. For heavy tails and medians; the interval is too narrow below ten samples.
     """
     values = _samples(values, level)
     value = float(statistic(values))
     if len(values) < 2 or np.ptp(values) == 0:
         return Estimate(value, np.nan, np.nan, len(values), level)
-    found = scipy.stats.bootstrap(
+    interval = scipy.stats.bootstrap(
         (values,), statistic, confidence_level=level, n_resamples=resamples, rng=np.random.default_rng(seed)
     ).confidence_interval
-    return Estimate(value, float(found.low), float(found.high), len(values), level)
+    return Estimate(value, float(interval.low), float(interval.high), len(values), level)
 
 
 def correlation(
     x: Sequence[float], y: Sequence[float], kind: str = "pearson", level: float = 0.95, seed: int = 0
 ) -> Estimate:
-    """Pearson's correlation with Fisher's interval, or with `kind="spearman"` that of ranks with a bootstrap interval.
+    """Pearson's correlation with Fisher's interval; with `kind="spearman"` that of ranks, with a bootstrap interval.
 
-    Pairs of which one is NaN are left out. Raises ValueError for another kind, and where x and y differ in length.
+    Pairs with NaN are left out. Raises ValueError for another kind, and where x and y differ in length.
     """
     if kind not in ("pearson", "spearman"):
         raise ValueError(f"kind: {kind!r} is not known; known: pearson, spearman")
@@ -73,14 +73,13 @@ def correlation(
     if x.shape != y.shape or x.ndim != 1:
         raise ValueError(f"x, y: have shapes {x.shape} and {y.shape}; they must be equally long lists")
     x, y = _samples(np.stack([x, y])[:, np.isfinite(x) & np.isfinite(y)], level)
-    if len(x) < 4 or np.ptp(x) == 0 or np.ptp(y) == 0:
-        value = (
-            scipy.stats.pearsonr(x, y)[0] if len(x) > 1 and np.ptp(x) * np.ptp(y) > 0 and kind == "pearson" else np.nan
-        )
-        return Estimate(float(value), np.nan, np.nan, len(x), level)
+    varies = np.ptp(x) > 0 and np.ptp(y) > 0
+    if len(x) < 4 or not varies:
+        value = float(scipy.stats.pearsonr(x, y)[0]) if varies and kind == "pearson" else np.nan
+        return Estimate(value, np.nan, np.nan, len(x), level)
     if kind == "pearson":
-        found = scipy.stats.pearsonr(x, y)
-        return Estimate(float(found.statistic), *map(float, found.confidence_interval(level)), len(x), level)
+        result = scipy.stats.pearsonr(x, y)
+        return Estimate(float(result.statistic), *map(float, result.confidence_interval(level)), len(x), level)
 
     def of_ranks(x, y, axis=-1):
         x, y = (scipy.stats.zscore(scipy.stats.rankdata(values, axis=axis), axis=axis) for values in (x, y))
@@ -95,69 +94,61 @@ def correlation(
 
 
 def difference(one: Sequence[float], other: Sequence[float], level: float = 0.95) -> Estimate:
-    """The mean of `one` minus that of `other`, samples that have nothing in common, with the interval of Welch's t; `n` is
-    the size of the smaller. For runs that share their seeds, `paired_difference` is narrower."""
+    """The mean of `one` minus that of `other`, for independent samples, with the interval of Welch's t. `n` is the size
+    of the smaller. For runs with the same seeds, `paired_difference` gives a narrower interval."""
     one, other = _samples(one, level), _samples(other, level)
     value, fewer = float(one.mean() - other.mean()), min(len(one), len(other))
     if fewer < 2 or np.ptp(one) == np.ptp(other) == 0:
         return Estimate(value, np.nan, np.nan, fewer, level)
-    found = scipy.stats.ttest_ind(one, other, equal_var=False).confidence_interval(level)
-    return Estimate(value, float(found.low), float(found.high), fewer, level)
+    interval = scipy.stats.ttest_ind(one, other, equal_var=False).confidence_interval(level)
+    return Estimate(value, float(interval.low), float(interval.high), fewer, level)
 
 
 def paired_difference(
-    table: pd.DataFrame,
-    value: str,
-    one,
-    other,
-    of: str = "method",
-    pairs: Sequence[str] = ("seed",),
-    level: float = 0.95,
+    table: pd.DataFrame, value: str, one, other, of: str = "method", pairs=("seed",), level: float = 0.95
 ) -> Estimate:
-    """The mean of `value` where column `of` is `one`, minus where it is `other`, between rows of equal `pairs`.
-
-    The interval is Student's t of the differences: what both have in common, such as the seed, does not widen it. Raises
-    ValueError where nothing can be paired, or a pair is not one to one.
-    """
+    """The mean of `differences` (arguments and errors as there) with the interval of Student's t. What the two rows of
+    a pair have in common, such as the seed, does not widen it."""
     return mean(differences(table, value, one, other, of, pairs), level)
 
 
 def differences(
     table: pd.DataFrame, value: str, one, other, of: str = "method", pairs: Sequence[str] = ("seed",)
 ) -> pd.Series:
-    """`value` where column `of` is `one`, minus where it is `other`, for every two rows of equal `pairs`, which are the index.
-    Raises as `paired_difference`."""
+    """`value` where column `of` is `one`, minus `value` where it is `other`, for each pair of rows in which the columns
+    `pairs` are equal; these are the index. Raises ValueError where there is no pair, or one has more than two rows."""
     pairs, sides = list(pairs), []
     for name in (one, other):
         rows = table[(table[of] == name) & table[value].notna()].set_index(pairs)[value]
         if rows.index.has_duplicates:
             raise ValueError(f"pairs: {', '.join(pairs)} do not tell the rows of {of} {name!r} apart")
         sides.append(rows)
-    found = (sides[0] - sides[1]).dropna()
-    if found.empty:
+    difference = (sides[0] - sides[1]).dropna()
+    if difference.empty:
         raise ValueError(f"{of}: no rows of {one!r} and {other!r} agree in {', '.join(pairs)}")
-    return found.astype(float)
+    return difference.astype(float)
 
 
 def signed_rank(differences: Sequence[float]) -> float:
-    """The two-sided p-value of Wilcoxon's signed-rank test that paired differences are as often and as far above zero as
-    below. It takes them to be of no shape: they may fall into two heaps.
+    """The two-sided p-value of Wilcoxon's signed-rank test of the hypothesis that paired differences are symmetric
+    about zero. They need not be normal, nor have one peak.
 
-    Exact for up to 50 differences without ties, else by the normal approximation that minds ties. NaN where all are zero.
+    Exact for up to 50 differences without ties, else by the normal approximation corrected for ties. NaN if all are
+    zero.
     """
-    found = _samples(differences, 0.95)
-    return float(scipy.stats.wilcoxon(found).pvalue) if found.any() else np.nan
+    values = _samples(differences, 0.95)
+    return float(scipy.stats.wilcoxon(values).pvalue) if values.any() else np.nan
 
 
 def rank_sum(one: Sequence[float], other: Sequence[float]) -> float:
-    """The two-sided p-value of the test of Mann, Whitney and Wilcoxon that samples which are not paired are as often above one
-    another as below, whatever their shape."""
+    """The two-sided p-value of the test of Mann, Whitney and Wilcoxon of the hypothesis that a value of one sample is
+    as often above one of the other as below. The samples are not paired and can have any distribution."""
     return float(scipy.stats.mannwhitneyu(_samples(one, 0.95), _samples(other, 0.95)).pvalue)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """p-values of several tests, corrected so that the probability of any wrong rejection is what a corrected one says (Holm
-    1979), in the order given."""
+    """p-values of several tests, in the order given, corrected for their number (Holm 1979): if those below a level are
+    rejected, the probability of any wrong rejection is at most that level."""
     p = np.asarray(p_values, float)
     order, corrected = p.argsort(), np.empty_like(p)
     corrected[order] = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)).clip(max=1)
