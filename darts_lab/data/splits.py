@@ -1,8 +1,9 @@
-"""Data sets as three splits of whole tensors on one device, and how your own tensors become one."""
+"""Data sets as three splits of whole tensors on one device, and the checks of the arrays they are built from."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -28,39 +29,40 @@ class Splits:
     test: tuple[Tensor, ...]
 
     def to(self, device: torch.device | str) -> Splits:
-        """The same data with every split on `device`, where batches are then drawn and augmented."""
+        """The same data on `device`, where batches are then drawn and augmented."""
 
         def moved(tensor: Tensor) -> Tensor:
             if torch.device(device).type == "cuda" and tensor.device.type == "cpu":
                 return tensor.pin_memory().to(device, non_blocking=True)
             return tensor.to(device)
 
-        return replace(self, **{s: tuple(map(moved, getattr(self, s))) for s in SPLITS})
+        return replace(self, **{split: tuple(map(moved, getattr(self, split))) for split in SPLITS})
 
     def subset(self, train: int | None = None, valid: int | None = None, test: int | None = None) -> Splits:
-        """The first so many samples of each split (None: all); all else stays as it is.
+        """The first so many samples of each split (None: all).
 
         Raises ValueError for a number below 1 or above the size of the split.
         """
         shorter = {}
         for split, n in zip(SPLITS, (train, valid, test)):
-            parts = getattr(self, split)
-            if n is not None and not 1 <= n <= len(parts[-1]):
-                raise ValueError(f"{split}: {n} samples asked for; allowed: 1..{len(parts[-1])}")
-            shorter[split] = tuple(part[:n] for part in parts)
+            tensors = getattr(self, split)
+            if n is not None and not 1 <= n <= len(tensors[-1]):
+                raise ValueError(f"{split}: {n} samples asked for; allowed: 1..{len(tensors[-1])}")
+            shorter[split] = tuple(tensor[:n] for tensor in tensors)
         return replace(self, **shorter)
 
     def resplit(self, portion: float) -> Splits:
-        """The same samples of train and valid, one after the other, of which the first `portion` trains.
+        """The samples of train, then those of valid, of which the first `portion` is the new train, the rest valid.
 
         Raises ValueError where that leaves nothing for one of them.
         """
-        pooled = [torch.cat(pair) for pair in zip(self.train, self.valid)]
+        tensors = pooled(self).train
         allow("train_portion", portion, Between)
-        n = int(portion * len(pooled[-1]))
-        if not 1 <= n < len(pooled[-1]):
-            raise ValueError(f"train_portion: {portion!r} of {len(pooled[-1])} samples leaves none for train or valid")
-        return replace(self, train=tuple(part[:n] for part in pooled), valid=tuple(part[n:] for part in pooled))
+        n = int(portion * len(tensors[-1]))
+        if not 1 <= n < len(tensors[-1]):
+            raise ValueError(f"train_portion: {portion!r} of {len(tensors[-1])} samples leaves none for train or valid")
+        train, valid = zip(*(tensor.tensor_split([n]) for tensor in tensors))
+        return replace(self, train=train, valid=valid)
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,9 +86,9 @@ class Images(Splits):
 
     @cached_property
     def moments(self) -> tuple[Tensor, Tensor]:
-        """Mean and std as (channels, 1, 1) tensors, kept: a GPU would stall on a copy per batch."""
+        """Mean and std as (channels, 1, 1) tensors, cached: a copy to a GPU in every batch would make it wait."""
         device = self.train[0].device
-        mean, std = (torch.tensor(m, device=device).view(-1, 1, 1) for m in (self.mean, self.std))
+        mean, std = (torch.tensor(values, device=device).view(-1, 1, 1) for values in (self.mean, self.std))
         return mean, std
 
 
@@ -103,7 +105,7 @@ class Dataset(Images):
 
 
 def pooled(dataset: Splits) -> Splits:
-    """The same data, of which train and valid together train."""
+    """The same data, with train and valid together as train."""
     return replace(dataset, train=tuple(torch.cat(pair) for pair in zip(dataset.train, dataset.valid, strict=True)))
 
 
@@ -121,12 +123,11 @@ def from_tensors(
 ) -> Dataset:
     """A checked Dataset from three pairs (images, labels) of tensors or arrays.
 
-    Images: (n, channels, height, width), uint8 or float (finite). Labels: (n,) integers in
-    0..classes-1. Not given, `classes` follows from the largest label and `mean` and `std` from the
-    training images (std 1 for a constant channel). All goes to the device of the training images.
-    Raises ValueError naming the split or argument at fault.
+    Images: (n, channels, height, width), uint8 or float (finite). Labels: (n,) integers in 0..classes-1. By default
+    `classes` follows from the largest label, `mean` and `std` from the training images (std 1 for a constant channel).
+    All goes to the device of the training images. Raises ValueError naming the split or argument at fault.
     """
-    splits = {s: _pair(s, pair) for s, pair in zip(SPLITS, (train, valid, test))}
+    splits = {split: _images_and_labels(split, pair) for split, pair in zip(SPLITS, (train, valid, test))}
     reference = splits["train"][0]
     channels, *size = reference.shape[1:]
     if classes is None:
@@ -135,16 +136,14 @@ def from_tensors(
         raise ValueError(f"classes: {classes} is too few; at least 2 are needed")
     for split, (images, labels) in splits.items():
         if images.shape[1:] != reference.shape[1:] or images.dtype != reference.dtype:
-            found, wanted = (f"{tuple(i.shape[1:])} {i.dtype}" for i in (images, reference))
-            raise ValueError(f"{split}: each image is {found}, but in train it is {wanted}")
+            this, first = (f"{tuple(tensor.shape[1:])} {tensor.dtype}" for tensor in (images, reference))
+            raise ValueError(f"{split}: each image is {this}, but in train it is {first}")
         outside = labels[(labels < 0) | (labels >= classes)]
         if len(outside):
             raise ValueError(f"{split}: labels must lie in 0..{classes - 1}, found {outside[0]}")
         splits[split] = images.to(reference.device), labels.to(reference.device)
-    if mean is None or std is None:
-        found = mean_and_std(reference)
-        mean, std = (f if given is None else given for f, given in zip(found, (mean, std)))
-    mean, std = tuple(map(float, mean)), tuple(map(float, std))
+    moments = mean_and_std(reference) if mean is None or std is None else (mean, std)
+    mean, std = (tuple(map(float, own if given is None else given)) for given, own in zip((mean, std), moments))
     for argument, values in (("mean", mean), ("std", std)):
         if len(values) != channels or not np.isfinite(values).all():
             raise ValueError(f"{argument}: must be {channels} finite numbers, found {values}")
@@ -152,20 +151,16 @@ def from_tensors(
         raise ValueError(f"std: must be above 0 in every channel, found {min(std)}")
     if not 0 <= crop_padding < min(size):
         raise ValueError(f"crop_padding: {crop_padding} is not in 0..{min(size) - 1}")
-    return Dataset(name, **splits, classes=classes, mean=mean, std=std, crop_padding=crop_padding,
-                   flip=flip)  # fmt: skip
+    return Dataset(name, **splits, classes=classes, mean=mean, std=std, crop_padding=crop_padding, flip=flip)
 
 
-def _pair(split: str, pair: Any) -> tuple[Tensor, Tensor]:
-    """One split's (images, labels), checked on its own: uint8 or float32, and int64."""
+def _images_and_labels(split: str, pair: Any) -> tuple[Tensor, Tensor]:
+    """The images, uint8 or float32, and labels, int64, of one split, checked by themselves."""
     if not isinstance(pair, (tuple, list)) or len(pair) != 2:
         raise ValueError(f"{split}: must be a pair (images, labels), found {type(pair).__name__}")
     images, labels = map(torch.as_tensor, pair)
-    shape = tuple(images.shape)
-    if images.ndim != 4 or 0 in shape:
-        raise ValueError(f"{split}: images must be (n, channels, height, width), none of them 0, found {shape}")
-    if labels.shape != shape[:1]:
-        raise ValueError(f"{split}: labels must be {shape[:1]}, found {tuple(labels.shape)}")
+    check_array(split, "images", images, ("n", "channels", "height", "width"))
+    check_array(split, "labels", labels, images.shape[:1])
     if labels.dtype == torch.bool or labels.is_floating_point():
         raise ValueError(f"{split}: labels must be integers, found {labels.dtype}")
     if images.is_floating_point():
@@ -177,15 +172,44 @@ def _pair(split: str, pair: Any) -> tuple[Tensor, Tensor]:
     return images, labels.long()
 
 
-def mean_and_std(images: Tensor) -> tuple[list[float], list[float]]:
+def check_array(split: str, name: str, array: Tensor, shape: Sequence[int | str], kind: str = "") -> None:
+    """Raises ValueError, naming the split, where `array` has another shape, or is not of the `kind` uint8 or float.
+
+    A word in `shape`, such as "height", stands for any size but 0.
+    """
+    words, found = str(tuple(shape)).replace("'", ""), str(tuple(array.shape))
+    if str in map(type, shape):
+        words += ", none of them 0"
+    if kind:
+        words, found = f"{kind} {words}", f"{found} {array.dtype}"
+    fits = (size > 0 if isinstance(allowed, str) else size == allowed for size, allowed in zip(array.shape, shape))
+    if array.dim() != len(shape) or not all(fits) or kind not in str(array.dtype):
+        raise ValueError(f"{split}: {name} must be {words}, found {found}")
+
+
+def from_pairs(cls: type[Images], name: str, pairs: Sequence[tuple[Any, Any]], check: Callable[..., tuple]) -> Images:
+    """A `cls` from pairs (images, targets) of train, valid and test; mean and std are those of train.
+
+    `check(split, images, targets)` gives both as they are to be kept, or raises ValueError. Raises ValueError where
+    images of another split have another shape.
+    """
+    splits = {split: check(split, *map(torch.as_tensor, pair)) for split, pair in zip(SPLITS, pairs)}
+    shapes = {split: tuple(images.shape[1:]) for split, (images, _) in splits.items()}
+    if len(set(shapes.values())) > 1:
+        raise ValueError(f"images must have the same shape in every split, found {shapes}")
+    mean, std = mean_and_std(splits["train"][0])
+    return cls(name, **splits, mean=mean, std=std)
+
+
+def mean_and_std(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Per channel, over all pixels (population std), images scaled to [0, 1] if uint8."""
     std, mean = torch.std_mean(unit(images), dim=(0, 2, 3), correction=0)
     # Divided by its rounding error, a constant channel would become noise.
-    return mean.tolist(), torch.where(std > 1e-6 * mean.abs(), std, 1.0).tolist()
+    return tuple(mean.tolist()), tuple(torch.where(std > 1e-6 * mean.abs(), std, 1.0).tolist())
 
 
 def folder_of(folder: str | Path | None) -> Path:
-    """Where real data lie: `folder`, else the environment variable DARTS_LAB_DATA, else the user's cache folder."""
+    """Where real data are: `folder`, else the environment variable DARTS_LAB_DATA, else the user's cache folder."""
     return Path(folder or os.environ.get("DARTS_LAB_DATA") or user_cache_path("darts_lab")).expanduser()
 
 
