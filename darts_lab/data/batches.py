@@ -10,13 +10,7 @@ from darts_lab.data.splits import SPLITS, Dataset, normalise
 
 
 def training_batch(
-    dataset: Dataset,
-    split: str,
-    indices: Tensor,
-    generator: Generator,
-    *,
-    cutout_length: int = 0,
-    cutout_probability: float = 1.0,
+    dataset: Dataset, split: str, indices: Tensor, generator: Generator, *, cutout_length=0, cutout_probability=1.0
 ) -> tuple[Tensor, Tensor]:
     """Augmented, normalised images (b, channels, height, width) float32 and their labels (b,).
 

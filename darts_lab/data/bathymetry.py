@@ -145,27 +145,22 @@ def _corners(number: int, n: int, rng: np.random.Generator) -> np.ndarray:
     while min(map(len, tenths)) < wanted:
         tile = rng.integers(len(own_tiles), size=20_000)
         corners = starts[tile] + rng.random((len(tile), 2)) * room[tile]
-        depth = -_heights(*(corners + SIZE // 2 / FINER).T)
+        depth = -_ground(corners + SIZE // 2 / FINER, 1, 1)[:, 0, 0]
         for i, (low, high) in enumerate(pairwise(borders)):
             tenths[i] = np.concatenate([tenths[i], corners[(depth >= low) & (depth < high)]])
     return rng.permutation(np.concatenate([corners[:wanted] for corners in tenths]))[:n]
 
 
-def _heights(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """The map between its points, linear in both directions; `rows` and `columns` are broadcast."""
+def _ground(corners: np.ndarray, height: int = SIZE, width: int = SIZE) -> np.ndarray:
+    """Heights (n, height, width) of patches with top left corners (n, 2): the map, linear in both directions."""
     heights = _map()
-    top, left = (np.minimum(at.astype(int), side - 2) for at, side in zip((rows, columns), heights.shape))
+    rows = corners[:, 0, None, None] + np.arange(height)[:, None] / FINER
+    columns = corners[:, 1, None, None] + np.arange(width) / FINER
+    top, left = (np.minimum(place.astype(int), side - 2) for place, side in zip((rows, columns), heights.shape))
     down, right = rows - top, columns - left
     upper = heights[top, left] * (1 - right) + heights[top, left + 1] * right
     lower = heights[top + 1, left] * (1 - right) + heights[top + 1, left + 1] * right
     return upper * (1 - down) + lower * down
-
-
-def _ground(corners: np.ndarray, height: int = SIZE, width: int = SIZE) -> np.ndarray:
-    """Heights (n, height, width) of patches with their top left corners at `corners` (n, 2)."""
-    rows = corners[:, 0, None, None] + np.arange(height)[:, None] / FINER
-    columns = corners[:, 1, None, None] + np.arange(width) / FINER
-    return _heights(rows, columns)
 
 
 def _bands(ground: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -110,16 +110,7 @@ def pooled(dataset: Splits) -> Splits:
 
 
 def from_tensors(
-    train: tuple[Any, Any],
-    valid: tuple[Any, Any],
-    test: tuple[Any, Any],
-    *,
-    name: str = "own",
-    classes: int | None = None,
-    mean: tuple[float, ...] | None = None,
-    std: tuple[float, ...] | None = None,
-    crop_padding: int = 0,
-    flip: bool = False,
+    train, valid, test, *, name="own", classes: int | None = None, mean=None, std=None, crop_padding=0, flip=False
 ) -> Dataset:
     """A checked Dataset from three pairs (images, labels) of tensors or arrays.
 
