@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from darts_lab.data.splits import SPLITS, Images, check_array, from_pairs
+from darts_lab.data.splits import SPLITS, Images, check_array, checked_splits, mean_and_std
 from darts_lab.runs.files import in_a_line
 
 
@@ -40,7 +40,9 @@ def from_arrays(name: str, train, valid, test) -> Soundings:
             raise ValueError(f"{split}: patches and depths must be finite, found NaN or infinity")
         return patches, depths
 
-    return from_pairs(Soundings, name, (train, valid, test), check)
+    splits = checked_splits((train, valid, test), check, "(patches, depths)")
+    mean, std = mean_and_std(splits["train"][0])
+    return Soundings(name, **splits, mean=mean, std=std)
 
 
 # Sentinel-2's blue, green, red and near-infrared bands (B2, B3, B4, B8), by their centres in nm

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -118,7 +117,7 @@ def from_tensors(
     `classes` follows from the largest label, `mean` and `std` from the training images (std 1 for a constant channel).
     All goes to the device of the training images. Raises ValueError naming the split or argument at fault.
     """
-    splits = {split: _images_and_labels(split, pair) for split, pair in zip(SPLITS, (train, valid, test))}
+    splits = checked_splits((train, valid, test), _check_images_and_labels, "(images, labels)")
     reference = splits["train"][0]
     channels, *size = reference.shape[1:]
     if classes is None:
@@ -126,9 +125,6 @@ def from_tensors(
     if classes < 2:
         raise ValueError(f"classes: {classes} is too few; at least 2 are needed")
     for split, (images, labels) in splits.items():
-        if images.shape[1:] != reference.shape[1:] or images.dtype != reference.dtype:
-            this, first = (f"{tuple(tensor.shape[1:])} {tensor.dtype}" for tensor in (images, reference))
-            raise ValueError(f"{split}: each image is {this}, but in train it is {first}")
         outside = labels[(labels < 0) | (labels >= classes)]
         if len(outside):
             raise ValueError(f"{split}: labels must lie in 0..{classes - 1}, found {outside[0]}")
@@ -145,11 +141,7 @@ def from_tensors(
     return Dataset(name, **splits, classes=classes, mean=mean, std=std, crop_padding=crop_padding, flip=flip)
 
 
-def _images_and_labels(split: str, pair: Any) -> tuple[Tensor, Tensor]:
-    """The images, uint8 or float32, and labels, int64, of one split, checked by themselves."""
-    if not isinstance(pair, (tuple, list)) or len(pair) != 2:
-        raise ValueError(f"{split}: must be a pair (images, labels), found {type(pair).__name__}")
-    images, labels = map(torch.as_tensor, pair)
+def _check_images_and_labels(split: str, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     check_array(split, "images", images, ("n", "channels", "height", "width"))
     check_array(split, "labels", labels, images.shape[:1])
     if labels.dtype == torch.bool or labels.is_floating_point():
@@ -161,6 +153,22 @@ def _images_and_labels(split: str, pair: Any) -> tuple[Tensor, Tensor]:
     elif images.dtype != torch.uint8:
         raise ValueError(f"{split}: images must be uint8 or float, found {images.dtype}")
     return images, labels.long()
+
+
+def checked_splits(pairs: Sequence, check: Callable[..., tuple[Tensor, Tensor]], names: str) -> dict[str, tuple]:
+    """The pairs (images, targets) of train, valid and test, by split, as `check(split, images, targets)` returns them.
+
+    Raises ValueError, naming the split, for what is no pair or has images of another shape or type than train.
+    """
+    splits = {}
+    for split, pair in zip(SPLITS, pairs):
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+            raise ValueError(f"{split}: must be a pair {names}, found {type(pair).__name__}")
+        splits[split] = check(split, *map(torch.as_tensor, pair))
+        this, first = (f"{tuple(images.shape[1:])} {images.dtype}" for images, _ in (splits[split], splits["train"]))
+        if this != first:
+            raise ValueError(f"{split}: each image is {this}, but in train it is {first}")
+    return splits
 
 
 def check_array(split: str, name: str, array: Tensor, shape: Sequence[int | str], kind: str = "") -> None:
@@ -176,20 +184,6 @@ def check_array(split: str, name: str, array: Tensor, shape: Sequence[int | str]
     fits = (size > 0 if isinstance(allowed, str) else size == allowed for size, allowed in zip(array.shape, shape))
     if array.dim() != len(shape) or not all(fits) or kind not in str(array.dtype):
         raise ValueError(f"{split}: {name} must be {words}, found {found}")
-
-
-def from_pairs(cls: type[Images], name: str, pairs: Sequence[tuple[Any, Any]], check: Callable[..., tuple]) -> Images:
-    """A `cls` from pairs (images, targets) of train, valid and test; mean and std are those of train.
-
-    `check(split, images, targets)` gives both as they are to be kept, or raises ValueError. Raises ValueError where
-    images of another split have another shape.
-    """
-    splits = {split: check(split, *map(torch.as_tensor, pair)) for split, pair in zip(SPLITS, pairs)}
-    shapes = {split: tuple(images.shape[1:]) for split, (images, _) in splits.items()}
-    if len(set(shapes.values())) > 1:
-        raise ValueError(f"images must have the same shape in every split, found {shapes}")
-    mean, std = mean_and_std(splits["train"][0])
-    return cls(name, **splits, mean=mean, std=std)
 
 
 def mean_and_std(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:

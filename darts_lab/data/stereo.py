@@ -18,7 +18,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from darts_lab.data.splits import SPLITS, Images, check_array, from_pairs
+from darts_lab.data.splits import SPLITS, Images, check_array, checked_splits, mean_and_std
 from darts_lab.runs.files import in_a_line
 
 MOST_PIXELS = 40_000_000  # of one image read from a file; a header that claims more is not believed
@@ -44,7 +44,9 @@ def from_arrays(name: str, train, valid, test) -> Stereo:
             raise ValueError(f"{split}: no disparity is known")
         return images, disparities
 
-    return from_pairs(Stereo, name, (train, valid, test), check)
+    splits = checked_splits((train, valid, test), check, "(images, disparities)")
+    mean, std = mean_and_std(splits["train"][0])
+    return Stereo(name, **splits, mean=mean, std=std)
 
 
 CROP = (32, 96)  # pixels of half the photograph's resolution, at which the disparity is 4 to 30
@@ -242,8 +244,6 @@ def read_image(path: str | Path) -> np.ndarray:
     with _naming(path), Image.open(path) as image:
         if image.width * image.height > MOST_PIXELS:
             raise ValueError(f"claims {image.width} x {image.height} pixels; at most {MOST_PIXELS:,} are read")
-        if image.mode == "1":
-            image = image.convert("L")
         return np.asarray(image.convert("RGB"))
 
 
