@@ -1,17 +1,17 @@
-"""Language models whose recurrent cell is searched: the supernet as a function of its mixing weights, and the network of
-one genotype.
+"""Language models whose recurrent cell is searched: the supernet as a function of its mixing weights, and the network
+of one genotype.
 
-As in Liu et al. 2019, section 2.1 and appendix (quark0/darts, `rnn/`): words are embedded, read by the cell one after the
-other, and its output is decoded with the embedding itself. Inside the cell every edge passes a state on through a highway
-whose gate and candidate come from one matrix of the node it enters,
+As in Liu et al. 2019, section 2.1 and appendix (quark0/darts, `rnn/`): words are embedded, read by the cell one after
+the other, and its output is decoded with the embedding itself. Inside the cell every edge passes a state on through a
+highway whose gate and candidate come from one matrix of the node it enters,
 
     (c, h) = s_source W_node,    s_node = s_source + sigmoid(c) * (f(h) - s_source),
 
 in search summed over all edges and operations f by their mixing weights; the output is the mean of all nodes. `none`
-takes its share of the mixing weights and passes nothing on. In search a batch-norm without scale stands behind the first
-state and every node. In evaluation it takes the statistics of the streams that are read side by side, unless `running_statistics` asks for running ones: with those, as
-in the official code, nothing holds the hidden state of a half-trained supernet back, and over hundreds of words it grows
-without bounds.
+takes its share of the mixing weights and passes nothing on. In search a batch-norm without scale stands behind the
+first state and every node. In evaluation it takes the statistics of the streams that are read side by side, unless
+`running_statistics` asks for running ones: with those, as in the official code, nothing holds the hidden state of a
+half-trained supernet back, and over hundreds of words it grows without bounds.
 """
 
 from __future__ import annotations
@@ -95,8 +95,8 @@ class Cell(nn.Module):
         ]
 
     def parts(self, mixing: Tensor | None, runs=None, kept: Tensor | None = None) -> list[list[Part]]:
-        """What `forward` computes for each node, weighed by `mixing` (edges, candidates) and, where paths are dropped, by
-        `kept` (streams, edges). Without `mixing` everything weighs 1."""
+        """What `forward` computes for each node, weighed by `mixing` (edges, candidates) and, where paths are dropped,
+        by `kept` (streams, edges). Without `mixing` everything weighs 1."""
         plan = self.everything if runs is None else self.plan(runs)
         if mixing is None:
             return [[Part(sources, names, None, None) for sources, names, _ in group] for group in plan]
@@ -168,8 +168,8 @@ def _uniform(*shape: int, spread: float, generator: torch.Generator) -> nn.Param
 
 
 class LanguageModel(nn.Module):
-    """Embedding, cell and decoder. `dropout` holds the rates for the cell's output, the states inside it, its input, the
-    embedding, and whole words: variational, the same mask for all words of a window (Gal and Ghahramani 2016)."""
+    """Embedding, cell and decoder. `dropout` holds the rates for the cell's output, the states inside it, its input,
+    the embedding, and whole words: variational, the same mask for all words of a window (Gal and Ghahramani 2016)."""
 
     def __init__(self, vocabulary: int, channels: int, dropout, spread: float, generator):
         super().__init__()
@@ -204,8 +204,8 @@ def _times(x: Tensor, mask: Tensor | None) -> Tensor:
 
 
 class RecurrentSupernet(LanguageModel):
-    """All recurrent cells of `space` at once: output = supernet(inputs, mixing). `running_statistics`: of the batch-norms,
-    in evaluation."""
+    """All recurrent cells of `space` at once: output = supernet(inputs, mixing). `running_statistics`: of the
+    batch-norms, in evaluation."""
 
     def __init__(
         self, space: SearchSpace, vocabulary: int, *, channels: int, dropout, spread: float, generator,
@@ -218,9 +218,9 @@ class RecurrentSupernet(LanguageModel):
         self.cell = Cell(edges, concat, channels, True, spread, generator, space.operations, running_statistics)
 
     def forward(self, inputs, mixing: Tensor, *, drop_path=0.0, generator=None, running=None) -> Output:
-        """As `supernet.Supernet`: `mixing` (1, edges, candidates) weighs the operations, those that weigh exactly zero are
-        not run where that can be seen without waiting, or where `running` says so; `drop_path` is the probability with
-        which an edge is left out for a stream of text (training mode only)."""
+        """As `supernet.Supernet`: `mixing` (1, edges, candidates) weighs the operations, those that weigh exactly zero
+        are not run where that can be seen without waiting, or where `running` says so; `drop_path` is the probability
+        with which an edge is left out for a stream of text (training mode only)."""
         if tuple(mixing.shape) != self.space.shape:
             raise ValueError(
                 f"mixing: shape {tuple(mixing.shape)} does not fit space {self.space.name!r}: {self.space.shape}"

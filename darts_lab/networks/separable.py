@@ -1,8 +1,8 @@
 """Separable convolutions of many edges at once: depthwise, then pointwise, with nothing in between.
 
 Networks of DARTS spend most of their time here, and on a CPU most of that is lost in forms of the call for which there
-is no fast kernel. So this is a function with its own derivatives, which gives every pass in a form that has one (PyTorch
-2.15, oneDNN 3.13, AVX2; benchmarks/README.md):
+is no fast kernel. So this is a function with its own derivatives, which gives every pass in a form that has one
+(PyTorch 2.15, oneDNN 3.13, AVX2; benchmarks/README.md):
 
 - a *dilated* convolution is an ordinary one on every d-th pixel: at a stride of d on a quarter of the image, else on
   its d * d phases, laid one after the other into the batch;
