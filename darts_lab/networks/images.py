@@ -52,16 +52,12 @@ class Backbone(nn.Module):
         return features
 
 
-class Linear(nn.Module):
+def linear(features: int, classes: int, generator: torch.Generator) -> nn.Linear:
     """A linear layer whose weights come from an explicit generator."""
-
-    def __init__(self, features: int, classes: int, generator):
-        super().__init__()
-        self.weight = weight(classes, features, fan_in=features, generator=generator)
-        self.bias = weight(classes, fan_in=features, generator=generator)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.weight, self.bias)
+    layer = nn.Linear(features, classes, device="meta")  # where nothing is drawn
+    layer.weight = weight(classes, features, fan_in=features, generator=generator)
+    layer.bias = weight(classes, fan_in=features, generator=generator)
+    return layer
 
 
 class Supernet(nn.Module):
@@ -90,7 +86,7 @@ class Supernet(nn.Module):
         generator = generator or torch.Generator().manual_seed(0)
         make_cell = cells_of_space(space, generator, node_norm)
         self.backbone = Backbone(make_cell, channels, layers, in_channels, stem_multiplier, generator)
-        self.classifier = Linear(self.backbone.channels, classes, generator)
+        self.classifier = linear(self.backbone.channels, classes, generator)
 
     def forward(self, x, mixing, *, drop_path=0.0, generator=None, running=None) -> Tensor:
         """Logits (batch, classes) of images (batch, in_channels, height, width).
@@ -131,7 +127,7 @@ class Network(nn.Module):
         generator = generator or torch.Generator().manual_seed(0)
         make_cell = cells_of_genotype(genotype, generator, operations)
         self.backbone = Backbone(make_cell, channels, layers, in_channels, stem_multiplier, generator)
-        self.classifier = Linear(self.backbone.channels, classes, generator)
+        self.classifier = linear(self.backbone.channels, classes, generator)
         self.auxiliary_after = 2 * layers // 3
         width = self.backbone.cells[self.auxiliary_after].channels
         self.auxiliary = AuxiliaryHead(width, classes, generator) if auxiliary else None
@@ -154,7 +150,7 @@ class AuxiliaryHead(nn.Module):
         self.first_norm = BatchNorm(128, affine=True)
         self.second = weight(768, 128, 2, 2, fan_in=4 * 128, generator=generator)
         self.second_norm = BatchNorm(768, affine=True)
-        self.classifier = Linear(768, classes, generator)
+        self.classifier = linear(768, classes, generator)
 
     def forward(self, x: Tensor) -> Tensor:
         if x.shape[-2:] != (8, 8):
