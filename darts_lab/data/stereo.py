@@ -58,7 +58,7 @@ SIZES = {"train": 2000, "valid": 1000, "test": 500}
 def stereo(seed: int = 0) -> Stereo:
     """Crops of one real scene: 2,000 / 1,000 / 500 pairs of 32 x 96 pixels with measured disparity.
 
-    The scene is the motorcycle of Middlebury 2014 (Scharstein et al. 2014) from scikit-image, at half its resolution.
+    It is the motorcycle of Middlebury 2014 (Scharstein et al. 2014) from scikit-image, at half its resolution.
     The splits are bands of rows, so they share no pixel of either photograph and no point of the scene: both images
     show a point in the same row. (Bands of columns would share points: the match of a pixel is up to 30 pixels further
     left in the right image.) The floor is near and the wall far, so every split gets bands at several heights. Both

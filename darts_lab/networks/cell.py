@@ -125,12 +125,12 @@ class Cell(nn.Module):
             self.register_buffer("order", self.full_plan.order, persistent=False)
 
     def modules_by_place(self) -> Iterator[tuple[Place, nn.Module, int]]:
-        """(place, module, copy): the module of each candidate, and which of its copies it is."""
+        """(place, module, copy): the module of each candidate but the identity, and which of its copies it is."""
         for kinds, modules, readers, shared in zip(self.places, self.stacked, self.readers, self.shared, strict=True):
             for name, places in kinds.items():
                 yield from ((place, modules[name], copy) for copy, place in enumerate(places))
             for module, places in zip(shared, readers.values(), strict=True):
-                yield from ((place, module, 0) for place in places)
+                yield from ((place, module, 0) for place in places if not isinstance(module, nn.Identity))
 
     def _plan(self, runs: Callable[[Place], bool]) -> Plan:
         copies = [
@@ -213,7 +213,7 @@ class Cell(nn.Module):
             received = []
             for module, source, places in zip(modules, sources, self.readers[wave].values(), strict=True):
                 part = module(states[source])
-                drops = kept is not None and not isinstance(module, operations.Identity)
+                drops = kept is not None and not isinstance(module, nn.Identity)
                 for place in places:
                     received.append((place.node, part * kept[:, place.edge, None, None, None] if drops else part))
             return received

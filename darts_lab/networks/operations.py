@@ -86,16 +86,6 @@ def prefixed(prefix: str, tensors: Iterator[tuple[str, Tensor]]) -> Iterator[tup
     return ((f"{prefix}.{name}", tensor) for name, tensor in tensors)
 
 
-class Identity(nn.Module):
-    """`skip_connect` where the stride is 1."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x
-
-    def copy(self, index: int = 0) -> Iterator[tuple[str, Tensor]]:
-        return iter(())
-
-
 class Pool(nn.Module):
     """`max_pool_3x3` or `avg_pool_3x3`; in search followed by a batch-norm without scale."""
 
@@ -251,7 +241,7 @@ def is_shared(name: str, stride: int, own=None) -> bool:
 
 def shared(name: str, channels: int, stride: int, *, search: bool) -> nn.Module:
     """The operation `name`, at `stride`, of all edges that leave one state."""
-    return Identity() if name == SKIP else Pool(channels, stride, search, name == MAX)
+    return nn.Identity() if name == SKIP else Pool(channels, stride, search, name == MAX)
 
 
 def stack(name, channels, stride, copies, *, search, generator, own=None) -> nn.Module:
