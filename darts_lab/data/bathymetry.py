@@ -262,8 +262,8 @@ def read_patch(path: str | Path) -> np.ndarray:
     except Exception as error:  # a damaged header may raise anything
         raise ValueError(f"file {str(path)!r}: is no whole .npy file of numbers: {in_a_line(error)}") from error
     if array.ndim != 3 or not array.size or not np.issubdtype(array.dtype, np.number):
-        found = f"{array.shape} {array.dtype}"
-        raise ValueError(f"file {str(path)!r}: must hold numbers (height, width, bands), found {found}")
+        shape_and_type = f"{array.shape} {array.dtype}"
+        raise ValueError(f"file {str(path)!r}: must hold numbers (height, width, bands), found {shape_and_type}")
     if np.iscomplexobj(array):
         raise ValueError(f"file {str(path)!r}: holds complex numbers")
     return np.ascontiguousarray(array.transpose(2, 1, 0), np.float32)

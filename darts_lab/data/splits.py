@@ -114,7 +114,8 @@ def from_tensors(
     """A checked Dataset from three pairs (images, labels) of tensors or arrays.
 
     Images: (n, channels, height, width), uint8 or float (finite). Labels: (n,) integers in 0..classes-1. By default
-    `classes` follows from the largest label, `mean` and `std` from the training images (std 1 for a constant channel).
+    `classes` follows from the largest label, `mean` and `std` (a number for each channel) from the training images (std
+    1 for a constant channel).
     All goes to the device of the training images. Raises ValueError naming the split or argument at fault.
     """
     splits = checked_splits((train, valid, test), _check_images_and_labels, "(images, labels)")
@@ -129,8 +130,8 @@ def from_tensors(
         if len(outside):
             raise ValueError(f"{split}: labels must lie in 0..{classes - 1}, found {outside[0]}")
         splits[split] = images.to(reference.device), labels.to(reference.device)
-    moments = mean_and_std(reference) if mean is None or std is None else (mean, std)
-    mean, std = (tuple(map(float, own if given is None else given)) for given, own in zip((mean, std), moments))
+    measured = mean_and_std(reference) if mean is None or std is None else (mean, std)
+    mean, std = (tuple(map(float, m if value is None else value)) for value, m in zip((mean, std), measured))
     for argument, values in (("mean", mean), ("std", std)):
         if len(values) != channels or not np.isfinite(values).all():
             raise ValueError(f"{argument}: must be {channels} finite numbers, found {values}")
@@ -176,14 +177,14 @@ def check_array(split: str, name: str, array: Tensor, shape: Sequence[int | str]
 
     A word in `shape`, such as "height", stands for any size but 0.
     """
-    words, found = str(tuple(shape)).replace("'", ""), str(tuple(array.shape))
+    allowed, actual = str(tuple(shape)).replace("'", ""), str(tuple(array.shape))
     if str in map(type, shape):
-        words += ", none of them 0"
+        allowed += ", none of them 0"
     if kind:
-        words, found = f"{kind} {words}", f"{found} {array.dtype}"
-    fits = (size > 0 if isinstance(allowed, str) else size == allowed for size, allowed in zip(array.shape, shape))
+        allowed, actual = f"{kind} {allowed}", f"{actual} {array.dtype}"
+    fits = (size > 0 if isinstance(wanted, str) else size == wanted for size, wanted in zip(array.shape, shape))
     if array.dim() != len(shape) or not all(fits) or kind not in str(array.dtype):
-        raise ValueError(f"{split}: {name} must be {words}, found {found}")
+        raise ValueError(f"{split}: {name} must be {allowed}, found {actual}")
 
 
 def mean_and_std(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -219,8 +219,7 @@ def sintel(path: str | Path, part: str = "clean", samples: int | None = None, mu
 
 
 def _stacked(pairs: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]], multiple: int) -> tuple[Tensor, Tensor]:
-    """(left image, right image, disparity) of every pair as one split. Raises ValueError where they do not fit
-    together."""
+    """(left image, right image, disparity) of every pair as one split. Raises ValueError where they do not fit."""
     images, disparities = [], []
     for number, (left, right, disparity) in enumerate(pairs):
         height, width = (side // multiple * multiple for side in disparity.shape)
@@ -305,8 +304,7 @@ def best_constant(data: Stereo, split: str = "train") -> Tensor:
 
 
 def end_point_error(predicted: Tensor, disparities: Tensor) -> Tensor:
-    """Mean distance (b,) in pixels of predicted disparities (b, height, width) where the true ones are known (not
-    NaN)."""
+    """Mean distance (b,) in pixels of predicted and true disparities (b, height, width), where these are not NaN."""
     known = disparities.isfinite()
     distance = (predicted - disparities.nan_to_num(0)).abs() * known
     return distance.flatten(1).sum(1) / known.flatten(1).sum(1).clamp_min(1)

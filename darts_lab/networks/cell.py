@@ -120,8 +120,8 @@ class Cell(nn.Module):
             shared = (operations.shared(name, channels, stride, search=search) for _, name in readers)
             self.shared.append(nn.ModuleList(shared))
         self.norms = nn.ModuleList(BatchNorm(channels, affine=False) for _ in range(self.nodes) if node_norm)
+        self.full_plan = self._plan(lambda place: True)
         if search:
-            self.full_plan = self._plan(lambda place: True)
             self.register_buffer("order", self.full_plan.order, persistent=False)
 
     def modules_by_place(self) -> Iterator[tuple[Place, nn.Module, int]]:
@@ -170,19 +170,17 @@ class Cell(nn.Module):
         states, rectified = [self.preprocess0(s0), self.preprocess1(s1)], []
         received: list[list[Tensor]] = [[] for _ in range(self.nodes)]
         kept = kept_paths(self, states[0], len(s0), self.edges, drop_path, generator)
-        scales = None if weighting is None else self._scales(weighting)
+        plan, scales = (self.full_plan, []) if weighting is None else (weighting.plan, self._scales(weighting))
         for wave, modules in enumerate(self.stacked):
             rectified += [state.relu() for state in states[len(rectified) :]]
             sums: dict[tuple, Tensor] = {}  # of what leaves this wave, by the nodes that receive it
             for name, operation in modules.items():
-                places, active, scale = self.places[wave][name], None, None
-                if weighting is not None:
-                    running = weighting.plan.copies[wave][name]
-                    if not running:
-                        continue
-                    if len(running) < len(places):
-                        places, active = [places[copy] for copy in running], running
-                    scale = scales.pop(0)
+                running, places = plan.copies[wave][name], self.places[wave][name]
+                if not running:
+                    continue
+                active = running if len(running) < len(places) else None
+                places = [places[copy] for copy in running]
+                scale = scales.pop(0) if scales else None
                 inputs = rectified if operation.rectified else states
                 out = operation(inputs, [place.source for place in places], scale, active, generator)
                 if kept is not None:
@@ -233,8 +231,7 @@ class Cell(nn.Module):
 
 
 def kept_paths(cell: nn.Module, like: Tensor, samples: int, edges: int, drop_path: float, generator) -> Tensor | None:
-    """Scheduled drop path in training: (samples, edges), 0 or 1 / (1 - drop_path), so that the mean stays; else
-    None."""
+    """Scheduled drop path, in training: (samples, edges) of 0 or 1 / (1 - drop_path), which keeps the mean."""
     if not (cell.training and drop_path > 0):
         return None
     draws = torch.rand((samples, edges), generator=generator, device=like.device, dtype=like.dtype)
@@ -264,8 +261,7 @@ def _mix(parts: list[Tensor], matrix: Tensor) -> tuple[Tensor, ...]:
 
 
 def cells_of_space(space: SearchSpace, generator: torch.Generator, node_norm: bool) -> Callable[..., Cell]:
-    """A function (cell type, channels of both inputs, channels, reduced before) -> Cell with all candidates of a
-    space."""
+    """A function (cell type, channels of inputs, channels, reduced before) -> Cell with all candidates of a space."""
 
     def make(cell_type: str, inputs, channels: int, reduced_before: bool) -> Cell:
         edges = [(*edge, names) for edge, names in zip(space.edges, space.cell(cell_type), strict=True)]

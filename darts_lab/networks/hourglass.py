@@ -164,8 +164,7 @@ class DenseSupernet(nn.Module):
 
 
 class DenseNetwork(nn.Module):
-    """The network of one genotype of cells normal, reduce and upsample, as trained from scratch: maps =
-    network(pairs)."""
+    """The network of one genotype of cells normal, reduce and upsample, trained from scratch: maps = network(pairs)."""
 
     def __init__(
         self,

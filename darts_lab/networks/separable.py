@@ -43,9 +43,9 @@ def separable_convolution(
             return separable_convolution([x[:, :, ::d, ::d] for x in inputs], depthwise, pointwise)
         if stride == 1 and _on_cpu(depthwise):
             return from_phases(separable_convolution([to_phases(x, d) for x in inputs], depthwise, pointwise), d)
-    beyond = depthwise.shape[-1] // 2 - (max(size) - 1) // d
-    if beyond > 0:  # these entries of the kernel only ever multiply padding
-        depthwise = depthwise[..., beyond:-beyond, beyond:-beyond]
+    unused = depthwise.shape[-1] // 2 - (max(size) - 1) // d
+    if unused > 0:  # these entries of the kernel only ever multiply padding
+        depthwise = depthwise[..., unused:-unused, unused:-unused]
     # With one copy there is nothing to gain, except for a Hessian, in which kernels need no gradient.
     plain = len(depthwise) == 1 and not _in_strips(size, depthwise, d) and depthwise.requires_grad
     if plain or torch.compiler.is_compiling():  # a compiler decides by itself what to keep
@@ -227,25 +227,25 @@ class _Derivative(torch.autograd.Function):
     NAMES = ("x", "kernel", "gradient")
 
     @staticmethod
-    def forward(of, geometry, *others):
-        tensors = dict(zip((name for name in _Derivative.NAMES if name != of), others, strict=True))
-        if of == "gradient":
+    def forward(variable, geometry, *others):
+        tensors = dict(zip((name for name in _Derivative.NAMES if name != variable), others, strict=True))
+        if variable == "gradient":
             return torch.ops.aten.convolution(tensors["x"], tensors["kernel"], None, *geometry.arguments)
-        tensors[of] = _empty(getattr(geometry, of), tensors["gradient"])
-        needed = [of == "x", of == "kernel", False]
+        tensors[variable] = _empty(getattr(geometry, variable), tensors["gradient"])
+        needed = [variable == "x", variable == "kernel", False]
         inputs = tensors["gradient"], tensors["x"], tensors["kernel"], None
         return torch.ops.aten.convolution_backward(*inputs, *geometry.arguments, needed)[needed.index(True)]
 
     @staticmethod
     def setup_context(ctx, arguments, output):
-        ctx.of, ctx.geometry, *others = arguments
+        ctx.variable, ctx.geometry, *others = arguments
         ctx.save_for_backward(*others)
         ctx.save_for_forward(*others)
 
     @staticmethod
     def backward(ctx, change):
-        names = [name for name in _Derivative.NAMES if name != ctx.of]
-        tensors = dict(zip(names, ctx.saved_tensors, strict=True)) | {ctx.of: change}
+        names = [name for name in _Derivative.NAMES if name != ctx.variable]
+        tensors = dict(zip(names, ctx.saved_tensors, strict=True)) | {ctx.variable: change}
         derivatives = []
         for name, needed in zip(names, ctx.needs_input_grad[2:], strict=True):
             others = (tensors[other] for other in _Derivative.NAMES if other != name)
@@ -257,7 +257,7 @@ class _Derivative(torch.autograd.Function):
         first, second = ctx.saved_tensors
         parts = [] if changes[0] is None else [(changes[0], second)]
         parts += [] if changes[1] is None else [(first, changes[1])]
-        return sum(_Derivative.apply(ctx.of, ctx.geometry, *part) for part in parts)
+        return sum(_Derivative.apply(ctx.variable, ctx.geometry, *part) for part in parts)
 
 
 _Derivative.forward.__signature__ = inspect.signature(_Derivative.forward)
