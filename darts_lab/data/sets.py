@@ -64,7 +64,7 @@ def _named(data: str, folder: str | Path | None, download: bool) -> Splits:
 
 
 def available(folder: str | Path | None = None) -> dict[str, bool]:
-    """Which sets that are not embedded have all files (FlyingThings3D: its folder) in `folder`; sums are not checked."""
+    """Which sets that are not embedded have all files (FlyingThings3D: its folder) in `folder`, sums unchecked."""
     folder = folder_of(folder)
     complete = {name: all((folder / file).is_file() for file in files) for name, files in _FILES.items()}
     return complete | {"flyingthings3d": (folder / "flyingthings3d").is_dir()}
