@@ -182,6 +182,5 @@ class DenseNetwork(nn.Module):
         make_cell = cells_of_genotype(genotype, generator, operations)
         self.backbone = Hourglass(make_cell, channels, layers, displacements, generator)
 
-    def forward(self, x, *, drop_path=0.0, generator=None, with_auxiliary=False):
-        maps = self.backbone(x, {}, drop_path, generator)
-        return (maps, None) if with_auxiliary else maps
+    def forward(self, x, *, drop_path=0.0, generator=None) -> tuple[Tensor, ...]:
+        return self.backbone(x, {}, drop_path, generator)

@@ -221,7 +221,6 @@ class RecurrentNetwork(LanguageModel):
         edges = [(source, node, (name,)) for source, node, name in genotype.edges(RECURRENT)]
         self.cell = Cell(edges, genotype.concat[RECURRENT], channels, False, spread, generator, own)
 
-    def forward(self, inputs, *, drop_path=0.0, generator=None, with_auxiliary=False):
-        """`drop_path` has no effect in a network of one path; there is no auxiliary output (None)."""
-        output = self.read(inputs, self.cell.parts(None), generator)
-        return (output, None) if with_auxiliary else output
+    def forward(self, inputs, *, drop_path=0.0, generator=None) -> Output:
+        """`drop_path` has no effect in a network of one path."""
+        return self.read(inputs, self.cell.parts(None), generator)
