@@ -10,8 +10,6 @@ from darts_lab.data.batches import random_batch as random_batch
 from darts_lab.data.batches import shuffled_batches as shuffled_batches
 from darts_lab.data.batches import training_batch as training_batch
 from darts_lab.data.handwriting import DIGIT_CONTRAST as DIGIT_CONTRAST
-from darts_lab.data.handwriting import DIGIT_SIZES as DIGIT_SIZES
-from darts_lab.data.handwriting import PHOTOGRAPHS as PHOTOGRAPHS
 from darts_lab.data.handwriting import digits as digits
 from darts_lab.data.sets import DOWNLOADS as DOWNLOADS
 from darts_lab.data.sets import NAMES as NAMES
@@ -21,9 +19,7 @@ from darts_lab.data.splits import SPLITS as SPLITS
 from darts_lab.data.splits import Dataset as Dataset
 from darts_lab.data.splits import Images as Images
 from darts_lab.data.splits import Splits as Splits
-from darts_lab.data.splits import folder_of as folder_of
 from darts_lab.data.splits import from_tensors as from_tensors
-from darts_lab.data.splits import mean_and_std as mean_and_std
 from darts_lab.data.splits import normalise as normalise
 from darts_lab.data.splits import pooled as pooled
 from darts_lab.data.splits import unit as unit

@@ -1,4 +1,4 @@
-"""Batches of images, drawn and augmented where the data lie. Every random choice comes from a generator that is passed in."""
+"""Batches of images, drawn and augmented on the device of the data. All randomness comes from a given generator."""
 
 from __future__ import annotations
 
@@ -10,20 +10,14 @@ from darts_lab.data.splits import SPLITS, Dataset, normalise
 
 
 def training_batch(
-    dataset: Dataset,
-    split: str,
-    indices: Tensor,
-    generator: Generator,
-    *,
-    cutout_length: int = 0,
-    cutout_probability: float = 1.0,
+    dataset: Dataset, split: str, indices: Tensor, generator: Generator, *, cutout_length=0, cutout_probability=1.0
 ) -> tuple[Tensor, Tensor]:
     """Augmented, normalised images (b, channels, height, width) float32 and their labels (b,).
 
-    Crop and flip as the data set says, then normalisation, then cutout: the papers' order, in which
-    a crop's border is raw 0 (black) and a cut-out square is the mean. `split` is any of the three,
-    since the papers augment the validation images of the alpha steps too; `indices` (b,) and
-    `generator` live on the device of the data. The same generator state gives the same bits.
+    Crop and flip as the data set says, then normalisation, then cutout. In this order, that of the papers, a crop's
+    border is raw 0 (black) and a cut-out square is the mean. `split` is any of the three, since the papers augment the
+    validation images of the alpha steps too. `indices` (b,) and `generator` live on the device of the data. The same
+    generator state gives the same bits.
     """
     images, labels = _samples(dataset, split, indices)
     images = crop(images, dataset.crop_padding, generator)
@@ -34,8 +28,7 @@ def training_batch(
 
 
 def plain_batch(dataset: Dataset, split: str, indices: Tensor) -> tuple[Tensor, Tensor]:
-    """Normalised images (b, channels, height, width) float32 and their labels (b,), untouched
-    otherwise."""
+    """Normalised images (b, channels, height, width) float32, not augmented, and their labels (b,)."""
     images, labels = _samples(dataset, split, indices)
     return normalise(images, dataset), labels
 
@@ -48,8 +41,7 @@ def _samples(dataset: Dataset, split: str, indices: Tensor) -> tuple[Tensor, Ten
 
 
 def crop(images: Tensor, padding: int, generator: Generator) -> Tensor:
-    """Each image (b, channels, height, width) moved by -padding..padding pixels both ways at
-    random, zeros where nothing moved in: a random crop of the zero-padded image."""
+    """A random crop of each zero-padded image (b, channels, height, width): moved by -padding..padding pixels."""
     if padding == 0:
         return images
     b, channels, height, width = images.shape
@@ -69,11 +61,10 @@ def flip(images: Tensor, generator: Generator) -> Tensor:
 
 
 def cutout(images: Tensor, length: int, generator: Generator, *, probability: float = 1.0) -> Tensor:
-    """Zeros in one square per image, length x length pixels (DeVries & Taylor 2017).
+    """Zeros in one square of length x length pixels in each image (DeVries & Taylor 2017).
 
-    Its centre is any pixel with equal chance, so that the border may cut it off; `probability` is
-    that of an image being cut at all. Raises ValueError for a length below 0 or a probability
-    outside 0..1.
+    Its centre is any pixel with equal chance, so the border may cut it off. `probability` is that of an image being cut
+    at all. Raises ValueError for a length below 0 or a probability outside 0..1.
     """
     if length < 0:
         raise ValueError(f"cutout_length: {length} is below 0")
@@ -94,21 +85,24 @@ def cutout(images: Tensor, length: int, generator: Generator, *, probability: fl
 
 
 def shuffled_batches(n: int, batch_size: int, generator: Generator) -> tuple[Tensor, ...]:
-    """One epoch: a permutation of 0..n-1 cut into index tensors of batch_size, the last one shorter
-    if need be, on the generator's device. Raises ValueError unless 1 <= batch_size <= n."""
-    _check_batch_size(batch_size, n)
-    return torch.randperm(n, generator=generator, device=generator.device).split(batch_size)
+    """One epoch: a permutation of 0..n-1 as index tensors of `batch_size`, the last one shorter if need be.
+
+    They are on the generator's device. Raises ValueError unless 1 <= batch_size <= n.
+    """
+    return _permutation(n, batch_size, generator).split(batch_size)
 
 
 def random_batch(n: int, batch_size: int, generator: Generator) -> Tensor:
-    """batch_size different indices out of 0..n-1, on the generator's device: the validation batch
-    of an alpha step, drawn anew each time. Raises ValueError unless 1 <= batch_size <= n."""
-    _check_batch_size(batch_size, n)
-    return torch.randperm(n, generator=generator, device=generator.device)[:batch_size]
+    """`batch_size` different indices out of 0..n-1, drawn anew each time: the validation batch of an alpha step.
+
+    They are on the generator's device. Raises ValueError unless 1 <= batch_size <= n.
+    """
+    return _permutation(n, batch_size, generator)[:batch_size]
 
 
-def _check_batch_size(batch_size: int, n: int) -> None:
+def _permutation(n: int, batch_size: int, generator: Generator) -> Tensor:
     if batch_size > n:
         raise ValueError(f"batch_size: {batch_size} is larger than the {n} samples of the split")
     if batch_size < 1:
         raise ValueError(f"batch_size: {batch_size} is too small; allowed: 1..{n}")
+    return torch.randperm(n, generator=generator, device=generator.device)

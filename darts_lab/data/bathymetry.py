@@ -1,20 +1,22 @@
 """Depth of the sea from four-band patches: the embedded `bathymetry`, and a reader of the layout of Maile et al. 2021.
 
-The embedded depths are real; what a satellite would see over them follows from a published model of light in shallow water
-(`reflectance`), as the original data (Sentinel-2 over surveyed coasts) are private.
+The embedded depths are real. What a satellite would see over them follows from a published model of light in shallow
+water (`reflectance`), as the original data (Sentinel-2 over surveyed coasts) are private.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 
-from darts_lab.data.splits import SPLITS, Images, mean_and_std
+from darts_lab.data.splits import SPLITS, Images, check_array, checked_splits, mean_and_std
 from darts_lab.runs.files import in_a_line
 
 
@@ -29,23 +31,18 @@ def from_arrays(name: str, train, valid, test) -> Soundings:
 
     Raises ValueError, naming the split, where shapes differ from those of `Soundings` or a value is not finite.
     """
-    splits = {}
-    for split, (patches, depths) in zip(SPLITS, (train, valid, test)):
-        patches, depths = (torch.as_tensor(part).float() for part in (patches, depths))
-        if patches.dim() != 4 or 0 in patches.shape:
-            raise ValueError(
-                f"{split}: patches must be (n, bands, height, width), none of them 0, found {tuple(patches.shape)}"
-            )
-        if depths.shape != patches.shape[:1]:
-            raise ValueError(f"{split}: depths must be {tuple(patches.shape[:1])}, found {tuple(depths.shape)}")
+
+    def check(split: str, patches: Tensor, depths: Tensor) -> tuple[Tensor, Tensor]:
+        check_array(split, "patches", patches, ("n", "bands", "height", "width"))
+        check_array(split, "depths", depths, patches.shape[:1])
+        patches, depths = patches.float(), depths.float()
         if not (patches.isfinite().all() and depths.isfinite().all()):
             raise ValueError(f"{split}: patches and depths must be finite, found NaN or infinity")
-        splits[split] = patches, depths
-    shapes = {split: tuple(patches.shape[1:]) for split, (patches, _) in splits.items()}
-    if len(set(shapes.values())) > 1:
-        raise ValueError(f"patches must have the same shape in every split, found {shapes}")
+        return patches, depths
+
+    splits = checked_splits((train, valid, test), check, "(patches, depths)")
     mean, std = mean_and_std(splits["train"][0])
-    return Soundings(name, **splits, mean=tuple(mean), std=tuple(std))
+    return Soundings(name, **splits, mean=mean, std=std)
 
 
 # Sentinel-2's blue, green, red and near-infrared bands (B2, B3, B4, B8), by their centres in nm
@@ -66,9 +63,9 @@ LAND = np.array([0.06, 0.09, 0.09, 0.28])
 def reflectance(depth, bottom, gelbstoff, particles) -> np.ndarray:
     """Remote-sensing reflectance above the water, in 1/sr, in the four BANDS: shape (..., 4).
 
-    `depth` (...) in m, `bottom` (..., 4) its albedo, `gelbstoff` G (...) the absorption of dissolved matter and detritus
-    at 440 nm in 1/m, `particles` X (...) the backscattering of particles at 400 nm in 1/m. The semi-analytical model of
-    Lee et al. 1999 (Applied Optics 38, 3831), seen from straight above:
+    `depth` (...) in m, `bottom` (..., 4) its albedo, `gelbstoff` G (...) the absorption of dissolved matter and
+    detritus at 440 nm in 1/m, `particles` X (...) the backscattering of particles at 400 nm in 1/m. The semi-analytical
+    model of Lee et al. 1999 (Applied Optics 38, 3831), seen from straight above:
 
         a = a_water + G exp(-0.015 (l - 440))            b = 0.0038 (400 / l)^4.3 + X (400 / l)
         u = b / (a + b)                                  r_deep = (0.084 + 0.170 u) u
@@ -76,8 +73,8 @@ def reflectance(depth, bottom, gelbstoff, particles) -> np.ndarray:
           + bottom / pi exp(-(1 / cos s + 1.04 sqrt(1 + 5.4 u)) (a + b) H)
         R = 0.5 r / (1 - 1.5 r)
 
-    with the wavelength l in nm, the depth H and the sun's angle s under water. Phytoplankton's own absorption is left out
-    (it would be a second G with another spectrum), and the exponent of X is fixed at 1; that is ours.
+    with the wavelength l in nm, the depth H and the sun's angle s under water. Phytoplankton's own absorption is left
+    out (it would be a second G with another spectrum), and the exponent of X is fixed at 1; that is ours.
     """
     depth, gelbstoff, particles = (np.asarray(part)[..., None] for part in (depth, gelbstoff, particles))
     absorption = WATER + gelbstoff * np.exp(-0.015 * (BANDS - 440))
@@ -103,22 +100,21 @@ NOISE, GLINT = 3e-4, 5e-4  # 1/sr: of the sensor in every pixel and band; of the
 def bathymetry(seed: int = 0) -> Soundings:
     """Real depths around Vancouver Island, and what a satellite would see: 3,000 / 1,500 / 1,500 patches 4 x 16 x 16.
 
-    The depths are those of matplotlib's `topobathy.npz`. A patch covers two by two of its grid cells, linear in between,
-    with 0.5 to 25 m of water at its centre (as many samples in every tenth of that range); where the ground is above the
-    sea there is land. Its reflectances follow from `reflectance`, with a bottom that is here sand, there seagrass, in water
-    that differs from patch to patch in dissolved matter and particles, under glint and noise. (A patch of this map would
-    be 4 km wide: only its shape is real. Nothing finer was at hand without a download.) The map is cut into tiles, dealt
-    out to the splits in turn, and no patch looks beyond its tile, so that splits share no depth of the map.
+    The depths are those of matplotlib's `topobathy.npz`. A patch covers two by two of its grid cells, linear in
+    between, with 0.5 to 25 m of water at its centre (as many samples in every tenth of that range). Where the ground is
+    above the sea there is land. The reflectances follow from `reflectance`, with a bottom of sand and seagrass, in
+    water that differs from patch to patch in dissolved matter and particles, under glint and noise. (A patch of this
+    map would be 4 km wide: only its shape is real. Nothing finer comes with an installed package.) The map is cut into
+    tiles, which go to the splits in turn. No patch crosses the border of its tile, so splits share no depth of the map.
 
     `seed` decides everything else. The result is kept in memory and shared, so do not write into it.
     """
     rng = np.random.default_rng(seed)
     splits = {}
     for number, (split, n) in enumerate(SIZES.items()):
-        corners = _corners(number, n, rng)
-        ground = _ground(corners)
+        ground = _ground(_corners(number, n, rng))
         depths = -ground[:, SIZE // 2, SIZE // 2]
-        splits[split] = _seen(ground, rng), depths.astype(np.float32)
+        splits[split] = _bands(ground, rng), depths.astype(np.float32)
     return from_arrays("bathymetry", **splits)
 
 
@@ -127,61 +123,50 @@ def _map() -> np.ndarray:
     """Heights in metres, negative below the sea, (91, 120): one row every 0.022, one column every 0.033 degrees."""
     from matplotlib.cbook import get_sample_data
 
-    path = get_sample_data("topobathy.npz", asfileobj=False)
-    with np.load(path, allow_pickle=False) as file:
+    with np.load(get_sample_data("topobathy.npz", asfileobj=False), allow_pickle=False) as file:
         return file["topo"].astype(np.float32)
 
 
 def tiles(split: str) -> list[tuple[slice, slice]]:
     """The rows and columns of the map that belong to a split: no other split uses their depths."""
     rows, columns = (
-        np.linspace(0, side, parts + 1).astype(int) for side, parts in zip(_map().shape, TILES, strict=True)
+        [slice(*pair) for pair in pairwise(np.linspace(0, side, parts + 1).astype(int).tolist())]
+        for side, parts in zip(_map().shape, TILES)
     )
-    return [
-        (slice(*map(int, rows[i : i + 2])), slice(*map(int, columns[j : j + 2])))
-        for i in range(TILES[0])
-        for j in range(TILES[1])
-        if (i + j) % 3 == SPLITS.index(split)
-    ]
+    number = SPLITS.index(split)
+    return [(row, column) for i, row in enumerate(rows) for j, column in enumerate(columns) if (i + j) % 3 == number]
 
 
 def _corners(number: int, n: int, rng: np.random.Generator) -> np.ndarray:
-    """Where n patches of a split begin on the map, (n, 2), as many of them in every tenth of the range of depths."""
-    edges, span = np.linspace(0.5, DEEPEST, 11), (SIZE - 1) / FINER
-    places = tiles(SPLITS[number])
-    firsts = np.array([[part.start for part in place] for place in places], float)
-    room = np.array([[part.stop - 1 - span - part.start for part in place] for place in places])
-    found = [np.empty((0, 2)) for _ in edges[1:]]
-    while min(map(len, found)) < -(-n // len(found)):
-        which = rng.integers(len(places), size=20_000)
-        corners = firsts[which] + rng.random((len(which), 2)) * room[which]
-        depth = -_heights(corners[:, 0] + SIZE // 2 / FINER, corners[:, 1] + SIZE // 2 / FINER)
-        for tenth, (low, high) in enumerate(zip(edges, edges[1:])):
-            found[tenth] = np.concatenate([found[tenth], corners[(depth >= low) & (depth < high)]])
-    equal = np.concatenate([corners[: -(-n // len(found))] for corners in found])
-    return rng.permutation(equal)[:n]
+    """Top left corners of n patches of a split on the map, (n, 2), as many of them in every tenth of the depths."""
+    borders, span = np.linspace(0.5, DEEPEST, 11), (SIZE - 1) / FINER
+    own_tiles = tiles(SPLITS[number])
+    starts = np.array([[side.start for side in tile] for tile in own_tiles], float)
+    room = np.array([[side.stop - 1 - span - side.start for side in tile] for tile in own_tiles])
+    tenths, wanted = [np.empty((0, 2))] * 10, -(-n // 10)
+    while min(map(len, tenths)) < wanted:
+        tile = rng.integers(len(own_tiles), size=20_000)
+        corners = starts[tile] + rng.random((len(tile), 2)) * room[tile]
+        depth = -_ground(corners + SIZE // 2 / FINER, 1, 1)[:, 0, 0]
+        for i, (low, high) in enumerate(pairwise(borders)):
+            tenths[i] = np.concatenate([tenths[i], corners[(depth >= low) & (depth < high)]])
+    return rng.permutation(np.concatenate([corners[:wanted] for corners in tenths]))[:n]
 
 
-def _heights(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """The map at places between its points, linear in both directions."""
+def _ground(corners: np.ndarray, height: int = SIZE, width: int = SIZE) -> np.ndarray:
+    """Heights (n, height, width) of patches with top left corners (n, 2): the map, linear in both directions."""
     heights = _map()
-    top, left = (np.minimum(at.astype(int), side - 2) for at, side in zip((rows, columns), heights.shape))
+    rows = corners[:, 0, None, None] + np.arange(height)[:, None] / FINER
+    columns = corners[:, 1, None, None] + np.arange(width) / FINER
+    top, left = (np.minimum(place.astype(int), side - 2) for place, side in zip((rows, columns), heights.shape))
     down, right = rows - top, columns - left
     upper = heights[top, left] * (1 - right) + heights[top, left + 1] * right
     lower = heights[top + 1, left] * (1 - right) + heights[top + 1, left + 1] * right
     return upper * (1 - down) + lower * down
 
 
-def _ground(corners: np.ndarray, height: int = SIZE, width: int = SIZE) -> np.ndarray:
-    """Heights (n, height, width) of patches that begin at `corners` (n, 2)."""
-    rows = corners[:, 0, None, None] + np.arange(height)[:, None] / FINER
-    columns = corners[:, 1, None, None] + np.arange(width) / FINER
-    rows, columns = np.broadcast_arrays(rows, columns)
-    return _heights(rows, columns)
-
-
-def _seen(ground: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """What is seen of ground (n, height, width): reflectances (n, 4, height, width) float32."""
+def _bands(ground: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Reflectances (n, 4, height, width) float32 over ground (n, height, width)."""
     n, height, width = ground.shape
     sand = _clouds(n, height, width, rng)[..., None]
     bottom = sand * SAND + (1 - sand) * SEAGRASS
@@ -189,9 +174,9 @@ def _seen(ground: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     particles = 0.006 * np.exp(0.5 * rng.standard_normal((n, 1, 1)))
     water = reflectance(np.maximum(-ground, 0), bottom, gelbstoff, particles)
     land = LAND / np.pi * (0.7 + 0.6 * _clouds(n, height, width, rng)[..., None])
-    seen = np.where((ground < 0)[..., None], water, land)
-    seen = seen + np.abs(GLINT * rng.standard_normal((n, 1, 1, 1))) + NOISE * rng.standard_normal(seen.shape)
-    return np.ascontiguousarray(np.moveaxis(seen, -1, 1), np.float32)
+    bands = np.where((ground < 0)[..., None], water, land)
+    bands = bands + np.abs(GLINT * rng.standard_normal((n, 1, 1, 1))) + NOISE * rng.standard_normal(bands.shape)
+    return np.ascontiguousarray(np.moveaxis(bands, -1, 1), np.float32)
 
 
 def _clouds(n: int, height: int, width: int, rng: np.random.Generator) -> np.ndarray:
@@ -202,40 +187,39 @@ def _clouds(n: int, height: int, width: int, rng: np.random.Generator) -> np.nda
 
 
 def scene(number: int = 0, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """A whole test tile as it would be seen, for a map: (reflectances (4, height, width), depths (height, width) in m).
+    """A whole test tile, to draw a map of it: (reflectances (4, height, width), depths (height, width) in m).
 
-    Depths are negative on land. Tiles are counted from the one with most water of 0.5 to 25 m.
+    Depths are negative on land. Tile 0 has most water of 0.5 to 25 m. Raises ValueError for a number of no tile.
     """
-    found = []
-    for place in tiles("test"):
-        corner = np.array([[part.start for part in place]], float)
-        height, width = (FINER * (part.stop - 1 - part.start) + 1 for part in place)
-        found.append(_ground(corner, height, width))
-    found.sort(key=lambda ground: -int(((-ground > 0.5) & (-ground < DEEPEST)).sum()))
-    if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < len(found):
-        raise ValueError(f"number: {number!r} is not allowed; the test split has tiles 0 to {len(found) - 1}")
-    ground = found[number]
-    return _seen(ground, np.random.default_rng(seed))[0], -ground[0]
+    grounds = []
+    for tile in tiles("test"):
+        corner = np.array([[side.start for side in tile]], float)
+        height, width = (FINER * (side.stop - 1 - side.start) + 1 for side in tile)
+        grounds.append(_ground(corner, height, width))
+    grounds.sort(key=lambda ground: -int(((-ground > 0.5) & (-ground < DEEPEST)).sum()))
+    if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < len(grounds):
+        raise ValueError(f"number: {number!r} is not allowed; the test split has tiles 0 to {len(grounds) - 1}")
+    ground = grounds[number]
+    return _bands(ground, np.random.default_rng(seed))[0], -ground[0]
 
 
 def windows(data: Soundings, bands: np.ndarray, depths: np.ndarray) -> Soundings:
-    """`data` with all patches of a scene, row by row, as its test split: to ask for a depth at every pixel that has a
-    whole patch around it, (height - 15) x (width - 15) of them."""
+    """`data` with all patches of a scene, row by row, as its test split, to predict the depth of every pixel that has a
+    whole patch around it: (height - 15) x (width - 15) of them."""
     patches = torch.from_numpy(bands).unfold(1, SIZE, 1).unfold(2, SIZE, 1).permute(1, 2, 0, 3, 4)
     rows, columns = patches.shape[:2]
     half = SIZE // 2
     centres = np.ascontiguousarray(depths[half : half + rows, half : half + columns], np.float32)
-    test = patches.flatten(0, 1).contiguous(), torch.from_numpy(centres).flatten()
-    return Soundings(data.name, data.train, data.valid, test, mean=data.mean, std=data.std)
+    return replace(data, test=(patches.flatten(0, 1).contiguous(), torch.from_numpy(centres).flatten()))
 
 
 def from_csv(train: str | Path, valid: str | Path, test: str | Path, *, filtered: bool = False) -> Soundings:
     """Soundings from three tables in the layout of the code of Maile et al. 2021 (`utils.BathymetryDataset`).
 
-    Column 0 is the path of a .npy file (height, width, bands) from the table's folder, below which it must lie; column 1 the depth
-    in metres. Patches are turned as there, to (bands, width, height). `filtered` keeps the rows with 0.1 <= max_energy <=
-    4 and z <= 40 only. Raises FileNotFoundError, or ValueError in one sentence that names the file, where something is
-    missing, damaged or of another shape; nothing in a file is unpickled.
+    Column 0 is the path of a .npy file (height, width, bands), from the table's folder and inside it; column 1 the
+    depth in metres. Patches are turned as there, to (bands, width, height). `filtered` keeps only the rows with 0.1 <=
+    max_energy <= 4 and z <= 40. Raises FileNotFoundError, or ValueError in one sentence that names the file, where
+    something is missing, damaged or of another shape. Nothing in a file is unpickled.
     """
     return from_arrays("soundings", *(read_csv(path, filtered) for path in (train, valid, test)))
 
@@ -259,36 +243,27 @@ def read_csv(path: str | Path, filtered: bool = False) -> tuple[np.ndarray, np.n
         row = int(np.flatnonzero(~np.isfinite(depths))[0])
         raise ValueError(f"file {str(path)!r}: row {row} has no depth, but {str(table.iloc[row, 1])[:80]!r}")
     patches = []
-    for name in table.iloc[:, 0]:
-        file = path.parent / str(name)
-        if "\0" in str(name) or not file.resolve().is_relative_to(path.parent.resolve()):
-            raise ValueError(f"file {str(path)!r}: {str(name)[:80]!r} leads out of its folder")
-        patch = read_patch(file)
-        if patches and patch.shape != patches[0].shape:
-            raise ValueError(f"file {str(file)!r}: is {patch.shape}, the first of its table {patches[0].shape}")
-        patches.append(patch)
+    for name in map(str, table.iloc[:, 0]):
+        file = path.parent / name
+        if "\0" in name or not file.resolve().is_relative_to(path.parent.resolve()):
+            raise ValueError(f"file {str(path)!r}: {name[:80]!r} leads out of its folder")
+        patches.append(read_patch(file))
+        if patches[-1].shape != patches[0].shape:
+            raise ValueError(f"file {str(file)!r}: is {patches[-1].shape}, the first of its table {patches[0].shape}")
     return np.stack(patches), depths
 
 
 def read_patch(path: str | Path) -> np.ndarray:
     """A .npy file (height, width, bands) as (bands, width, height) float32. Raises ValueError, naming the file."""
     try:
-        array = np.load(
-            path, mmap_mode="r", allow_pickle=False
-        )  # mapped: a header that lies about its size is found out
+        array = np.lib.format.open_memmap(path, mode="r")  # a header that lies about the size is noticed
     except FileNotFoundError:
         raise FileNotFoundError(f"file {str(path)!r}: is not there") from None
-    except Exception as error:  # a damaged header raises whatever its reader stumbles over
-        words = in_a_line(error)
-        raise ValueError(f"file {str(path)!r}: is no whole .npy file of numbers: {words}") from error
-    if (
-        not isinstance(array, np.ndarray)
-        or array.ndim != 3
-        or not np.issubdtype(array.dtype, np.number)
-        or not array.size
-    ):
-        found = f"{array.shape} {array.dtype}" if isinstance(array, np.ndarray) else "an archive"
-        raise ValueError(f"file {str(path)!r}: must hold numbers (height, width, bands), found {found}")
+    except Exception as error:  # a damaged header may raise anything
+        raise ValueError(f"file {str(path)!r}: is no whole .npy file of numbers: {in_a_line(error)}") from error
+    if array.ndim != 3 or not array.size or not np.issubdtype(array.dtype, np.number):
+        shape_and_type = f"{array.shape} {array.dtype}"
+        raise ValueError(f"file {str(path)!r}: must hold numbers (height, width, bands), found {shape_and_type}")
     if np.iscomplexobj(array):
         raise ValueError(f"file {str(path)!r}: holds complex numbers")
     return np.ascontiguousarray(array.transpose(2, 1, 0), np.float32)

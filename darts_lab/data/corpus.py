@@ -1,7 +1,7 @@
 """Running text as numbered words: what a language model learns to predict, one word after the other.
 
-`pydocs` is embedded: the English of Python's own documentation. Penn Treebank is read from a directory; text of your own
-enters through `from_text`.
+`pydocs` is embedded: the English of Python's own documentation. Penn Treebank is read from a directory. `from_text`
+takes your own text.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ UNKNOWN, END = "<unk>", "<eos>"  # a word outside the vocabulary; the end of a p
 
 @dataclass(frozen=True, eq=False)
 class Corpus(Splits):
-    """Three splits of text, each a tuple of one tensor (length,) int64 of words by their number; `from_text` builds it.
+    """Three splits of text, each a tuple of one tensor (length,) int64 of numbered words; `from_text` builds it.
 
     `words[number]` is the word itself.
     """
@@ -39,27 +39,27 @@ class Corpus(Splits):
         return " ".join(self.words[number] for number in getattr(self, split)[0][begin : begin + count].tolist())
 
     def unigram_perplexity(self, split: str = "test") -> float:
-        """The perplexity on a split of guessing every word by how often it stands in train (plus one), whatever the words
-        before it: what any language model must beat."""
+        """The perplexity on a split of guessing every word by its count in train (plus one), without context: any
+        language model must be better."""
         counts = torch.bincount(self.train[0], minlength=len(self.words)).double() + 1
         surprise = (counts.sum() / counts).log()
         return float(surprise[getattr(self, split)[0]].mean().exp())
 
 
 def from_text(train, valid, test, *, name: str = "own", vocabulary: int = 10_000) -> Corpus:
-    """A Corpus from three texts, each a string (cut into words by `tokenise`) or the words themselves.
+    """A Corpus from three texts, each a string (cut into words by `tokenise`) or a list of words.
 
-    The vocabulary is `<unk>`, `<eos>` and the words that stand most often in `train`, `vocabulary` in all at most;
-    any other word becomes `<unk>`. Raises ValueError, naming the argument, for what is no text or holds fewer than two
-    words, or a `vocabulary` below 3.
+    The vocabulary is `<unk>`, `<eos>` and the most frequent words of `train`, at most `vocabulary` in all; any other
+    word becomes `<unk>`. Raises ValueError, naming the argument, for what is no text or has fewer than two words, or
+    for a `vocabulary` below 3.
     """
     allow("vocabulary", vocabulary, whole(3))
     texts = {split: _words(split, text) for split, text in zip(SPLITS, (train, valid, test), strict=True)}
     counts = Counter(texts["train"])
-    often = sorted(counts.keys() - {UNKNOWN, END}, key=lambda word: (-counts[word], word))
-    words = (UNKNOWN, END, *often[: vocabulary - 2])
-    number = {word: place for place, word in enumerate(words)}
-    splits = {split: (torch.tensor([number.get(word, 0) for word in text]),) for split, text in texts.items()}
+    frequent = sorted(counts.keys() - {UNKNOWN, END}, key=lambda word: (-counts[word], word))
+    words = (UNKNOWN, END, *frequent[: vocabulary - 2])
+    numbers = {word: number for number, word in enumerate(words)}
+    splits = {split: (torch.tensor([numbers.get(word, 0) for word in text]),) for split, text in texts.items()}
     return Corpus(name, **splits, words=words)
 
 
@@ -68,13 +68,13 @@ def _words(split: str, text) -> list[str]:
         text = tokenise(text)
     if not isinstance(text, Iterable):
         raise ValueError(f"{split}: {type(text).__name__} is no text; it must be a string or the words of one")
-    text = list(text)
-    wrong = next((word for word in text if not isinstance(word, str)), None)
-    if wrong is not None:
-        raise ValueError(f"{split}: {wrong!r} is no word; words must be strings")
-    if len(text) < 2:
-        raise ValueError(f"{split}: holds {len(text)} words; at least 2 are needed, one to predict the other")
-    return text
+    words = list(text)
+    for word in words:
+        if not isinstance(word, str):
+            raise ValueError(f"{split}: {word!r} is no word; words must be strings")
+    if len(words) < 2:
+        raise ValueError(f"{split}: holds {len(words)} words; at least 2 are needed, one to predict the other")
+    return words
 
 
 _TOKEN = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?|\d+|[.,;:!?()]")
@@ -82,105 +82,96 @@ _PARAGRAPH = re.compile(r"\n\s*\n")
 
 
 def tokenise(text: str) -> list[str]:
-    """The words of a text in small letters, each mark of punctuation by itself, numbers as `N`, `<eos>` behind every
-    paragraph (paragraphs stand apart by empty lines)."""
-    tokens = []
+    """The words of a text in lower case, punctuation marks as words of their own, numbers as `N`, and `<eos>` after
+    every paragraph (paragraphs are separated by empty lines)."""
+    words = []
     for paragraph in _PARAGRAPH.split(text):
-        found = ["N" if token.isdigit() else token for token in _TOKEN.findall(paragraph.lower())]
-        tokens += [*found, END] if found else []
-    return tokens
-
-
-_PTB = {split: f"ptb.{split}.txt" for split in SPLITS}
-
-
-def has_ptb(folder: str | Path | None = None) -> bool:
-    """Whether the three files of Penn Treebank lie in `folder` (default as for `data.load`)."""
-    return all((folder_of(folder) / file).is_file() for file in _PTB.values())
+        tokens = _TOKEN.findall(paragraph.lower())
+        words += ["N" if token.isdigit() else token for token in tokens] + [END] * bool(tokens)
+    return words
 
 
 def ptb(folder: str | Path | None = None) -> Corpus:
-    """Penn Treebank as prepared by Mikolov, from ptb.train.txt, ptb.valid.txt and ptb.test.txt in `folder` (default as for
-    `data.load`): 10,000 words, a sentence a line.
+    """Penn Treebank as prepared by Mikolov, from ptb.train.txt, ptb.valid.txt and ptb.test.txt in `folder` (default as
+    for `data.load`): 10,000 words, a sentence a line.
 
-    Raises FileNotFoundError where one is missing (the text belongs to the LDC, so nothing is downloaded), ValueError where
-    one is not text.
+    Raises FileNotFoundError where a file is missing (the text belongs to the LDC, so nothing is downloaded), ValueError
+    where one is not text.
     """
-    where = folder_of(folder)
-    if not has_ptb(folder):
+    files = {split: folder_of(folder) / f"ptb.{split}.txt" for split in SPLITS}
+    if not all(file.is_file() for file in files.values()):
+        names = ", ".join(file.name for file in files.values())
         raise FileNotFoundError(
-            f"data: 'ptb' was not found in {where}; put {', '.join(_PTB.values())} there (nothing is downloaded: the text "
-            "is licensed by the Linguistic Data Consortium)"
+            f"data: 'ptb' was not found in {folder_of(folder)}; put {names} there (nothing is downloaded: the text is "
+            "licensed by the Linguistic Data Consortium)"
         )
-    texts = []
-    for file in _PTB.values():
+    texts = {}
+    for split, file in files.items():
         try:
-            lines = (where / file).read_text(encoding="utf-8").splitlines()
+            lines = file.read_text(encoding="utf-8").splitlines()
         except UnicodeDecodeError as error:
-            raise ValueError(f"data: {str(where / file)!r} is not text: {error}") from error
-        texts.append([word for line in lines for word in (*line.split(), END)])
-    return from_text(*texts, name="ptb", vocabulary=sys.maxsize)
+            raise ValueError(f"data: {str(file)!r} is not text: {error}") from error
+        texts[split] = [word for line in lines for word in (*line.split(), END)]
+    return from_text(**texts, name="ptb", vocabulary=sys.maxsize)
 
 
 PYDOCS_WORDS = 2000  # in the vocabulary
-PYDOCS_SHARES = {"train": 0.7, "valid": 0.15, "test": 0.15}  # of the words, by whole documents
+PYDOCS_ENDS = {"train": 0.7, "valid": 0.85}  # shares of all words up to the end of a split; test is the rest
 
 
 @lru_cache(maxsize=1)
 def pydocs() -> Corpus:
     """The English of Python's documentation: the topics of `pydoc` and the docstrings of the standard library.
 
-    Every topic and every module is one document, and lies in one split as a whole. Code, tables and grammars are left
-    out (`prose`), and so is a paragraph that has stood in a document before: topics overlap. Nothing is imported: sources are read and parsed. The same Python version gives the same
-    words; another has another text, so results on it compare only within one version. Kept in memory and shared, so
-    do not write into it.
+    Every topic and every module is one document, and all of it is in one split. Code, tables and grammars are left out
+    (`prose`), and so is a paragraph that an earlier document had: topics overlap. Nothing is imported: sources are read
+    and parsed. The same Python version gives the same words. Another has another text, so compare results only within
+    one version. Kept in memory and shared, so do not write into it.
     """
-    found, documents, known = dict(_documents()), {}, set()
-    order = sorted(found, key=lambda name: hashlib.sha256(name.encode()).hexdigest())  # as good as random
-    for name in order:
-        paragraphs = [" ".join(tokenise(paragraph)) for paragraph in _PARAGRAPH.split(prose(found[name]))]
+    texts = dict(_documents())
+    names = sorted(texts, key=lambda name: hashlib.sha256(name.encode()).hexdigest())  # as good as random
+    documents, known = [], set()
+    for name in names:
+        paragraphs = [" ".join(tokenise(paragraph)) for paragraph in _PARAGRAPH.split(prose(texts[name]))]
         new = [paragraph for paragraph in dict.fromkeys(paragraphs) if paragraph not in known]
         known.update(new)
-        documents[name] = " ".join(new).split()
-    total, seen = sum(map(len, documents.values())), 0
-    texts = {split: [] for split in SPLITS}
-    ends = {"train": PYDOCS_SHARES["train"], "valid": 1 - PYDOCS_SHARES["test"], "test": 1.0}
-    for name in order:
-        split = next(split for split in SPLITS if split == "test" or seen < ends[split] * total)
-        texts[split] += documents[name]
-        seen += len(documents[name])
-    return from_text(**texts, name="pydocs", vocabulary=PYDOCS_WORDS)
+        documents.append(" ".join(new).split())
+    total, done = sum(map(len, documents)), 0
+    splits = {split: [] for split in SPLITS}
+    for words in documents:
+        split = next((split for split, end in PYDOCS_ENDS.items() if done < end * total), "test")
+        splits[split] += words
+        done += len(words)
+    return from_text(**splits, name="pydocs", vocabulary=PYDOCS_WORDS)
 
 
 def _documents() -> Iterator[tuple[str, str]]:
     """(name, text) of every topic of pydoc and every module of the standard library that is one file."""
     library = Path(sysconfig.get_path("stdlib"))
-    for node in ast.walk(_parsed(library / "pydoc_data" / "topics.py")):
-        if isinstance(node, ast.Dict):
-            for key, value in zip(node.keys, node.values):
-                yield f"topic {ast.literal_eval(key)}", ast.literal_eval(value)
+    for node in _nodes(library / "pydoc_data" / "topics.py", ast.Dict):
+        for key, value in zip(node.keys, node.values):
+            yield f"topic {ast.literal_eval(key)}", ast.literal_eval(value)
     for module in sorted(sys.stdlib_module_names):
         path = library / f"{module}.py"
         if path.is_file():
-            kinds = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
-            found = (ast.get_docstring(node) for node in ast.walk(_parsed(path)) if isinstance(node, kinds))
-            yield f"module {module}", "\n\n".join(text for text in found if text)
+            nodes = _nodes(path, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+            yield f"module {module}", "\n\n".join(filter(None, map(ast.get_docstring, nodes)))
 
 
-def _parsed(path: Path) -> ast.AST:
-    return ast.parse(path.read_bytes())
+def _nodes(path: Path, kinds) -> Iterator[ast.AST]:
+    return (node for node in ast.walk(ast.parse(path.read_bytes())) if isinstance(node, kinds))
 
 
 _PLAIN = re.compile(r"[\"'(*]*[A-Za-z]+(?:['’-][A-Za-z]+)*[\"')*]*[.,;:!?]*\)?")
 
 
 def prose(text: str) -> str:
-    """The paragraphs of a text that are English rather than code, tables or grammars: those of at least five pieces, most
-    of which (seven in ten) are plain words."""
+    """The paragraphs of a text that are English rather than code, tables or grammars: those of at least five words, at
+    least seven in ten of them plain."""
     kept = []
     for paragraph in _PARAGRAPH.split(text):
-        pieces = paragraph.split()
-        plain = sum(_PLAIN.fullmatch(piece) is not None for piece in pieces)
-        if len(pieces) >= 5 and plain >= 0.7 * len(pieces) and ">>>" not in paragraph:
+        words = paragraph.split()
+        plain = sum(_PLAIN.fullmatch(word) is not None for word in words)
+        if len(words) >= 5 and plain >= 0.7 * len(words) and ">>>" not in paragraph:
             kept.append(paragraph)
     return "\n\n".join(kept)

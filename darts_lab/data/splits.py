@@ -1,12 +1,12 @@
-"""Data sets as three splits of whole tensors on one device, and how your own tensors become one."""
+"""Data sets as three splits of whole tensors on one device, and the checks of the arrays they are built from."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -28,39 +28,40 @@ class Splits:
     test: tuple[Tensor, ...]
 
     def to(self, device: torch.device | str) -> Splits:
-        """The same data with every split on `device`, where batches are then drawn and augmented."""
+        """The same data on `device`, where batches are then drawn and augmented."""
 
         def moved(tensor: Tensor) -> Tensor:
             if torch.device(device).type == "cuda" and tensor.device.type == "cpu":
                 return tensor.pin_memory().to(device, non_blocking=True)
             return tensor.to(device)
 
-        return replace(self, **{s: tuple(map(moved, getattr(self, s))) for s in SPLITS})
+        return replace(self, **{split: tuple(map(moved, getattr(self, split))) for split in SPLITS})
 
     def subset(self, train: int | None = None, valid: int | None = None, test: int | None = None) -> Splits:
-        """The first so many samples of each split (None: all); all else stays as it is.
+        """The first so many samples of each split (None: all).
 
         Raises ValueError for a number below 1 or above the size of the split.
         """
         shorter = {}
         for split, n in zip(SPLITS, (train, valid, test)):
-            parts = getattr(self, split)
-            if n is not None and not 1 <= n <= len(parts[-1]):
-                raise ValueError(f"{split}: {n} samples asked for; allowed: 1..{len(parts[-1])}")
-            shorter[split] = tuple(part[:n] for part in parts)
+            tensors = getattr(self, split)
+            if n is not None and not 1 <= n <= len(tensors[-1]):
+                raise ValueError(f"{split}: {n} samples asked for; allowed: 1..{len(tensors[-1])}")
+            shorter[split] = tuple(tensor[:n] for tensor in tensors)
         return replace(self, **shorter)
 
     def resplit(self, portion: float) -> Splits:
-        """The same samples of train and valid, one after the other, of which the first `portion` trains.
+        """The samples of train, then those of valid, of which the first `portion` is the new train, the rest valid.
 
         Raises ValueError where that leaves nothing for one of them.
         """
-        pooled = [torch.cat(pair) for pair in zip(self.train, self.valid)]
+        tensors = pooled(self).train
         allow("train_portion", portion, Between)
-        n = int(portion * len(pooled[-1]))
-        if not 1 <= n < len(pooled[-1]):
-            raise ValueError(f"train_portion: {portion!r} of {len(pooled[-1])} samples leaves none for train or valid")
-        return replace(self, train=tuple(part[:n] for part in pooled), valid=tuple(part[n:] for part in pooled))
+        n = int(portion * len(tensors[-1]))
+        if not 1 <= n < len(tensors[-1]):
+            raise ValueError(f"train_portion: {portion!r} of {len(tensors[-1])} samples leaves none for train or valid")
+        train, valid = zip(*(tensor.tensor_split([n]) for tensor in tensors))
+        return replace(self, train=train, valid=valid)
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,9 +85,9 @@ class Images(Splits):
 
     @cached_property
     def moments(self) -> tuple[Tensor, Tensor]:
-        """Mean and std as (channels, 1, 1) tensors, kept: a GPU would stall on a copy per batch."""
+        """Mean and std as (channels, 1, 1) tensors, cached: a copy to a GPU in every batch would make it wait."""
         device = self.train[0].device
-        mean, std = (torch.tensor(m, device=device).view(-1, 1, 1) for m in (self.mean, self.std))
+        mean, std = (torch.tensor(values, device=device).view(-1, 1, 1) for values in (self.mean, self.std))
         return mean, std
 
 
@@ -103,30 +104,21 @@ class Dataset(Images):
 
 
 def pooled(dataset: Splits) -> Splits:
-    """The same data, of which train and valid together train."""
+    """The same data, with train and valid together as train."""
     return replace(dataset, train=tuple(torch.cat(pair) for pair in zip(dataset.train, dataset.valid, strict=True)))
 
 
 def from_tensors(
-    train: tuple[Any, Any],
-    valid: tuple[Any, Any],
-    test: tuple[Any, Any],
-    *,
-    name: str = "own",
-    classes: int | None = None,
-    mean: tuple[float, ...] | None = None,
-    std: tuple[float, ...] | None = None,
-    crop_padding: int = 0,
-    flip: bool = False,
+    train, valid, test, *, name="own", classes: int | None = None, mean=None, std=None, crop_padding=0, flip=False
 ) -> Dataset:
     """A checked Dataset from three pairs (images, labels) of tensors or arrays.
 
-    Images: (n, channels, height, width), uint8 or float (finite). Labels: (n,) integers in
-    0..classes-1. Not given, `classes` follows from the largest label and `mean` and `std` from the
-    training images (std 1 for a constant channel). All goes to the device of the training images.
-    Raises ValueError naming the split or argument at fault.
+    Images: (n, channels, height, width), uint8 or float (finite). Labels: (n,) integers in 0..classes-1. By default
+    `classes` follows from the largest label, `mean` and `std` (a number for each channel) from the training images (std
+    1 for a constant channel).
+    All goes to the device of the training images. Raises ValueError naming the split or argument at fault.
     """
-    splits = {s: _pair(s, pair) for s, pair in zip(SPLITS, (train, valid, test))}
+    splits = checked_splits((train, valid, test), _check_images_and_labels, "(images, labels)")
     reference = splits["train"][0]
     channels, *size = reference.shape[1:]
     if classes is None:
@@ -134,17 +126,12 @@ def from_tensors(
     if classes < 2:
         raise ValueError(f"classes: {classes} is too few; at least 2 are needed")
     for split, (images, labels) in splits.items():
-        if images.shape[1:] != reference.shape[1:] or images.dtype != reference.dtype:
-            found, wanted = (f"{tuple(i.shape[1:])} {i.dtype}" for i in (images, reference))
-            raise ValueError(f"{split}: each image is {found}, but in train it is {wanted}")
         outside = labels[(labels < 0) | (labels >= classes)]
         if len(outside):
             raise ValueError(f"{split}: labels must lie in 0..{classes - 1}, found {outside[0]}")
         splits[split] = images.to(reference.device), labels.to(reference.device)
-    if mean is None or std is None:
-        found = mean_and_std(reference)
-        mean, std = (f if given is None else given for f, given in zip(found, (mean, std)))
-    mean, std = tuple(map(float, mean)), tuple(map(float, std))
+    measured = mean_and_std(reference) if mean is None or std is None else (mean, std)
+    mean, std = (tuple(map(float, m if value is None else value)) for value, m in zip((mean, std), measured))
     for argument, values in (("mean", mean), ("std", std)):
         if len(values) != channels or not np.isfinite(values).all():
             raise ValueError(f"{argument}: must be {channels} finite numbers, found {values}")
@@ -152,20 +139,12 @@ def from_tensors(
         raise ValueError(f"std: must be above 0 in every channel, found {min(std)}")
     if not 0 <= crop_padding < min(size):
         raise ValueError(f"crop_padding: {crop_padding} is not in 0..{min(size) - 1}")
-    return Dataset(name, **splits, classes=classes, mean=mean, std=std, crop_padding=crop_padding,
-                   flip=flip)  # fmt: skip
+    return Dataset(name, **splits, classes=classes, mean=mean, std=std, crop_padding=crop_padding, flip=flip)
 
 
-def _pair(split: str, pair: Any) -> tuple[Tensor, Tensor]:
-    """One split's (images, labels), checked on its own: uint8 or float32, and int64."""
-    if not isinstance(pair, (tuple, list)) or len(pair) != 2:
-        raise ValueError(f"{split}: must be a pair (images, labels), found {type(pair).__name__}")
-    images, labels = map(torch.as_tensor, pair)
-    shape = tuple(images.shape)
-    if images.ndim != 4 or 0 in shape:
-        raise ValueError(f"{split}: images must be (n, channels, height, width), none of them 0, found {shape}")
-    if labels.shape != shape[:1]:
-        raise ValueError(f"{split}: labels must be {shape[:1]}, found {tuple(labels.shape)}")
+def _check_images_and_labels(split: str, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    check_array(split, "images", images, ("n", "channels", "height", "width"))
+    check_array(split, "labels", labels, images.shape[:1])
     if labels.dtype == torch.bool or labels.is_floating_point():
         raise ValueError(f"{split}: labels must be integers, found {labels.dtype}")
     if images.is_floating_point():
@@ -177,15 +156,46 @@ def _pair(split: str, pair: Any) -> tuple[Tensor, Tensor]:
     return images, labels.long()
 
 
-def mean_and_std(images: Tensor) -> tuple[list[float], list[float]]:
+def checked_splits(pairs: Sequence, check: Callable[..., tuple[Tensor, Tensor]], names: str) -> dict[str, tuple]:
+    """The pairs (images, targets) of train, valid and test, by split, as `check(split, images, targets)` returns them.
+
+    Raises ValueError, naming the split, for what is no pair or has images of another shape or type than train.
+    """
+    splits = {}
+    for split, pair in zip(SPLITS, pairs):
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+            raise ValueError(f"{split}: must be a pair {names}, found {type(pair).__name__}")
+        splits[split] = check(split, *map(torch.as_tensor, pair))
+        this, first = (f"{tuple(images.shape[1:])} {images.dtype}" for images, _ in (splits[split], splits["train"]))
+        if this != first:
+            raise ValueError(f"{split}: each image is {this}, but in train it is {first}")
+    return splits
+
+
+def check_array(split: str, name: str, array: Tensor, shape: Sequence[int | str], kind: str = "") -> None:
+    """Raises ValueError, naming the split, where `array` has another shape, or is not of the `kind` uint8 or float.
+
+    A word in `shape`, such as "height", stands for any size but 0.
+    """
+    allowed, actual = str(tuple(shape)).replace("'", ""), str(tuple(array.shape))
+    if str in map(type, shape):
+        allowed += ", none of them 0"
+    if kind:
+        allowed, actual = f"{kind} {allowed}", f"{actual} {array.dtype}"
+    fits = (size > 0 if isinstance(wanted, str) else size == wanted for size, wanted in zip(array.shape, shape))
+    if array.dim() != len(shape) or not all(fits) or kind not in str(array.dtype):
+        raise ValueError(f"{split}: {name} must be {allowed}, found {actual}")
+
+
+def mean_and_std(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Per channel, over all pixels (population std), images scaled to [0, 1] if uint8."""
     std, mean = torch.std_mean(unit(images), dim=(0, 2, 3), correction=0)
     # Divided by its rounding error, a constant channel would become noise.
-    return mean.tolist(), torch.where(std > 1e-6 * mean.abs(), std, 1.0).tolist()
+    return tuple(mean.tolist()), tuple(torch.where(std > 1e-6 * mean.abs(), std, 1.0).tolist())
 
 
 def folder_of(folder: str | Path | None) -> Path:
-    """Where real data lie: `folder`, else the environment variable DARTS_LAB_DATA, else the user's cache folder."""
+    """Where real data are: `folder`, else the environment variable DARTS_LAB_DATA, else the user's cache folder."""
     return Path(folder or os.environ.get("DARTS_LAB_DATA") or user_cache_path("darts_lab")).expanduser()
 
 

@@ -1,6 +1,6 @@
 """A cell as a function of its mixing weights: what leaves a state is computed together, for all edges that share it.
 
-Cells of the search network and of a genotype's network are the same: in the latter every kept edge has one candidate.
+The supernet and the network of a genotype have the same cells. In the latter every kept edge has one candidate.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Edge = tuple[int, int, tuple[str, ...]]
 
 
 class Place(NamedTuple):
-    """Where one candidate of one edge stands: the edge goes from state `source` to node `node`."""
+    """One candidate of one edge, which goes from state `source` to node `node`."""
 
     edge: int
     candidate: int
@@ -34,13 +34,13 @@ class Place(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """Which operations of a cell run, and where their mixing weights are found."""
+    """Which operations of a cell run, and where their mixing weights are."""
 
     copies: list[dict[str, list[int]]]  # [wave][operation]: the copies that run
     parts: list[list[int]]  # [wave]: the shared operations that run
-    tables: list[dict[int, list[Place | None]]]  # [wave][node]: which edge weighs each of these parts, if any does
+    tables: list[dict[int, list[Place | None]]]  # [wave][node]: the place of each of these parts, None where unused
     order: Tensor  # of the mixing weights, edge by edge: first those of all copies, then of all tables
-    sizes: list[int]
+    sizes: list[int]  # of the pieces of `order`: the copies, then one table for each wave
 
 
 class Weighting(NamedTuple):
@@ -52,7 +52,7 @@ class Weighting(NamedTuple):
 
 
 class ConvNorm(nn.Module):
-    """1 x 1 convolution, batch-norm: brings an input of a cell, after a ReLU, to the cell's channels."""
+    """1 x 1 convolution and batch-norm: brings an input of a cell, after a ReLU, to the cell's channels."""
 
     def __init__(self, channels_in, channels, affine, generator):
         super().__init__()
@@ -68,18 +68,18 @@ class ConvNorm(nn.Module):
 
 
 class Halving(FactorizedReduce):
-    """A factorized reduction by itself: brings the older input, after a ReLU, to the size of the newer one."""
+    """A single factorized reduction: brings the older input, after a ReLU, to the size of the newer one."""
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward([x], [0])
 
 
 class Cell(nn.Module):
-    """One cell. Its states become known in waves, first both inputs, then node after node.
+    """One cell. Its states become known in waves: first both inputs, then node after node.
 
-    What leaves a wave is computed together: `stacked[wave][operation]` is one module for all copies of an operation,
-    which stand at `places[wave][operation]`. `shared[wave]` are the operations that do not differ from edge to edge,
-    one for each state and kind; `readers[wave]` lists the places of each.
+    What leaves a wave is computed together. `stacked[wave][operation]` is one module for all copies of an operation,
+    which are at `places[wave][operation]`. `shared[wave]` are the operations that are the same on every edge, one for
+    each state and kind; `readers[wave]` has the places of each. `own` are the user's operations by name.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class Cell(nn.Module):
         node_norm: bool = False,
     ):  # fmt: skip
         super().__init__()
-        self.search, self.concat, self.edges = search, concat, len(edges)
+        self.concat, self.edges = concat, len(edges)
         self.candidates = max(len(names) for _, _, names in edges)
         self.nodes = max(node for _, node, _ in edges) + 1
         self.width, self.channels = channels, channels * len(concat)
@@ -100,62 +100,62 @@ class Cell(nn.Module):
 
         self.stacked, self.places = nn.ModuleList(), [{} for _ in range(self.nodes)]
         self.shared, self.readers = nn.ModuleList(), [{} for _ in range(self.nodes)]
-        for place, name in sorted(_places(edges), key=lambda found: (found[0].source, found[0].node)):
+        strides = [self.downsampling] + [1] * (self.nodes - 1)  # of the waves: only edges that leave the inputs halve
+        candidates = [
+            (Place(edge, candidate, source, node), name)
+            for edge, (source, node, names) in enumerate(edges)
+            for candidate, name in enumerate(names)
+            if name != NONE
+        ]
+        for place, name in sorted(candidates, key=lambda pair: (pair[0].source, pair[0].node)):
             wave = max(place.source - 1, 0)
-            if operations.is_shared(name, self._stride(wave), own):
+            if operations.is_shared(name, strides[wave], own):
                 self.readers[wave].setdefault((place.source, name), []).append(place)
             else:
                 self.places[wave].setdefault(name, []).append(place)
-        for wave in range(self.nodes):
-            make = partial(operations.stack, search=search, generator=generator, own=own)
-            stride, kinds = self._stride(wave), self.places[wave].items()
-            self.stacked.append(nn.ModuleDict({name: make(name, channels, stride, len(of)) for name, of in kinds}))
-            self.shared.append(
-                nn.ModuleList(
-                    operations.shared(name, channels, stride, search=search) for _, name in self.readers[wave]
-                )
-            )
+        stack = partial(operations.stack, search=search, generator=generator, own=own)
+        for stride, kinds, readers in zip(strides, self.places, self.readers):
+            stacks = {name: stack(name, channels, stride, len(places)) for name, places in kinds.items()}
+            self.stacked.append(nn.ModuleDict(stacks))
+            shared = (operations.shared(name, channels, stride, search=search) for _, name in readers)
+            self.shared.append(nn.ModuleList(shared))
         self.norms = nn.ModuleList(BatchNorm(channels, affine=False) for _ in range(self.nodes) if node_norm)
+        self.full_plan = self._plan(lambda place: True)
         if search:
-            self.everything = self._plan(lambda place: True)
-            self.register_buffer("order", self.everything.order, persistent=False)
-
-    def _stride(self, wave: int) -> int:
-        return self.downsampling if wave == 0 else 1
+            self.register_buffer("order", self.full_plan.order, persistent=False)
 
     def modules_by_place(self) -> Iterator[tuple[Place, nn.Module, int]]:
-        """(place, module, copy): the module of each candidate, and which of its copies it is."""
+        """(place, module, copy): the module of each candidate but the identity, and which of its copies it is."""
         for kinds, modules, readers, shared in zip(self.places, self.stacked, self.readers, self.shared, strict=True):
             for name, places in kinds.items():
                 yield from ((place, modules[name], copy) for copy, place in enumerate(places))
             for module, places in zip(shared, readers.values(), strict=True):
-                yield from ((place, module, 0) for place in places)
+                yield from ((place, module, 0) for place in places if not isinstance(module, nn.Identity))
 
     def _plan(self, runs: Callable[[Place], bool]) -> Plan:
         copies = [
-            {name: [copy for copy, place in enumerate(of) if runs(place)] for name, of in kinds.items()}
+            {name: [copy for copy, place in enumerate(places) if runs(place)] for name, places in kinds.items()}
             for kinds in self.places
         ]
-        at = [
-            kinds[name][copy] for kinds, chosen in zip(self.places, copies) for name in chosen for copy in chosen[name]
-        ]
-        parts, tables, sizes = [], [], [len(at)]
+        order = [place for kinds in self.places for places in kinds.values() for place in filter(runs, places)]
+        parts, tables, sizes = [], [], [len(order)]
         for readers in self.readers:
             running = [list(filter(runs, places)) for places in readers.values()]
             parts.append([part for part, places in enumerate(running) if places])
             nodes = sorted({place.node for places in running for place in places})
-            of = [{place.node: place for place in running[part]} for part in parts[-1]]
-            tables.append({node: [part.get(node) for part in of] for node in nodes})
-            at += [place for row in tables[-1].values() for place in row]
-            sizes.append(len(at) - sum(sizes))
-        nothing = self.edges * self.candidates  # a weight of zero, behind all others
-        order = [nothing if place is None else place.edge * self.candidates + place.candidate for place in at]
-        return Plan(copies, parts, tables, torch.tensor(order, dtype=torch.long), sizes)
+            by_node = [{place.node: place for place in running[part]} for part in parts[-1]]
+            tables.append({node: [places.get(node) for places in by_node] for node in nodes})
+            order += [place for row in tables[-1].values() for place in row]
+            sizes.append(len(order) - sum(sizes))
+        zero = self.edges * self.candidates  # the index of a weight of zero, after all others
+        indices = [zero if place is None else place.edge * self.candidates + place.candidate for place in order]
+        return Plan(copies, parts, tables, torch.tensor(indices, dtype=torch.long), sizes)
 
     def weighting(self, mixing: Tensor, nonzero: list[list[bool]] | None = None) -> Weighting:
         """`mixing` (edges, candidates) in the order of `forward`; `nonzero` says which operations run (None: all)."""
-        plan = self.everything._replace(order=self.order)
-        if nonzero is not None:
+        if nonzero is None:
+            plan = self.full_plan._replace(order=self.order)
+        else:
             plan = self._plan(lambda place: nonzero[place.edge][place.candidate])
         flat = torch.cat([mixing.flatten(), mixing.new_zeros(1)])
         scales, *matrices = flat[plan.order].split(plan.sizes)
@@ -167,26 +167,22 @@ class Cell(nn.Module):
 
         Without `weighting` every operation weighs 1, as in the network of a genotype.
         """
-        states, after_relu = [self.preprocess0(s0), self.preprocess1(s1)], []
+        states, rectified = [self.preprocess0(s0), self.preprocess1(s1)], []
         received: list[list[Tensor]] = [[] for _ in range(self.nodes)]
-        kept = self._kept_paths(states[0], drop_path, generator)
-        scales = None if weighting is None else self._scales(weighting)
-        for wave, kinds in enumerate(self.stacked):
-            after_relu += [state.relu() for state in states[len(after_relu) :]]
-            sums: dict[
-                tuple[tuple[int, ...], ...], Tensor
-            ] = {}  # of what leaves this wave, by the nodes that receive it
-            for name, operation in kinds.items():
-                places, active, scale = self.places[wave][name], None, None
-                if weighting is not None:
-                    chosen = weighting.plan.copies[wave][name]
-                    if not chosen:
-                        continue
-                    if len(chosen) < len(places):
-                        places, active = [places[copy] for copy in chosen], chosen
-                    scale = scales.pop(0)
-                seen = after_relu if operation.rectified else states
-                out = operation(seen, [place.source for place in places], scale, active, generator)
+        kept = kept_paths(self, states[0], len(s0), self.edges, drop_path, generator)
+        plan, scales = (self.full_plan, []) if weighting is None else (weighting.plan, self._scales(weighting))
+        for wave, modules in enumerate(self.stacked):
+            rectified += [state.relu() for state in states[len(rectified) :]]
+            sums: dict[tuple, Tensor] = {}  # of what leaves this wave, by the nodes that receive it
+            for name, operation in modules.items():
+                running, places = plan.copies[wave][name], self.places[wave][name]
+                if not running:
+                    continue
+                active = running if len(running) < len(places) else None
+                places = [places[copy] for copy in running]
+                scale = scales.pop(0) if scales else None
+                inputs = rectified if operation.rectified else states
+                out = operation(inputs, [place.source for place in places], scale, active, generator)
                 if kept is not None:
                     paths = torch.stack([kept[:, place.edge] for place in places], 1)
                     out = out * paths.repeat_interleave(self.width, 1)[:, :, None, None]
@@ -201,27 +197,28 @@ class Cell(nn.Module):
                     received[node].append(part)
             for node, part in self._from_shared(wave, states, weighting, kept):
                 received[node].append(part)
-            node = self._sum(received[wave], states[0])
+            if received[wave]:
+                node = sum(received[wave][1:], received[wave][0])
+            else:  # every operation into this node is `none` or weighs nothing
+                node = torch.zeros_like(states[0][:, :, :: self.downsampling, :: self.downsampling])
             states.append(self.norms[wave](node) if self.norms else node)
         return torch.cat([states[state] for state in self.concat], 1)
 
     def _from_shared(self, wave: int, states, weighting, kept) -> list[tuple[int, Tensor]]:
         """What the nodes receive of a wave's shared operations, as (node, tensor)."""
-        kinds = zip(self.shared[wave], self.readers[wave].items(), strict=True)
+        modules, sources = self.shared[wave], [source for source, _ in self.readers[wave]]
         if weighting is None:
             received = []
-            for module, ((source, _), places) in kinds:
+            for module, source, places in zip(modules, sources, self.readers[wave].values(), strict=True):
                 part = module(states[source])
-                drops = kept is not None and not isinstance(module, operations.Identity)
+                drops = kept is not None and not isinstance(module, nn.Identity)
                 for place in places:
                     received.append((place.node, part * kept[:, place.edge, None, None, None] if drops else part))
             return received
-        plan, matrix = weighting.plan, weighting.matrices[wave]
-        if not plan.parts[wave]:
+        running, table, matrix = weighting.plan.parts[wave], weighting.plan.tables[wave], weighting.matrices[wave]
+        if not running:
             return []
-        kinds = [(module, source) for module, ((source, _), _) in kinds]
-        parts = [module(states[source]) for module, source in (kinds[part] for part in plan.parts[wave])]
-        table = plan.tables[wave]
+        parts = [modules[part](states[sources[part]]) for part in running]
         if kept is not None:  # the weights differ from sample to sample: (batch, nodes, parts)
             edges = [0 if place is None else place.edge for row in table.values() for place in row]
             matrix = matrix * torch.stack([kept[:, edge] for edge in edges], 1).unflatten(1, matrix.shape)
@@ -229,36 +226,20 @@ class Cell(nn.Module):
 
     def _scales(self, weighting: Weighting) -> list[Tensor]:
         """The scale of each stacked operation that runs, (copies * channels,)."""
-        sizes = [self.width * len(chosen) for kinds in weighting.plan.copies for chosen in kinds.values() if chosen]
+        sizes = [self.width * len(copies) for kinds in weighting.plan.copies for copies in kinds.values() if copies]
         return list(weighting.scales[:, None].expand(-1, self.width).reshape(-1).split(sizes))
 
-    def _sum(self, parts: list[Tensor], like: Tensor) -> Tensor:
-        if not parts:  # every operation into this node is `none` or weighs nothing
-            step = self.downsampling
-            return torch.zeros_like(like[:, :, ::step, ::step])
-        total = parts[0]
-        for part in parts[1:]:
-            total = total + part
-        return total
 
-    def _kept_paths(self, x: Tensor, drop_path: float, generator) -> Tensor | None:
-        """Scheduled drop path: for every sample and edge 0, or 1 / (1 - drop_path) so that the mean stays."""
-        if not (self.training and drop_path > 0):
-            return None
-        draws = torch.rand((len(x), self.edges), generator=generator, device=x.device, dtype=x.dtype)
-        return (draws >= drop_path).to(x.dtype) / (1 - drop_path)
-
-
-def _places(edges: list[Edge]) -> Iterator[tuple[Place, str]]:
-    """Every candidate that does something, with its place."""
-    for edge, (source, node, names) in enumerate(edges):
-        yield from (
-            (Place(edge, candidate, source, node), name) for candidate, name in enumerate(names) if name != NONE
-        )
+def kept_paths(cell: nn.Module, like: Tensor, samples: int, edges: int, drop_path: float, generator) -> Tensor | None:
+    """Scheduled drop path, in training: (samples, edges) of 0 or 1 / (1 - drop_path), which keeps the mean."""
+    if not (cell.training and drop_path > 0):
+        return None
+    draws = torch.rand((samples, edges), generator=generator, device=like.device, dtype=like.dtype)
+    return (draws >= drop_path).to(like.dtype) / (1 - drop_path)
 
 
 def _receivers(places: list[Place]) -> tuple[tuple[int, ...], ...]:
-    """For each state that they leave, the nodes that receive it."""
+    """The nodes that receive each of the states that `places` leave."""
     nodes: dict[int, list[int]] = {}
     for place in places:
         nodes.setdefault(place.source, []).append(place.node)
@@ -279,52 +260,63 @@ def _mix(parts: list[Tensor], matrix: Tensor) -> tuple[Tensor, ...]:
     return sums.permute(0, 1, 4, 2, 3).unbind()
 
 
-def edges_of_space(space: SearchSpace) -> tuple[dict[str, list[Edge]], dict[str, tuple[int, ...]]]:
-    """(edges, concat) by cell type, as `Cell` takes them, of all architectures of a space at once."""
-    edges = {
-        cell_type: [(*edge, names) for edge, names in zip(space.edges, space.cell(cell_type), strict=True)]
-        for cell_type in space.cell_types
-    }
-    return edges, dict.fromkeys(edges, tuple(range(2, space.nodes + 2)))
+def cells_of_space(space: SearchSpace, generator: torch.Generator, node_norm: bool) -> Callable[..., Cell]:
+    """A function (cell type, channels of inputs, channels, reduced before) -> Cell with all candidates of a space."""
+
+    def make(cell_type: str, inputs, channels: int, reduced_before: bool) -> Cell:
+        edges = [(*edge, names) for edge, names in zip(space.edges, space.cell(cell_type), strict=True)]
+        concat, reduction, own = range(2, space.nodes + 2), cell_type == "reduce", space.operations
+        return Cell(edges, concat, inputs, channels, reduction, reduced_before, True, generator, own, node_norm)
+
+    return make
 
 
-def edges_of_genotype(genotype: Genotype) -> dict[str, list[Edge]]:
-    """Edges by cell type, as `Cell` takes them, of one genotype."""
-    return {
-        cell_type: [(source, node, (operation,)) for source, node, operation in genotype.edges(cell_type)]
-        for cell_type in genotype.cell_types
-    }
+def cells_of_genotype(genotype: Genotype, generator: torch.Generator, own=None) -> Callable[..., Cell]:
+    """The same with the operations of one genotype; `own` are the user's operations by name."""
+
+    def make(cell_type: str, inputs, channels: int, reduced_before: bool) -> Cell:
+        edges = [(source, node, (operation,)) for source, node, operation in genotype.edges(cell_type)]
+        concat, reduction = genotype.concat[cell_type], cell_type == "reduce"
+        return Cell(edges, concat, inputs, channels, reduction, reduced_before, False, generator, own)
+
+    return make
 
 
 def weightings_of(space: SearchSpace, backbone, mixing: Tensor, x: Tensor, running=None) -> dict[str, Weighting]:
-    """What the cells of a search network's `backbone` take, by cell type, from `mixing` (cell types, edges, candidates).
+    """What the cells of a supernet's `backbone` take, by cell type, from `mixing` (cell types, edges, candidates).
 
-    `running` says which operations are run, as `Supernet.forward` tells. Raises ValueError for another shape.
+    `running` says which operations run, see `Supernet.forward`. Raises ValueError for another shape.
     """
-    if tuple(mixing.shape) != space.shape:
-        raise ValueError(f"mixing: shape {tuple(mixing.shape)} does not fit space {space.name!r}: {space.shape}")
-    nonzero = running
-    if running is None and not mixing.requires_grad and mixing.device.type == "cpu":
-        nonzero = (mixing != 0).tolist()
-    if nonzero is not None and all(w for cell in nonzero for edge in cell for w in edge):
-        nonzero = None
+    running = running_operations(space, mixing, running)
+    if running is not None and all(runs for cell in running for edge in cell for runs in edge):
+        running = None
     mixing = mixing.to(x.device, x.dtype, non_blocking=True)
     weightings = {}
     for number, cell_type in enumerate(space.cell_types):
         if cell_type in backbone.cell_types:
             cell = backbone.cells[backbone.cell_types.index(cell_type)]
-            weightings[cell_type] = cell.weighting(mixing[number], nonzero and nonzero[number])
+            weightings[cell_type] = cell.weighting(mixing[number], running and running[number])
     return weightings
+
+
+def running_operations(space: SearchSpace, mixing: Tensor, running=None):
+    """`running`, or by default which operations of `mixing` do not weigh zero; None where that cannot be known without
+    a wait for the device, or all need a gradient. Raises ValueError where `mixing` does not fit the space."""
+    if tuple(mixing.shape) != space.shape:
+        raise ValueError(f"mixing: shape {tuple(mixing.shape)} does not fit space {space.name!r}: {space.shape}")
+    if running is None and not mixing.requires_grad and mixing.device.type == "cpu":
+        return (mixing != 0).tolist()
+    return running
 
 
 @contextmanager
 def frozen_statistics(network: nn.Module):
     """Within it, training passes use the statistics of their batch but leave the running ones alone.
 
-    So an alpha step, a perturbed copy of the weights or a Hessian does not change what evaluation will see.
+    So an alpha step, a perturbed copy of the weights or a Hessian does not change what evaluation will use.
     """
+    foreign = nn.modules.batchnorm._BatchNorm  # in the user's operations
     switches = [(module, "update") for module in network.modules() if isinstance(module, BatchNorm)]
-    foreign = nn.modules.batchnorm._BatchNorm  # in operations of the user's own
     switches += [(module, "track_running_stats") for module in network.modules() if isinstance(module, foreign)]
     before = [getattr(*switch) for switch in switches]
     for switch in switches:

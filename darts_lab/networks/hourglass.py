@@ -1,18 +1,18 @@
-"""Encoder and decoder of cells: networks that answer for every pixel, here with the disparity of an image pair.
+"""Encoder and decoder of cells: networks with an output for every pixel, here the disparity of an image pair.
 
-Layout after AutoDispNet-C (Saikia et al. 2019), in the reduced form of Zela et al. 2020 (appendix D): a stem that brings
-both images to a quarter of their size and correlates them; an encoder in which normal and reduction cells take turns; a
-decoder of upsampling cells, one for every reduction, which give a disparity each.
+Layout after AutoDispNet-C (Saikia et al. 2019), in the reduced form of Zela et al. 2020 (appendix D): a stem that
+brings both images to a quarter of their size and correlates them; an encoder in which normal and reduction cells
+alternate; a decoder of upsampling cells, one for every reduction, each of which gives a disparity map.
 
     layers = 6:   stem -> normal -> reduce -> normal -> reduce -> upsample -> upsample
                             |                   '----------------->'           ^
                             '-------------------------------------------------'
 
 An upsampling cell doubles the size of what comes from the cell before it, and then is a cell like any other: all its
-edges are at the new size, with the same operations (as in AutoDispNet). Ours is that its other input, state 0, is the skip
-connection, the encoder's normal cell of that size, so that cells of all three types have two inputs and one alpha has
-room for them; that doubling is bilinear and not a transposed convolution, so that a cell has no weights of its own beside
-its operations; and that no coarser disparity is fed to the next cell.
+edges are at the new size, with the same operations (as in AutoDispNet). Three things are ours. Its other input, state
+0, is the skip connection, the encoder's normal cell of that size, so cells of all three types have two inputs and one
+alpha has room for them. The doubling is bilinear and not a transposed convolution, so a cell has no weights besides its
+operations. And no coarser disparity is an input of the next cell.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from darts_lab.genotype import Genotype
-from darts_lab.networks.cell import Cell, edges_of_genotype, edges_of_space, positive, weightings_of
+from darts_lab.networks.cell import cells_of_genotype, cells_of_space, positive, weightings_of
 from darts_lab.networks.operations import BatchNorm, weight
 from darts_lab.spaces import CELL_TYPES, UPSAMPLE, SearchSpace
 
@@ -30,21 +30,20 @@ SHRINKAGE = 4  # of the stem, as in DispNet-C and AutoDispNet-C
 
 
 def cell_types_of(layers: int) -> list[str]:
-    """The types of the cells of a network of so many, a multiple of three."""
+    """The cell types of a network of `layers` cells, a multiple of three."""
     return list(CELL_TYPES) * (layers // 3) + [UPSAMPLE] * (layers // 3)
 
 
 def check_pairs(size: tuple[int, int], layers: int) -> None:
     """Raises ValueError where image pairs of `size` (height, width) fit no network of `layers` cells."""
     if layers % 3:
-        raise ValueError(
-            f"layers: {layers} is not allowed; it must be a multiple of 3 (a normal, a reduction and an upsampling cell)"
-        )
+        kinds = "a normal, a reduction and an upsampling cell"
+        raise ValueError(f"layers: {layers} is not allowed; it must be a multiple of 3 ({kinds})")
     multiple = SHRINKAGE * 2 ** (layers // 3)
     if any(side % multiple for side in size):
         raise ValueError(
-            f"data: image pairs of {size[0]} x {size[1]} do not fit a network of {layers} cells; height and width must be "
-            f"multiples of {multiple}"
+            f"data: image pairs of {size[0]} x {size[1]} do not fit a network of {layers} cells; height and width must "
+            f"be multiples of {multiple}"
         )
 
 
@@ -52,12 +51,12 @@ class Stem(nn.Module):
     """From a pair (batch, 6, height, width) to features at a quarter of the size: those of the left image, and how well
     they agree with the right image's at 0, 1, ... `displacements` pixels further left.
 
-    Two 3 x 3 convolutions of stride 2, the same for both images, each followed by a batch-norm; the agreement is the mean
-    over channels of the product (the correlation layer of Dosovitskiy et al. 2015 and DispNet-C, in one dimension). Ours
-    is that each pixel's features are brought to the same length first. Without that bright and busy places agree with
-    everything. How much the stem matters, in a small plain network of it and four convolutions after 160 steps on `stereo`,
-    one run each, test split: 6.5 px with the right image's features in place of the agreement, 5.0 px with products that
-    are not normalised (and 240 steps), 4.0 px so.
+    Two 3 x 3 convolutions of stride 2, the same for both images, each followed by a batch-norm; the agreement is the
+    mean over channels of the product (the correlation layer of Dosovitskiy et al. 2015 and DispNet-C, in one
+    dimension). Ours is that each pixel's features are first scaled to the same length. Otherwise bright and busy places
+    agree with everything. How much the stem matters, in a small plain network of it and four convolutions after 160
+    steps on `stereo`, one run each, test split: 6.5 px with the right image's features instead of the agreement, 5.0 px
+    with products that are not normalised (and 240 steps), 4.0 px as it is.
     """
 
     def __init__(self, width: int, displacements: int, generator: torch.Generator):
@@ -76,11 +75,9 @@ class Stem(nn.Module):
         x = self.first_norm(F.conv2d(x, self.first, stride=2, padding=1)).relu()
         left, right = self.second_norm(F.conv2d(x, self.second, stride=2, padding=1)).chunk(2)
         width, directions = left.shape[-1], F.normalize(left)
-        moved = F.pad(F.normalize(right), (self.displacements, 0))  # nothing agrees with what lies outside the image
-        agreement = [
-            (directions * moved[..., self.displacements - d : self.displacements - d + width]).mean(1)
-            for d in range(self.displacements + 1)
-        ]
+        moved = F.pad(F.normalize(right), (self.displacements, 0))  # nothing agrees with pixels outside the image
+        starts = range(self.displacements, -1, -1)
+        agreement = [(directions * moved[..., start : start + width]).mean(1) for start in starts]
         return torch.cat([left, self.agreement_norm(torch.stack(agreement, 1))], 1)
 
 
@@ -98,9 +95,9 @@ class Head(nn.Module):
 
 class Hourglass(nn.Module):
     """Stem, encoder, decoder and heads: from pairs (batch, 6, height, width) to disparity maps, the finest first, at a
-    quarter, an eighth, ... of the height and width."""
+    quarter, an eighth, ... of the height and width. `make_cell` is from `cells_of_space` or `cells_of_genotype`."""
 
-    def __init__(self, edges, concat, channels, layers, displacements, search, generator, own=None, node_norm=False):
+    def __init__(self, make_cell, channels: int, layers: int, displacements: int, generator: torch.Generator):
         super().__init__()
         self.stem = Stem(4 * channels, displacements, generator)
         self.cells, self.heads, self.cell_types = nn.ModuleList(), nn.ModuleList(), cell_types_of(layers)
@@ -112,10 +109,7 @@ class Hourglass(nn.Module):
             elif cell_type == "reduce":
                 channels *= 2
             after_reduction = cell_type == "normal" and bool(self.cells)  # as every normal cell but the first
-            cell = Cell(
-                edges[cell_type], concat[cell_type], inputs, channels, cell_type == "reduce", after_reduction, search,
-                generator, own, node_norm,
-            )  # fmt: skip
+            cell = make_cell(cell_type, inputs, channels, after_reduction)
             if cell_type == UPSAMPLE:
                 doubling = nn.Upsample(scale_factor=2, mode="bilinear")
                 cell.preprocess1 = nn.Sequential(cell.preprocess1, doubling)  # cheaper than the other way round
@@ -126,7 +120,7 @@ class Hourglass(nn.Module):
             inputs = [inputs[1], cell.channels]
 
     def forward(self, x, weightings, drop_path=0.0, generator=None) -> tuple[Tensor, ...]:
-        """`weightings` as `Backbone` takes them."""
+        """`weightings` as for `Backbone`."""
         s0 = s1 = self.stem(x).relu()
         heads, skips, maps = iter(self.heads), [], []
         for cell, cell_type in zip(self.cells, self.cell_types, strict=True):
@@ -143,7 +137,7 @@ class Hourglass(nn.Module):
 class DenseSupernet(nn.Module):
     """All architectures of `space`, of cells normal, reduce and upsample, at once: maps = supernet(pairs, mixing).
 
-    As `supernet.Supernet`. `channels` is the width of the first cell, `layers` the number of cells (a multiple of 3),
+    As `images.Supernet`. `channels` is the width of the first cell, `layers` the number of cells (a multiple of 3),
     `displacements` how many pixels of the quarter-sized images the correlation looks to the left.
     """
 
@@ -161,10 +155,8 @@ class DenseSupernet(nn.Module):
         positive(channels=channels, layers=layers)
         self.space = space
         generator = generator or torch.Generator().manual_seed(0)
-        edges, concat = edges_of_space(space)
-        self.backbone = Hourglass(
-            edges, concat, channels, layers, displacements, True, generator, space.operations, node_norm
-        )
+        make_cell = cells_of_space(space, generator, node_norm)
+        self.backbone = Hourglass(make_cell, channels, layers, displacements, generator)
 
     def forward(self, x, mixing, *, drop_path=0.0, generator=None, running=None) -> tuple[Tensor, ...]:
         """Maps of pairs (batch, 6, height, width), see `Hourglass`; all else as in `Supernet.forward`."""
@@ -172,7 +164,7 @@ class DenseSupernet(nn.Module):
 
 
 class DenseNetwork(nn.Module):
-    """The network of one genotype of cells normal, reduce and upsample, as trained from scratch: maps = network(pairs)."""
+    """The network of one genotype of cells normal, reduce and upsample, trained from scratch: maps = network(pairs)."""
 
     def __init__(
         self,
@@ -187,10 +179,8 @@ class DenseNetwork(nn.Module):
         super().__init__()
         positive(channels=channels, layers=layers)
         generator = generator or torch.Generator().manual_seed(0)
-        self.backbone = Hourglass(
-            edges_of_genotype(genotype), genotype.concat, channels, layers, displacements, False, generator, operations
-        )
+        make_cell = cells_of_genotype(genotype, generator, operations)
+        self.backbone = Hourglass(make_cell, channels, layers, displacements, generator)
 
-    def forward(self, x, *, drop_path=0.0, generator=None, with_auxiliary=False):
-        maps = self.backbone(x, {}, drop_path, generator)
-        return (maps, None) if with_auxiliary else maps
+    def forward(self, x, *, drop_path=0.0, generator=None) -> tuple[Tensor, ...]:
+        return self.backbone(x, {}, drop_path, generator)

@@ -15,49 +15,34 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from darts_lab.genotype import Genotype
-from darts_lab.networks.cell import Cell, edges_of_genotype, edges_of_space, positive, weightings_of
+from darts_lab.networks.cell import cells_of_genotype, cells_of_space, positive, weightings_of
 from darts_lab.networks.operations import BatchNorm, weight
 from darts_lab.spaces import CELL_TYPES, SearchSpace
 
 
 class Backbone(nn.Module):
-    """Stem and cells: from images (batch, in_channels, height, width) to features, one tensor for each cell."""
+    """Stem and cells: from images (batch, in_channels, height, width) to features, one tensor for each cell.
 
-    def __init__(
-        self,
-        edges,
-        concat,
-        channels,
-        layers,
-        in_channels,
-        stem_multiplier,
-        search,
-        generator,
-        own=None,
-        node_norm=False,
-    ):
+    `make_cell` is from `cells_of_space` or `cells_of_genotype`.
+    """
+
+    def __init__(self, make_cell, channels: int, layers: int, in_channels: int, stem_multiplier: int, generator):
         super().__init__()
         width = stem_multiplier * channels
         self.stem = weight(width, in_channels, 3, 3, fan_in=9 * in_channels, generator=generator)
         self.stem_norm = BatchNorm(width, affine=True)
-        self.reductions = {layers // 3, 2 * layers // 3}
         self.cells, self.cell_types = nn.ModuleList(), []
         inputs, reduced_before = [width, width], False
         for layer in range(layers):
-            reduction = layer in self.reductions
+            reduction = layer in (layers // 3, 2 * layers // 3)
             channels *= 2 if reduction else 1
-            cell_type = CELL_TYPES[reduction]
-            cell = Cell(
-                edges[cell_type], concat[cell_type], inputs, channels, reduction, reduced_before, search, generator, own,
-                node_norm,
-            )  # fmt: skip
-            self.cells.append(cell)
-            self.cell_types.append(cell_type)
-            inputs, reduced_before = [inputs[1], cell.channels], reduction
+            self.cell_types.append(CELL_TYPES[reduction])
+            self.cells.append(make_cell(self.cell_types[-1], inputs, channels, reduced_before))
+            inputs, reduced_before = [inputs[1], self.cells[-1].channels], reduction
         self.channels = inputs[1]
 
     def forward(self, x, weightings, drop_path=0.0, generator=None) -> list[Tensor]:
-        """`weightings` holds, by cell type, what `Cell.forward` takes; where it is missing every operation weighs 1."""
+        """`weightings` has the arguments of `Cell.forward` by cell type; without one every operation weighs 1."""
         x = x.contiguous(memory_format=torch.channels_last)
         s0 = s1 = self.stem_norm(F.conv2d(x, self.stem, padding=1)).relu()
         features = []
@@ -67,23 +52,19 @@ class Backbone(nn.Module):
         return features
 
 
-class Linear(nn.Module):
+def linear(features: int, classes: int, generator: torch.Generator) -> nn.Linear:
     """A linear layer whose weights come from an explicit generator."""
-
-    def __init__(self, features: int, classes: int, generator):
-        super().__init__()
-        self.weight = weight(classes, features, fan_in=features, generator=generator)
-        self.bias = weight(classes, fan_in=features, generator=generator)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.weight, self.bias)
+    layer = nn.Linear(features, classes, device="meta")  # where nothing is drawn
+    layer.weight = weight(classes, features, fan_in=features, generator=generator)
+    layer.bias = weight(classes, fan_in=features, generator=generator)
+    return layer
 
 
 class Supernet(nn.Module):
     """All architectures of `space` at once: logits = supernet(x, mixing).
 
     `channels` is the width of the first cell, `layers` the number of cells (16 and 8 in the papers). `node_norm` puts a
-    batch-norm behind the sum of every node, for mixing weights that do not sum to one (Maile et al. 2021). `generator`
+    batch-norm after the sum of every node, for mixing weights that do not sum to one (Maile et al. 2021). `generator`
     (on the CPU) draws the initial weights. Raises ValueError for sizes that are not positive.
     """
 
@@ -103,20 +84,18 @@ class Supernet(nn.Module):
         positive(channels=channels, layers=layers, classes=classes, in_channels=in_channels)
         self.space = space
         generator = generator or torch.Generator().manual_seed(0)
-        edges, concat = edges_of_space(space)
-        self.backbone = Backbone(
-            edges, concat, channels, layers, in_channels, stem_multiplier, True, generator, space.operations, node_norm
-        )
-        self.classifier = Linear(self.backbone.channels, classes, generator)
+        make_cell = cells_of_space(space, generator, node_norm)
+        self.backbone = Backbone(make_cell, channels, layers, in_channels, stem_multiplier, generator)
+        self.classifier = linear(self.backbone.channels, classes, generator)
 
     def forward(self, x, mixing, *, drop_path=0.0, generator=None, running=None) -> Tensor:
         """Logits (batch, classes) of images (batch, in_channels, height, width).
 
-        `mixing` (cell types, edges, candidates) weighs the operations. Where it lies on the CPU and asks for no
-        gradient, operations that weigh exactly zero are not run; on a GPU, to look would make the host wait. `running`,
-        nested lists of booleans of the same shape, says instead which operations are run, the others weighing nothing.
-        `drop_path` is the probability with which a mixed edge is left out of a sample (training mode only);
-        `generator` drives drop path and the noise operation, on the device of x.
+        `mixing` (cell types, edges, candidates) weighs the operations. If it is on the CPU and needs no gradient,
+        operations with a weight of exactly zero are not run; on a GPU, to look would make the host wait. `running`,
+        nested lists of booleans of the same shape, says instead which operations run; the others weigh nothing.
+        `drop_path` is the probability with which a mixed edge is left out of a sample (training mode only).
+        `generator`, on the device of x, drives drop path and the noise operation.
         """
         weightings = weightings_of(self.space, self.backbone, mixing, x, running)
         features = self.backbone(x, weightings, drop_path, generator)
@@ -126,8 +105,8 @@ class Supernet(nn.Module):
 class Network(nn.Module):
     """The network of one genotype, as trained from scratch: logits = network(x).
 
-    As `Supernet`, but only the kept edges, batch-norms with scales, drop path on every operation but the identity,
-    and `auxiliary` classifier after two thirds of the depth: `network(x, with_auxiliary=True)` gives both logits.
+    As `Supernet`, but with only the kept edges, batch-norms with scales, drop path on every operation but the identity,
+    and an `auxiliary` classifier after two thirds of the depth: `network(x, with_auxiliary=True)` gives both logits.
     """
 
     def __init__(
@@ -146,28 +125,19 @@ class Network(nn.Module):
         super().__init__()
         positive(channels=channels, layers=layers, classes=classes, in_channels=in_channels)
         generator = generator or torch.Generator().manual_seed(0)
-        self.backbone = Backbone(
-            edges_of_genotype(genotype),
-            genotype.concat,
-            channels,
-            layers,
-            in_channels,
-            stem_multiplier,
-            False,
-            generator,
-            operations,
-        )
-        self.classifier = Linear(self.backbone.channels, classes, generator)
+        make_cell = cells_of_genotype(genotype, generator, operations)
+        self.backbone = Backbone(make_cell, channels, layers, in_channels, stem_multiplier, generator)
+        self.classifier = linear(self.backbone.channels, classes, generator)
         self.auxiliary_after = 2 * layers // 3
         width = self.backbone.cells[self.auxiliary_after].channels
         self.auxiliary = AuxiliaryHead(width, classes, generator) if auxiliary else None
 
     def forward(self, x, *, drop_path=0.0, generator=None, with_auxiliary=False):
+        features = self.backbone(x, {}, drop_path, generator)
         auxiliary = None
-        for layer, features in enumerate(self.backbone(x, {}, drop_path, generator)):
-            if with_auxiliary and self.auxiliary is not None and layer == self.auxiliary_after:
-                auxiliary = self.auxiliary(features)
-        logits = self.classifier(features.mean((2, 3)))
+        if with_auxiliary and self.auxiliary is not None:
+            auxiliary = self.auxiliary(features[self.auxiliary_after])
+        logits = self.classifier(features[-1].mean((2, 3)))
         return (logits, auxiliary) if with_auxiliary else logits
 
 
@@ -180,7 +150,7 @@ class AuxiliaryHead(nn.Module):
         self.first_norm = BatchNorm(128, affine=True)
         self.second = weight(768, 128, 2, 2, fan_in=4 * 128, generator=generator)
         self.second_norm = BatchNorm(768, affine=True)
-        self.classifier = Linear(768, classes, generator)
+        self.classifier = linear(768, classes, generator)
 
     def forward(self, x: Tensor) -> Tensor:
         if x.shape[-2:] != (8, 8):

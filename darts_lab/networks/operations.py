@@ -1,16 +1,16 @@
 """Candidate operations, stacked: all copies of one kind that are ready at the same time are one module.
 
-An edge-by-edge supernet calls every operation of every edge by itself. But edges that leave one state see the same
-tensor: its ReLU and its pools are computed once for all of them, and the convolutions of one kind, whose inputs are
-ready at the same time, become one convolution over their channels side by side, with one batch-norm behind it. The
-mixing weight of a convolution is the scale of the batch-norm that closes it. The mathematics is that of Liu et al.
-2019 (quark0/darts), edge by edge; `tests/reference/` holds it against the textbook form.
+An edge-by-edge supernet calls every operation of every edge by itself. But edges that leave one state have the same
+input: its ReLU and its pools are computed once for all of them, and the convolutions of one kind, whose inputs are
+ready at the same time, become one convolution over their channels side by side, followed by one batch-norm. The mixing
+weight of a convolution is the scale of its last batch-norm. The mathematics is that of Liu et al. 2019 (quark0/darts),
+edge by edge; `tests/reference/` compares it with the textbook form.
 
 There are two sorts. A *shared* operation (pools, the identity) has no weights of its own: `op(x)` is the same for
 every edge that leaves the state x. A *stacked* operation has `copies`, one for each edge:
-    op(inputs, scale, active, generator)
-    inputs    one tensor (batch, channels, height, width) for each active copy: the state it leaves, after a ReLU where
-              `op.rectified` says so;
+    op(states, sources, scale, active, generator)
+    states    tensors (batch, channels, height, width), after a ReLU where `op.rectified` says so;
+    sources   which of them each active copy takes;
     scale     (active copies * channels,) mixing weights, each repeated for its channels, or None for 1;
     active    indices of the copies that take part, or None for all;
     generator the source of randomness, used by `noise` alone;
@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -55,10 +56,11 @@ class BatchNorm(nn.Module):
         self.shift = nn.Parameter(torch.zeros(copies * channels)) if affine else None
 
     def forward(self, x: Tensor, weights: Tensor | None = None, active: list[int] | None = None) -> Tensor:
-        """`weights` (active copies * channels,) multiply what comes out."""
-        scale, shift, mean, var = self.scale, self.shift, self.running_mean, self.running_var
+        """`weights` (active copies * channels,) multiply the result."""
+        tensors = self.scale, self.shift, self.running_mean, self.running_var
         if active is not None:
-            scale, shift, mean, var = (self._of(active, whole) for whole in (scale, shift, mean, var))
+            tensors = (None if tensor is None else self._by_copy(tensor)[active].flatten() for tensor in tensors)
+        scale, shift, mean, var = tensors
         if weights is not None:
             # PyTorch's kernels read past the end of an expanded scalar (stride 0), silently
             scale = weights.contiguous() if scale is None else scale * weights
@@ -67,34 +69,21 @@ class BatchNorm(nn.Module):
             mean = var = None
         x = F.batch_norm(x, mean, var, scale, shift, self.training, MOMENTUM, EPSILON)
         if active is not None and self.training and self.update:  # `mean` and `var` were copies
-            self.running_mean.view(self.copies, -1)[active] = mean.view(len(active), -1)
-            self.running_var.view(self.copies, -1)[active] = var.view(len(active), -1)
+            self._by_copy(self.running_mean)[active] = mean.view(len(active), -1)
+            self._by_copy(self.running_var)[active] = var.view(len(active), -1)
         return x
 
-    def _of(self, active: list[int], whole: Tensor | None) -> Tensor | None:
-        return None if whole is None else whole.view(self.copies, -1)[active].flatten()
+    def _by_copy(self, tensor: Tensor) -> Tensor:
+        return tensor.view(self.copies, -1)
 
     def copy(self, index: int) -> Iterator[tuple[str, Tensor]]:
-        of = lambda whole: whole.view(self.copies, -1)[index]  # noqa: E731
-        if self.scale is not None:
-            yield "weight", of(self.scale)
-            yield "bias", of(self.shift)
-        yield "running_mean", of(self.running_mean)
-        yield "running_var", of(self.running_var)
+        names = ("weight", "bias", "running_mean", "running_var")
+        tensors = (self.scale, self.shift, self.running_mean, self.running_var)
+        return ((name, self._by_copy(tensor)[index]) for name, tensor in zip(names, tensors) if tensor is not None)
 
 
-def prefixed(prefix: str, names: Iterator[tuple[str, Tensor]]) -> Iterator[tuple[str, Tensor]]:
-    return ((f"{prefix}.{name}", tensor) for name, tensor in names)
-
-
-class Identity(nn.Module):
-    """`skip_connect` where the stride is 1."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x
-
-    def copy(self, index: int = 0) -> Iterator[tuple[str, Tensor]]:
-        return iter(())
+def prefixed(prefix: str, tensors: Iterator[tuple[str, Tensor]]) -> Iterator[tuple[str, Tensor]]:
+    return ((f"{prefix}.{name}", tensor) for name, tensor in tensors)
 
 
 class Pool(nn.Module):
@@ -116,7 +105,7 @@ class Pool(nn.Module):
         return iter(()) if self.norm is None else prefixed("1", self.norm.copy(0))
 
 
-class _Separable(nn.Module):
+class Separable(nn.Module):
     """Depthwise then pointwise convolution of `copies` edges, side by side in the channels; then batch-norm."""
 
     def __init__(self, channels, kernel, stride, dilation, copies, affine, generator):
@@ -140,7 +129,7 @@ class Convolution(nn.Module):
         super().__init__()
         strides, dilation = ((stride,), 2) if dilated else ((stride, 1), 1)
         self.stages = nn.ModuleList(
-            _Separable(channels, kernel, stride, dilation, copies, affine, generator) for stride in strides
+            Separable(channels, kernel, stride, dilation, copies, affine, generator) for stride in strides
         )
 
     def forward(self, states, sources, scale=None, active=None, generator=None):
@@ -157,11 +146,11 @@ class Convolution(nn.Module):
 
 
 class FactorizedReduce(nn.Module):
-    """`skip_connect` where the stride is 2: half the channels see the even pixels, the other half the odd ones.
+    """`skip_connect` where the stride is 2: half the channels are from the even pixels, half from the odd ones.
 
-    Two 1 x 1 convolutions with stride 2, the second shifted by one pixel. Here the pixels that they see are gathered
-    first, even and odd ones side by side in the channels, for one 1 x 1 convolution: each half of its kernel is zero
-    where it does not look. (A fraction of the time of a strided convolution of 2 x 2 pixels, group by group.)
+    Two 1 x 1 convolutions with stride 2, the second shifted by one pixel. Here their pixels are gathered first, even
+    and odd ones side by side in the channels, for one 1 x 1 convolution: each half of its kernel is zero for the other
+    pixels. (This takes a fraction of the time of a strided convolution of 2 x 2 pixels, group by group.)
     """
 
     rectified = True
@@ -208,7 +197,7 @@ class Noise(nn.Module):
 
 
 class EdgeByEdge(nn.Module):
-    """An operation of your own: one module for each copy."""
+    """An operation of the user's: one module for each copy."""
 
     rectified = False
 
@@ -227,8 +216,8 @@ class EdgeByEdge(nn.Module):
 
 
 def _inputs(states: list[Tensor], sources: list[int]) -> list[Tensor]:
-    """The states that the copies of an operation leave, one for each copy: or each only once, if equally many copies,
-    next to each other, leave each of them."""
+    """The states that the copies of an operation take, one for each copy; or each only once, if equally many copies,
+    next to each other, take each of them."""
     unique = sorted(set(sources))
     if sources != [source for source in unique for _ in range(len(sources) // len(unique))]:
         unique = sources
@@ -246,25 +235,24 @@ def _select(stacked: Tensor, active: list[int] | None) -> Tensor:
 
 
 def is_shared(name: str, stride: int, own=None) -> bool:
-    """Whether the operation `name` at `stride` is the same for every edge that leaves a state."""
-    return not (own and name in own) and (name in (MAX, AVG) or (name == SKIP and stride == 1))
+    """Whether the operation `name` at `stride` is the same for every edge that leaves a state. `own` as for `stack`."""
+    return name not in (own or {}) and (name in (MAX, AVG) or (name == SKIP and stride == 1))
 
 
 def shared(name: str, channels: int, stride: int, *, search: bool) -> nn.Module:
     """The operation `name`, at `stride`, of all edges that leave one state."""
-    return Identity() if name == SKIP else Pool(channels, stride, search, name == MAX)
+    return nn.Identity() if name == SKIP else Pool(channels, stride, search, name == MAX)
 
 
 def stack(name, channels, stride, copies, *, search, generator, own=None) -> nn.Module:
     """`copies` copies of the operation `name`, at `stride`, as one module.
 
-    `search` leaves out the scales of batch-norms and puts one behind each pool, as search networks do. `own` maps
-    names to functions `(channels, stride) -> nn.Module`.
+    `search` leaves out the scales of batch-norms and puts one after each pool, as supernets do. `own` are the user's
+    operations: functions `(channels, stride) -> nn.Module` by name.
     """
     convolutions = {SEP3: (3, False), SEP5: (5, False), DIL3: (3, True), DIL5: (5, True)}
-    if own and name in own:
-        with torch.random.fork_rng(devices=[]):  # a module of PyTorch's draws its weights from the global generator
-            torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))
+    if name in (own or {}):
+        with seeded_globally(generator):
             return EdgeByEdge([own[name](channels, stride) for _ in range(copies)])
     if name in convolutions:
         return Convolution(channels, stride, copies, not search, generator, *convolutions[name])
@@ -273,3 +261,11 @@ def stack(name, channels, stride, copies, *, search, generator, own=None) -> nn.
     if name == NOISE:
         return Noise(stride)
     raise ValueError(f"operation: {name!r} is not known")
+
+
+@contextmanager
+def seeded_globally(generator: torch.Generator):
+    """Within it the global generator, from which modules of PyTorch draw their weights, has a seed from `generator`."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))
+        yield

@@ -1,13 +1,13 @@
 """Separable convolutions of many edges at once: depthwise, then pointwise, with nothing in between.
 
-Networks of DARTS spend most of their time here, and on a CPU most of that is lost in forms of the call for which there
-is no fast kernel. So this is a function with its own derivatives, which gives every pass in a form that has one (PyTorch
-2.15, oneDNN 3.13, AVX2; benchmarks/README.md):
+Networks of DARTS spend most of their time here, and on a CPU most of that goes to forms of the call without a fast
+kernel. So this is a function with its own derivatives, with every pass in a form that has one (PyTorch 2.15, oneDNN
+3.13, AVX2; benchmarks/README.md):
 
 - a *dilated* convolution is an ordinary one on every d-th pixel: at a stride of d on a quarter of the image, else on
-  its d * d phases, laid one after the other into the batch;
+  its d * d phases, one after the other in the batch;
 - the *gradient of a depthwise kernel* is fast for kernels of up to three columns: wider ones are cut into strips;
-- an image *smaller than the kernel* is surrounded by zeros beforehand.
+- an image *smaller than the kernel* is padded with zeros beforehand.
 
 What lies between the two convolutions of several copies is not kept for the backward pass but computed again, to save
 memory.
@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 STRIP = 3  # columns of a kernel whose gradient is fast
-SMALL = 16  # pixels on a side; from here on it takes longer to surround an image with zeros than the strips save
+SMALL = 16  # pixels on a side; from here on padding an image takes longer than the strips save
 
 
 def separable_convolution(
@@ -33,9 +33,9 @@ def separable_convolution(
     """`copies` separable convolutions side by side: (batch, copies * channels, height / stride, width / stride).
 
     `depthwise` (copies, channels, 1, k, k) with odd k, `pointwise` (copies, channels, channels, 1, 1). `inputs` are
-    either one (batch, copies * channels, height, width) with the channels of every copy, or some (batch, channels,
-    height, width), of which the first is read by the first copies / len(inputs) copies, and so on. Zeros surround the
-    image. Differentiable as often as you like, forward and backward.
+    either one (batch, copies * channels, height, width) with the channels of every copy, or several (batch, channels,
+    height, width): the first for the first copies / len(inputs) copies, and so on. Images are padded with zeros.
+    Differentiable any number of times, forward and backward.
     """
     d, size = dilation, inputs[0].shape[2:]
     if d > 1 and size[0] % d == size[1] % d == 0:
@@ -43,10 +43,10 @@ def separable_convolution(
             return separable_convolution([x[:, :, ::d, ::d] for x in inputs], depthwise, pointwise)
         if stride == 1 and _on_cpu(depthwise):
             return from_phases(separable_convolution([to_phases(x, d) for x in inputs], depthwise, pointwise), d)
-    beyond = depthwise.shape[-1] // 2 - (max(size) - 1) // d
-    if beyond > 0:  # these entries of the kernel never meet anything but the zeros
-        depthwise = depthwise[..., beyond:-beyond, beyond:-beyond]
-    # With one copy there is nothing to gain, unless a Hessian is to come (the kernels are then held fast).
+    unused = depthwise.shape[-1] // 2 - (max(size) - 1) // d
+    if unused > 0:  # these entries of the kernel only ever multiply padding
+        depthwise = depthwise[..., unused:-unused, unused:-unused]
+    # With one copy there is nothing to gain, except for a Hessian, in which kernels need no gradient.
     plain = len(depthwise) == 1 and not _in_strips(size, depthwise, d) and depthwise.requires_grad
     if plain or torch.compiler.is_compiling():  # a compiler decides by itself what to keep
         return _Separable.forward(depthwise, pointwise, stride, dilation, *inputs)
@@ -100,12 +100,10 @@ class _Separable(torch.autograd.Function):
         if needs_kernels:
             x = _spread(inputs, depthwise)
             between = _depthwise(x, depthwise, ctx.stride, ctx.dilation)
-        which, copies = (True, needs_kernels), len(pointwise)
-        of_between, of_pointwise = _gradients(gradient, between, pointwise.flatten(0, 1), 1, 0, 1, copies, which)
-        size = inputs[0].shape[2:]
-        of_x, of_depthwise = _depthwise_gradients(
-            of_between, x, size, depthwise, ctx.stride, ctx.dilation, needs_inputs
-        )
+        needed, kernel = (True, needs_kernels), pointwise.flatten(0, 1)
+        of_between, of_pointwise = _gradients(gradient, between, kernel, 1, 0, 1, len(pointwise), needed)
+        size, geometry = inputs[0].shape[2:], (ctx.stride, ctx.dilation)
+        of_x, of_depthwise = _depthwise_gradients(of_between, x, size, depthwise, *geometry, needs_inputs)
         of_inputs = [None] * len(inputs)
         if needs_inputs:
             of_inputs = [_collect(part, inputs[0].shape[1]) for part in of_x.chunk(len(inputs), 1)]
@@ -116,24 +114,23 @@ class _Separable(torch.autograd.Function):
     @staticmethod
     def jvp(ctx, of_depthwise, of_pointwise, _, __, *of_inputs):
         depthwise, pointwise, *inputs = ctx.saved_tensors
-        value = lambda *changed: _Separable.forward(*changed)  # noqa: E731
-        parts = []
+        geometry, parts = (ctx.stride, ctx.dilation), []
         if of_depthwise is not None:
-            parts.append(value(of_depthwise, pointwise, ctx.stride, ctx.dilation, *inputs))
+            parts.append(_Separable.forward(of_depthwise, pointwise, *geometry, *inputs))
         if of_pointwise is not None:
-            parts.append(value(depthwise, of_pointwise, ctx.stride, ctx.dilation, *inputs))
+            parts.append(_Separable.forward(depthwise, of_pointwise, *geometry, *inputs))
         if any(of_x is not None for of_x in of_inputs):
             moved = [torch.zeros_like(x) if of_x is None else of_x for x, of_x in zip(inputs, of_inputs, strict=True)]
-            parts.append(value(depthwise, pointwise, ctx.stride, ctx.dilation, *moved))
+            parts.append(_Separable.forward(depthwise, pointwise, *geometry, *moved))
         return sum(parts)
 
 
-# PyTorch asks for it at every call, and finding it out anew would take longer than a small convolution.
+# PyTorch asks for it at every call, and to compute it anew would take longer than a small convolution.
 _Separable.forward.__signature__ = inspect.signature(_Separable.forward)
 
 
 def _spread(inputs: Sequence[Tensor], depthwise: Tensor) -> Tensor:
-    """Each input as often as there are copies that read it: (batch, copies * channels, height, width)."""
+    """Each input repeated for its copies: (batch, copies * channels, height, width)."""
     copies, channels = depthwise.shape[:2]
     times = copies * channels // sum(x.shape[1] for x in inputs)
     parts = [x for x in inputs for _ in range(times)]
@@ -158,7 +155,7 @@ def _depthwise(x: Tensor, kernel: Tensor, stride: int, dilation: int) -> Tensor:
 
 
 def _frame(size: Sequence[int], kernel: Tensor, dilation: int) -> tuple[int, int]:
-    """(zeros put around the image beforehand, zeros left to the convolution)."""
+    """(padding of the image beforehand, padding by the convolution)."""
     padding = dilation * (kernel.shape[-1] // 2)
     small = _on_cpu(kernel) and dilation == 1 and min(size) < kernel.shape[-1]
     return (padding, 0) if small else (0, padding)
@@ -173,100 +170,94 @@ def _in_strips(size: Sequence[int], kernel: Tensor, dilation: int) -> bool:
 def _depthwise_gradients(gradient, x: Tensor | None, size, kernel: Tensor, stride: int, dilation: int, needs_x: bool):
     """The gradients of x, of height and width `size`, if needed, and of the kernel, if x is given."""
     flat, (before, padding) = kernel.flatten(0, 1), _frame(size, kernel, dilation)
+    groups = len(flat)
     if not _in_strips(size, kernel, dilation):
-        which, x = (needs_x, x is not None), _empty((len(gradient), len(flat), *size), gradient) if x is None else x
-        return _gradients(gradient, x, flat, stride, padding, dilation, len(flat), which)
+        needed, x = (needs_x, x is not None), _empty((len(gradient), groups, *size), gradient) if x is None else x
+        return _gradients(gradient, x, flat, stride, padding, dilation, groups, needed)
     of_x = of_kernel = None
     if needs_x:
         height, width = (side + 2 * before for side in size)
-        framed = _empty((len(gradient), len(flat), height, width), gradient)
-        of_x = _gradients(gradient, framed, flat, stride, padding, 1, len(flat), (True, False))[0]
+        framed = _empty((len(gradient), groups, height, width), gradient)
+        of_x, _ = _gradients(gradient, framed, flat, stride, padding, 1, groups, (True, False))
         of_x = of_x[:, :, before : height - before, before : width - before]
     if x is not None:
         half, strips = kernel.shape[-1] // 2, []
         for first in range(0, kernel.shape[-1], STRIP):
             strip = flat[..., first : first + STRIP]
-            window = F.pad(x, (half - first, first + strip.shape[-1] - 1 - half, half, half))  # what the strip sees
-            strips.append(_gradients(gradient, window, strip, stride, 0, 1, len(flat), (False, True))[1])
+            window = F.pad(x, (half - first, first + strip.shape[-1] - 1 - half, half, half))  # the input of the strip
+            strips.append(_gradients(gradient, window, strip, stride, 0, 1, groups, (False, True))[1])
         of_kernel = torch.cat(strips, 3)
     return of_x, of_kernel
 
 
 def _empty(shape: Sequence[int], like: Tensor) -> Tensor:
-    """Stands in where only the shape counts."""
+    """A tensor of which only the shape counts."""
     return torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=torch.channels_last)
 
 
 @dataclass(frozen=True)
-class _How:
-    """How a convolution is meant, and how large what it combines is."""
+class _Geometry:
+    """The last arguments of PyTorch's convolution, and the shapes of its input and kernel."""
 
-    stride: int
-    padding: int
-    dilation: int
-    groups: int
+    arguments: tuple
     x: tuple[int, ...]
     kernel: tuple[int, ...]
 
-    def arguments(self) -> tuple:
-        return [self.stride] * 2, [self.padding] * 2, [self.dilation] * 2, False, [0, 0], self.groups
 
-
-def _gradients(gradient, x, kernel, stride: int, padding: int, dilation: int, groups: int, which: tuple[bool, bool]):
-    """The gradients of x and of the kernel of a convolution, each None unless asked for in `which`."""
-    how = _How(stride, padding, dilation, groups, tuple(x.shape), tuple(kernel.shape))
+def _gradients(gradient, x, kernel, stride: int, padding: int, dilation: int, groups: int, needed: tuple[bool, bool]):
+    """The gradients of x and of the kernel of a convolution, each None unless `needed`."""
+    arguments = [stride] * 2, [padding] * 2, [dilation] * 2, False, [0, 0], groups
     if not torch.is_grad_enabled():
-        more = *how.arguments(), [*which, False]
-        return torch.ops.aten.convolution_backward(gradient, x, kernel, None, *more)[:2]
-    of_x = _Derivative.apply("x", how, kernel, gradient) if which[0] else None
-    of_kernel = _Derivative.apply("kernel", how, x, gradient) if which[1] else None
+        return torch.ops.aten.convolution_backward(gradient, x, kernel, None, *arguments, [*needed, False])[:2]
+    geometry = _Geometry(arguments, tuple(x.shape), tuple(kernel.shape))
+    of_x = _Derivative.apply("x", geometry, kernel, gradient) if needed[0] else None
+    of_kernel = _Derivative.apply("kernel", geometry, x, gradient) if needed[1] else None
     return of_x, of_kernel
 
 
 class _Derivative(torch.autograd.Function):
     """The derivative of s = <convolution of x with kernel, gradient> with respect to one of the three.
 
-    s is linear in each, so a derivative of a derivative is one again, with another tensor in the place of the first:
-    this is all that any order takes. (PyTorch's own second derivative of a grouped convolution runs through its groups
-    one by one, and always computes that of the kernel: half the time of a Hessian-vector product.)
+    s is linear in each, so a derivative of a derivative is one again, with another tensor in the place of the first.
+    That covers every order. (PyTorch's own second derivative of a grouped convolution loops over its groups, and always
+    computes that of the kernel: half the time of a Hessian-vector product.)
     """
 
     generate_vmap_rule = True
     NAMES = ("x", "kernel", "gradient")
 
     @staticmethod
-    def forward(of, how, *others):
-        given = dict(zip((name for name in _Derivative.NAMES if name != of), others, strict=True))
-        if of == "gradient":
-            return torch.ops.aten.convolution(given["x"], given["kernel"], None, *how.arguments())
-        given[of] = _empty(getattr(how, of), given["gradient"])
-        both = given["gradient"], given["x"], given["kernel"], None, *how.arguments()
-        if of == "x":
-            return torch.ops.aten.convolution_backward(*both, [True, False, False])[0]
-        return torch.ops.aten.convolution_backward(*both, [False, True, False])[1]
+    def forward(variable, geometry, *others):
+        tensors = dict(zip((name for name in _Derivative.NAMES if name != variable), others, strict=True))
+        if variable == "gradient":
+            return torch.ops.aten.convolution(tensors["x"], tensors["kernel"], None, *geometry.arguments)
+        tensors[variable] = _empty(getattr(geometry, variable), tensors["gradient"])
+        needed = [variable == "x", variable == "kernel", False]
+        inputs = tensors["gradient"], tensors["x"], tensors["kernel"], None
+        return torch.ops.aten.convolution_backward(*inputs, *geometry.arguments, needed)[needed.index(True)]
 
     @staticmethod
     def setup_context(ctx, arguments, output):
-        ctx.of, ctx.how, *others = arguments
+        ctx.variable, ctx.geometry, *others = arguments
         ctx.save_for_backward(*others)
         ctx.save_for_forward(*others)
 
     @staticmethod
     def backward(ctx, change):
-        names = [name for name in _Derivative.NAMES if name != ctx.of]
-        given = dict(zip(names, ctx.saved_tensors, strict=True)) | {ctx.of: change}
-        found = []
+        names = [name for name in _Derivative.NAMES if name != ctx.variable]
+        tensors = dict(zip(names, ctx.saved_tensors, strict=True)) | {ctx.variable: change}
+        derivatives = []
         for name, needed in zip(names, ctx.needs_input_grad[2:], strict=True):
-            others = (given[other] for other in _Derivative.NAMES if other != name)
-            found.append(_Derivative.apply(name, ctx.how, *others) if needed else None)
-        return None, None, *found
+            others = (tensors[other] for other in _Derivative.NAMES if other != name)
+            derivatives.append(_Derivative.apply(name, ctx.geometry, *others) if needed else None)
+        return None, None, *derivatives
 
     @staticmethod
     def jvp(ctx, _, __, *changes):
         first, second = ctx.saved_tensors
         parts = [] if changes[0] is None else [(changes[0], second)]
         parts += [] if changes[1] is None else [(first, changes[1])]
-        return sum(_Derivative.apply(ctx.of, ctx.how, *part) for part in parts)
+        return sum(_Derivative.apply(ctx.variable, ctx.geometry, *part) for part in parts)
 
 
 _Derivative.forward.__signature__ = inspect.signature(_Derivative.forward)
