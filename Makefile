@@ -29,12 +29,12 @@ test: .venv/ready
 	$(QUICK) OMP_NUM_THREADS=1 DARTS_LAB_SCALE=tiny $(RUN) -m pytest -q -n 2 --dist loadfile --nbval-lax \
 		--nbval-current-env --nbval-cell-timeout=1200 notebooks
 
-# The long part of the torture that tests/README.md tells of, an hour or two; writes the table there.
+# The long part of the torture that tests/torture/README.md tells of, an hour or two; writes the table there.
 COUNT = 50
 torture: .venv/ready
 	$(RUN) -m pip install --quiet --disable-pip-version-check -e '.[fuzz]'
-	DARTS_LAB_CLICKING=60 $(RUN) -m pytest -q tests/test_widgets.py -k clicking
-	OMP_NUM_THREADS=1 $(RUN) tests/torture.py --count $(COUNT)
+	DARTS_LAB_CLICKING=60 $(RUN) -m pytest -q tests/widgets/test_widgets.py -k clicking
+	PYTHONPATH=tests OMP_NUM_THREADS=1 $(RUN) tests/torture/torture.py --count $(COUNT)
 
 # Executes the notebooks at laptop scale, outputs and pictures included.
 notebooks: .venv/ready

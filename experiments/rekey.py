@@ -4,7 +4,7 @@
 
 For tables made before the hash was that of `darts_lab.plan.Plan`. Tables without settings, such as those of epochs, follow
 the tables of searches beside them. rekey.json holds what was done to the committed tables: each old key with its new one, and
-the SHA-256 of each table before (tests/test_results.py puts the old keys back and compares).
+the SHA-256 of each table before (tests/studies/test_results.py puts the old keys back and compares).
 """
 
 from __future__ import annotations

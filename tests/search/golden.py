@@ -1,9 +1,9 @@
 """Golden runs: short searches and trainings of every kind of method and domain, and what they came to, to the last bit.
 
-    python tests/golden.py record      (writes golden.json: after a change that means to change numbers)
-    python tests/golden.py             (does all of them again and says which differ)
+    python tests/search/golden.py record      (writes golden.json: after a change that means to change numbers)
+    python tests/search/golden.py             (does all of them again and says which differ)
 
-Bits are those of one kind of processor and one version of PyTorch, which golden.json names; tests/test_golden.py compares
+Bits are those of one kind of processor and one version of PyTorch, which golden.json names; test_golden.py compares
 where both are the same.
 """
 

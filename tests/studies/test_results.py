@@ -14,7 +14,7 @@ from darts_lab import plan
 from darts_lab.studies import job
 from darts_lab.studies.verify import plan_of
 
-RESULTS = Path(__file__).parents[1] / "results"
+RESULTS = Path(__file__).parents[2] / "results"
 SEARCHED = ("robustness.csv", "longer.csv")
 TABLES = (
     *SEARCHED, "s5_cells.csv", "over_epochs_cells.csv", "language.csv", "dense.csv", "prime.csv", "fixed_cells.csv",

@@ -1,8 +1,8 @@
 """Torture, the long part: processes killed at any moment, files broken in any place, disks full. `make torture`.
 
-    python tests/torture.py [--count 50] [--only kill] [--go-on] [--seed 0]
+    PYTHONPATH=tests python tests/torture/torture.py [--count 50] [--only kill] [--go-on] [--seed 0]
 
-writes every row that it finishes into tests/torture.csv and, from that, the table in tests/README.md. Children are
+writes every row that it finishes into torture.csv and, from that, the table in README.md beside it. Children are
 forked from this process, which has imported everything and computes nothing itself; every comparison is of bytes, or of
 tensors bit for bit, with a run that nobody disturbed.
 """
@@ -577,7 +577,7 @@ def guided(name: str, cases: int, seed: int) -> dict:
 
 
 def written(table: pd.DataFrame) -> None:
-    """The table as tests/torture.csv and between the marks in tests/README.md."""
+    """The table as torture.csv and between the marks in README.md."""
     files.write(HERE / "torture.csv", table.to_csv(index=False, lineterminator="\n").encode())
     lines = ["| " + " | ".join(COLUMNS) + " |", "|" + "---|" * len(COLUMNS)]
     lines += ["| " + " | ".join(str(value) for value in row) + " |" for row in table.itertuples(index=False)]

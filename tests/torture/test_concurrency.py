@@ -5,6 +5,7 @@ import random
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -79,7 +80,7 @@ def test_searches_in_processes_give_the_bits_that_each_gives_alone(tmp_path):
 
 
 def test_a_fresh_interpreter_gives_the_bits_of_this_one(tmp_path, small_search):
-    here = os.path.dirname(os.path.abspath(__file__))
+    here = str(Path(__file__).resolve().parents[1])
     lines = "\n".join(line[4:] for line in ONE.splitlines())
     subprocess.run([sys.executable, "-c", lines, here, str(tmp_path / "other"), "5"], check=True)
     list(small_search(seed=5, path=tmp_path / "mine", layers=1))

@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
+from torch.func import functional_call
+
 from reference import textbook
 from reference.textbook import (
     SPACES,
@@ -24,10 +27,8 @@ from reference.textbook import (
     set_noise_generator,
     unrolled_net,
 )
-from torch import nn
-from torch.func import functional_call
 
-SHARED = Path(__file__).resolve().parents[2] / "shared"
+SHARED = Path(__file__).resolve().parents[3] / "shared"
 CHECKPOINT = SHARED / "official_supernet" / "s2_cifar10_randomnas_seed4.pt"
 LOGS = SHARED / "robustdarts_logs" / "search_logs"
 

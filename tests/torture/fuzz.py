@@ -2,7 +2,7 @@
 
 A target takes bytes, and either reads them or refuses them with a ValueError (or FileNotFoundError) of one line; whatever
 else happens is a fault. `test_fuzz.py` feeds each with a few dozen cases, `make torture` with thousands, and, where
-atheris is installed (`pip install -e .[fuzz]`), `python tests/fuzz.py TARGET --runs 10000` is guided by coverage.
+atheris is installed (`pip install -e .[fuzz]`), `PYTHONPATH=tests python tests/torture/fuzz.py TARGET --runs 10000` is guided by coverage.
 """
 
 import contextlib
