@@ -59,7 +59,7 @@ def peak_memory(device: torch.device) -> int:
 
 
 def stopwatch(device: torch.device) -> Callable[[], dict]:
-    """A function that gives what was spent since now: seconds on the wall, seconds of all threads, peak memory in bytes."""
+    """A function that gives what was spent since now: wall seconds, seconds of all threads, peak memory in bytes."""
     started, processor_started = time.perf_counter(), time.process_time()
     return lambda: {
         "seconds": time.perf_counter() - started,

@@ -1,5 +1,5 @@
-"""Makes executed notebooks smaller: their PNG pictures get a palette of 256 colours, and the states of their widgets lose
-what is null, the default. `make notebooks` calls it.
+"""Makes executed notebooks smaller: their PNG pictures get a palette of 256 colours, and the states of their widgets
+lose what is null, the default. `make notebooks` calls it.
 
     python notebooks/smaller.py notebooks/*.ipynb
 """

@@ -63,7 +63,7 @@ def second_order(
 
     and the mixed derivative times the vector v = d L_valid / d w' is a difference of two gradients (eq. 7),
 
-        (d L_train(w+, alpha) / d alpha - d L_train(w-, alpha) / d alpha) / (2 h),  w+- = w +- h v,  h = epsilon / ||v||.
+        (d L_train(w+, alpha) / d alpha - d L_train(w-, alpha) / d alpha) / (2 h),  w+- = w +- h v, h = epsilon / ||v||.
 
     `end_loss` is the training loss at these two ends, where both must see the same noise. With `clip`, w' has c g for g
     = d L_train / d w, where c = clip / ||g|| < 1, and v becomes c (v - g (g . v) / ||g||^2), by the chain rule.

@@ -100,8 +100,8 @@ def _row(plan: Plan, threads: int) -> dict:
     content = plan.to_json()
     wanted = plan.names | {
         "threads": threads, "version": __version__, "torch": torch.__version__, "config_hash": plan.hash,
-        "seconds": 0.0, "settings": json.dumps(content["settings"]),
-        "evaluation": json.dumps(content["evaluation"]), "genotype": content["genotype"], "reductions": getattr(plan.evaluation, "reductions", None),
+        "seconds": 0.0, "settings": json.dumps(content["settings"]), "evaluation": json.dumps(content["evaluation"]),
+        "genotype": content["genotype"], "reductions": getattr(plan.evaluation, "reductions", None),
         **{name: getattr(plan.search, name, None) for name in ("weight_decay", "drop_path")},
     }  # fmt: skip
     return dict.fromkeys(COLUMNS) | wanted

@@ -16,6 +16,7 @@ from darts_lab.genotype import Genotype
 from darts_lab.networks.recurrent import Output, RecurrentNetwork, RecurrentSupernet
 from darts_lab.settings import EvaluationSettings, Scale, SearchSettings
 from darts_lab.spaces import RECURRENT, SearchSpace
+from darts_lab.tasks.averaging import AveragedSGD
 from darts_lab.tasks.base import Task
 
 
@@ -86,12 +87,11 @@ LANGUAGE_L2_FACTORS = (5e-7, 15e-7, 45e-7, 135e-7)  # weight decays of w in sear
 
 # How laptop's numbers were chosen. Four nodes and 64 channels, so that a search of 600 steps takes about 260 s of
 # processor time on a crowded machine; a text short enough to be read 24 times in that, because the rules that watch the
-# eigenvalue need as many epochs. No dropout: as for images, weights that learn their text by heart are what a search
-# can suffer from, and what L2 is meant to mend. The L2 factor is ten times that of the paper, whose search has about
-# nine times as many steps at the same learning rate, so that as much of a weight is taken away over a search. Tried,
-# one seed: three of four edges become the identity and one ReLU; the one-shot perplexity falls to 155 (single words:
-# 234) at epoch 12 and rises to 207, as the text is learnt by heart. With 64,000 words and 12 epochs, as many steps, all
-# four are the identity from epoch 5 on, and it is 111.
+# eigenvalue need as many epochs. No dropout: weights that learn their text by heart are what a search can suffer from,
+# and what L2 is meant to mend. The L2 factor is ten times the paper's, whose search has about nine times as many steps.
+# Tried, one seed: three of four edges become the identity and one ReLU; the one-shot perplexity falls to 155 (single
+# words: 234) at epoch 12 and rises to 207. With 64,000 words and 12 epochs, as many steps, all four are the identity
+# from epoch 5 on, and it is 111.
 _UNDROPPED = dict.fromkeys(
     ("dropout_output", "dropout_hidden", "dropout_input", "dropout_embedding", "short_windows", "window_spread"), 0.0
 )
@@ -116,8 +116,8 @@ _LANGUAGE = {
             "laptop",
             LanguageSearchSettings(
                 channels=64, nodes=4, train_samples=32_000, valid_samples=12_800, epochs=24, batch_size=64, order=1,
-                bptt=20, weight_decay=5e-6, alpha_learning_rate=1e-2, initial_spread=0.1, valid_streams=64, test_streams=64,
-                paths=64, path_batches=1, finalists=5, running_statistics=False, **_UNDROPPED,
+                bptt=20, weight_decay=5e-6, alpha_learning_rate=1e-2, initial_spread=0.1, valid_streams=64,
+                test_streams=64, paths=64, path_batches=1, finalists=5, running_statistics=False, **_UNDROPPED,
             ),
             LanguageEvaluationSettings(
                 channels=64, epochs=6, batch_size=64, bptt=20, weight_decay=5e-6, initial_spread=0.1, nonmonotone=2,
@@ -136,27 +136,6 @@ class Window(NamedTuple):
     begin: int
     length: int
     streams: int
-
-
-class AveragedSGD(torch.optim.ASGD):
-    """SGD without momentum that keeps the mean of its weights, once `begin` has been called: Polyak averaging."""
-
-    def __init__(self, parameters, learning_rate: float, weight_decay: float):
-        super().__init__(parameters, learning_rate, lambd=0.0, t0=math.inf, weight_decay=weight_decay, foreach=True)
-
-    @property
-    def averaging(self) -> bool:
-        return self.param_groups[0]["t0"] < math.inf
-
-    def begin(self) -> None:
-        """From the next step on the means are kept."""
-        self.param_groups[0]["t0"] = float(next(iter(self.state.values()))["step"]) - 1  # PyTorch weighs one step late
-
-    def step(self, closure=None):
-        for group in self.param_groups:
-            for state in filter(None, (self.state.get(parameter) for parameter in group["params"])):
-                state["eta"].fill_(group["lr"])  # which PyTorch updates behind a step: one batch too late
-        return super().step(closure)
 
 
 class Language(Task):

@@ -17,7 +17,8 @@ from darts_lab.networks.cell import frozen_statistics
 from darts_lab.search.training import Training
 from darts_lab.settings import check, override
 from darts_lab.tasks import scales
-from darts_lab.tasks.language import AveragedSGD, Language, Window
+from darts_lab.tasks.averaging import AveragedSGD
+from darts_lab.tasks.language import Language, Window
 
 SMOOTH = spaces.same_on_every_edge("smooth", "tanh", "sigmoid", "identity", nodes=2, cell_types=("recurrent",))
 CELL = "Genotype(recurrent=[('tanh', 0), ('relu', 1), ('identity', 0)], concat=range(1, 4))"

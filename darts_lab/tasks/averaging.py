@@ -1,0 +1,28 @@
+"""Averaged SGD, by which recurrent networks are trained from scratch (Merity et al. 2018)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+
+class AveragedSGD(torch.optim.ASGD):
+    """SGD without momentum that keeps the mean of its weights, once `begin` has been called: Polyak averaging."""
+
+    def __init__(self, parameters, learning_rate: float, weight_decay: float):
+        super().__init__(parameters, learning_rate, lambd=0.0, t0=math.inf, weight_decay=weight_decay, foreach=True)
+
+    @property
+    def averaging(self) -> bool:
+        return self.param_groups[0]["t0"] < math.inf
+
+    def begin(self) -> None:
+        """From the next step on the means are kept."""
+        self.param_groups[0]["t0"] = float(next(iter(self.state.values()))["step"]) - 1  # PyTorch weighs one step late
+
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for state in filter(None, (self.state.get(parameter) for parameter in group["params"])):
+                state["eta"].fill_(group["lr"])  # which PyTorch updates behind a step: one batch too late
+        return super().step(closure)
