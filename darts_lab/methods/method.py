@@ -37,7 +37,7 @@ class Method:
     `{"weight_decay": 0.0243}`. With `strong_decay` it takes `Scale.strong_decay` times the plain weight decay.
     `train_portion` is the share of the training and validation images together that trains the weights (None: as the
     data are split). `network` holds further arguments of the supernet: `{"node_norm": True}` puts a batch-norm behind
-    every node. A method that leaves channels out, such as PC-DARTS, says so here.
+    every node. A supernet that leaves channels out, as that of PC-DARTS does, would take their share here.
 
     **Alpha and mixing weights**, both of shape (cell types, edges, candidates). `activation(alpha)` gives the mixing
     weights that alpha stands for: they are recorded, measured and discretized. `draw(alpha, progress, generator)`
