@@ -20,7 +20,7 @@ from darts_lab.checks import Seed, allow
 from darts_lab.environment import choose_device
 from darts_lab.genotype import Genotype
 from darts_lab.methods.method import Method
-from darts_lab.settings import EvaluationSettings, SearchSettings, override
+from darts_lab.settings import EvaluationSettings, SearchSettings, from_values, override
 from darts_lab.spaces import KNOWN_OPERATIONS, NONE, SearchSpace
 from darts_lab.tasks import scales
 
@@ -95,7 +95,7 @@ class Plan:
         data = _data(content["data"]["name"] if data is None else data)
         kinds = tasks.of(data).scales["paper"]
         search, evaluation = (
-            None if content[name] is None else override(type(defaults)(), **content[name])
+            None if content[name] is None else from_values(type(defaults), content[name])
             for name, defaults in (("settings", kinds.search), ("evaluation", kinds.evaluation))
         )
         if space is None and content["space"] is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Annotated
 
 from darts_lab.checks import Amount, Betas, Count, CountOrAll, Fraction, Natural, Positive, Switch, check, one_of
@@ -91,6 +91,14 @@ def override(settings, **changes):
     for name in changes:
         if name not in known:
             raise ValueError(f"{name}: not a setting; known: {', '.join(sorted(known))}")
-    settings = replace(settings, **changes)
+    return from_values(type(settings), vars(settings) | changes)
+
+
+def from_values(kind: type, values: dict):
+    """The settings of a `kind` with these values, and its defaults for all others; lists, as JSON has them, are tuples.
+
+    Raises ValueError for a senseless value, TypeError for a field that is not there and for `values` of another type."""
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in {**values}.items()}
+    settings = kind(**values)
     check(settings)
     return settings

@@ -170,21 +170,19 @@ def test_a_run_from_before_a_setting_goes_on_as_it_began(data, small_search, sma
     """Its config says nothing of the setting, and the scale has another value for it by now."""
     search = small_search(path=tmp_path / "search")
     training = Training(search.genotype, data, small, path=tmp_path / "training")
-    for run, name in ((search, "decay_scale"), (training, "reductions")):
+    for run, part, of_scale, name in (
+        (search, "settings", "search", "decay_scale"), (training, "evaluation", "evaluation", "reductions"),
+    ):  # fmt: skip
         run.step()  # it has begun, and saved nothing yet
         config = run.run.path / "config.json"
         told = json.loads(config.read_text())
-        assert (
-            told["settings"].pop(name)
-            == dl.settings.BEFORE[name]
-            != getattr(
-                dl.scales.get("laptop").search if name == "decay_scale" else dl.scales.get("laptop").evaluation, name
-            )
-        )
+        default = getattr(type(run.settings)(), name)
+        laptop = dl.scales.get("laptop")
+        assert told[part].pop(name) == default != getattr(getattr(laptop, of_scale), name)
         run.run.release()
         config.write_text(json.dumps(told | {"scale": "laptop"}))
         again = type(run).resume(run.run.path, data=data)
-        assert getattr(again.settings, name) == dl.settings.BEFORE[name]
+        assert getattr(again.settings, name) == default
 
 
 # --- The directory ----------------------------------------------------------------------------
@@ -316,10 +314,10 @@ def edited_config(**changes):
     return edit
 
 
-def edited_settings(**changes):
+def edited_settings(part="settings", **changes):
     def edit(path):
         config = json.loads((path / "config.json").read_text())
-        edited_config(settings=config["settings"] | changes)(path)
+        edited_config(**{part: config[part] | changes})(path)
 
     return edit
 
@@ -504,7 +502,7 @@ def test_code_in_a_checkpoint_is_not_run(reference, data, tmp_path):
         (edited_config(settings=[]), "holds no training that can go on"),
         (edited_config(kind="search"), "holds no training that can go on"),
         (
-            edited_settings(channels=12),
+            edited_settings("evaluation", channels=12),
             r"^run: '[^\n]*config.json' is damaged, or it and the checkpoint are of different runs$",
         ),
         (edited_config(genotype="Genotype()"), "genotype: 'Genotype.*' does not have the form"),

@@ -233,8 +233,8 @@ def until(there, seconds):
 
 
 def test_a_job_that_fails_is_a_row_and_is_done_again_by_the_next_call(jobs, tmp_path, monkeypatch):
-    def failing(config, here):
-        raise MemoryError("no more") if config["space"] == "S4" else RuntimeError("two\nlines")
+    def failing(plan, here):
+        raise MemoryError("no more") if plan.space.name == "S4" else RuntimeError("two\nlines")
 
     with monkeypatch.context() as patch:
         patch.setattr("darts_lab.studies.job._searched", failing)
@@ -298,7 +298,7 @@ def test_a_file_of_a_sweep_that_is_damaged_is_named(content, jobs, tmp_path):
 def test_processes_of_loky_give_the_bits_of_one(inline, jobs, tmp_path):
     heard = []
     assert same(sweep(jobs, tmp_path / "s", 2, report=heard.append), inline[1])
-    assert len(heard) == 4 and all("min left" in line for line in heard)
+    assert len(heard) == 4 and all("one shot error" in line for line in heard)
 
 
 def test_a_worker_that_is_killed_is_replaced_and_the_sweep_says_so(inline, jobs, tmp_path):

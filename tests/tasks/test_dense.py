@@ -258,7 +258,7 @@ def test_an_interrupted_training_goes_on_bit_for_bit(kind, small_data, tmp_path)
     next(begun)
     resumed = dl.Training.resume(tmp_path / "run", data=small_data[kind])
     assert list(resumed) and resumed.result().test_error == whole.test_error
-    assert isinstance(resumed.descent.optimizer, torch.optim.Adam if kind == "stereo" else torch.optim.SGD)
+    assert isinstance(resumed.optimizer, torch.optim.Adam if kind == "stereo" else torch.optim.SGD)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -68,9 +68,9 @@ def test_prime_is_what_its_code_does():
     assert prime.schedule == FisherTrace(batches=10, average=0.2, growth=1.05, start=None)
     assert prime.terms == (Proximity(rho=0.1, squared=False, kept_only=False),)
     assert prime.train_portion == pytest.approx(10 / 11)
-    assert not prime.pruning and not prime.node_norm
+    assert not prime.pruning and prime.network == {}
     crb = methods.get("CRB+PRIME")
-    assert crb.activation is methods.clip and crb.node_norm and crb.pruning
+    assert crb.activation is methods.clip and crb.network == {"node_norm": True} and crb.pruning
     assert crb.settings == {"order": 1, "alpha_spread": 1e-4} and crb.schedule == prime.schedule
     for name in ("PRIME(fixed)", "PRIME(random)", "PRIME(schedule only)", "PRIME(random timing only)", "PRIME(ADMM)"):
         ablation = methods.get(name)

@@ -194,6 +194,6 @@ def test_the_device_is_asked_once_an_epoch_and_at_no_batch(small_search, monkeyp
     search = small_search(batch_size=4, epochs=1, curvature_every=0)
     for _ in range(3):
         assert search.step() is None
-    assert set(asked) <= {"weightings_of"}, "which has to know what is zero"
+    assert set(asked) <= {"running_operations"}, "which has to know what is zero"
     assert search.step() is None and asked.count("check_finite") == 3, "two kinds of losses, and what is left"
     assert search.step() is not None
