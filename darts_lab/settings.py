@@ -95,9 +95,10 @@ def override(settings, **changes):
 
 
 def from_values(kind: type, values: dict):
-    """The settings of a `kind` with these values, and its defaults for all others; lists, as JSON has them, are tuples.
+    """The settings of a `kind` with these values, and its defaults for all others; JSON's lists become tuples.
 
-    Raises ValueError for a senseless value, TypeError for a field that is not there and for `values` of another type."""
+    Raises ValueError for a senseless value, TypeError for a field that is not there and for `values` of another type.
+    """
     values = {name: tuple(value) if isinstance(value, list) else value for name, value in {**values}.items()}
     settings = kind(**values)
     check(settings)
