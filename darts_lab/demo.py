@@ -25,7 +25,7 @@ from darts_lab.spaces import CELL_TYPES, SKIP
 from darts_lab.tasks import scales
 
 METHODS = ("DARTS", "R-DARTS(L2)")
-SEED = 200  # the seed that results/protocol.md chooses for pictures
+SEED = 210  # the seed that results/protocol.md chooses for pictures
 
 
 def demo(scale: str = "laptop", folder: str | Path = "figures", seed: int = SEED) -> pd.DataFrame:
