@@ -1,5 +1,4 @@
-"""What goes on epoch by epoch and holds its run meanwhile: a search, and the training of a cell, are both such a
-loop."""
+"""The loop over epochs that a search and the training of a cell share: stepping, holding the run, resuming it."""
 
 from __future__ import annotations
 
@@ -21,11 +20,10 @@ KEPT = "; the last good epoch is kept in the run"
 
 
 class Loop(ABC):
-    """An iterator over epochs: each turn gives the record of one. `step` goes on by less, so that a live view can look.
+    """An iterator over epochs, each of which gives a record. `step` goes on by one batch, for a live view.
 
-    `plan` is what was asked for, `path` where the run is written: None for a new folder, False for nowhere. A subclass
-    says what `_epoch` does, when it is `finished`, and what changes, `state`; it has a `task`, a `device`, `settings`
-    with the number of epochs, and a `history` of records.
+    `path` is where the run is written: None for a new folder, False for nowhere. Subclasses have a `task`, a `device`,
+    `settings` with the number of epochs, and a `history` of records.
     """
 
     name: str  # "search" or "training", as errors call it
@@ -35,12 +33,12 @@ class Loop(ABC):
         deterministic()
         self.plan, self._path = plan, path
         self.run: runs.Run | None = None
-        self._steps: Iterator | None = None  # of the epoch that is under way
+        self._steps: Iterator | None = None  # of the present epoch
 
     @property
     @abstractmethod
     def epoch(self) -> int:
-        """Finished epochs: the number of the next one, or of the one that is under way."""
+        """Finished epochs: the number of the present or next one."""
 
     @property
     @abstractmethod
@@ -52,9 +50,16 @@ class Loop(ABC):
         """Everything that changes."""
 
     @abstractmethod
+    def load_state(self, state: dict) -> None:
+        """Takes over a `state`. Raises ValueError where it does not fit."""
+
+    @abstractmethod
+    def record(self, content: dict):
+        """The record of an epoch from its lines on disk."""
+
+    @abstractmethod
     def _epoch(self) -> Iterator:
-        """One epoch: None between two batches, where the caller may wait, look, or never come back; its record at the
-        end."""
+        """One epoch: gives None between two batches, and its record at the end."""
 
     def config(self) -> dict:
         """The plan, and what it was carried out with, as JSON can hold it."""
@@ -78,11 +83,9 @@ class Loop(ABC):
         return record
 
     def step(self):
-        """Goes on by one batch, or behind the last one by a measurement; gives the epoch's record at its end, None
-        before.
+        """Goes on by one batch, or by a measurement after the last; gives the epoch's record at its end, None before.
 
-        Between two steps all stands still. Raises StopIteration when it is finished, RuntimeError when an exception
-        ended a step before.
+        Raises StopIteration when it is finished, RuntimeError when an exception has ended the epoch.
         """
         if self._steps is None:
             if self.finished:
@@ -119,10 +122,13 @@ class Loop(ABC):
             self.run.save(self.state(), *record.to_json(), str(genotype), before)
 
     @classmethod
-    def reopen(cls, path: str | Path, *, data=None, **given) -> tuple[Loop, dict | None]:
-        """The search or training of the run in `path` before its first epoch, and the state to go on with, None where
-        there is none. `data` and `given` (space, method, device) as for `Plan.from_json`. Raises ValueError where the
-        run is none, or was made with other data."""
+    def resume(cls, path: str | Path, *, data=None, **given):
+        """The search or training in the run directory `path`, after its last finished epoch.
+
+        `data`, `space` and `method` are needed only where they were your own objects and not names. On another kind of
+        `device` it goes on with batches in another order. Raises ValueError where the run is damaged, or was made with
+        other data.
+        """
         run = runs.Run.of_kind(path, cls.name)
         if "hash" not in run.config:
             raise ValueError(
@@ -134,8 +140,14 @@ class Loop(ABC):
             loop.task.check_made(run)
         except (KeyError, TypeError) as error:
             raise ValueError(f"run: {str(run.path)!r} holds no {cls.name} that can go on: {error}") from error
-        loop.run = run
-        return loop, run.load(loop.device)
+        loop.run, state = run, run.load(loop.device)
+        epochs = 0 if state is None else state.get("records", state["epoch"])
+        if state is not None:
+            loop.load_state(state)
+        loop.history = run.history(loop.record, epochs)
+        if state is not None:
+            run.check(state, epochs)
+        return loop
 
 
 def progress(loop: Loop, words: str | None = None, shown: Callable | None = None, **options) -> Iterator:

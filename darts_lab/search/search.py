@@ -265,22 +265,14 @@ class Search(Loop):
             text = state["selected"]
             self.selected = None if text is None else Genotype.parse(text, _operations(self.space))
 
+    def record(self, content: dict) -> EpochRecord:
+        """The record of an epoch from its lines on disk."""
+        return EpochRecord.from_json(content, _operations(self.space))
+
     @classmethod
     def resume(cls, path: str | Path, *, space=None, data=None, method=None, device=None) -> Search:
-        """The search in the run directory `path`, after its last finished epoch.
-
-        On another kind of `device` it goes on with batches in another order, as from another seed. `space`, `data` and
-        `method` are needed only where they were your own objects and not names. Raises ValueError where the data or the
-        checkpoint are not those of the run.
-        """
-        search, state = cls.reopen(path, space=space, data=data, method=method, device=device)
-        if state is not None:
-            search.load_state(state)
-        epochs = 0 if state is None else state.get("records", state["epoch"])
-        names = _operations(search.space)
-        search.history = search.run.history(lambda record: EpochRecord.from_json(record, names), epochs)
-        if state is not None:
-            search.run.check(state, epochs)
+        """As `Loop.resume`; settings that were changed by hand stay changed."""
+        search = super().resume(path, space=space, data=data, method=method, device=device)
         for record in search.history:
             search.settings = replace(search.settings, **(record.changed or {}))
         return search

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch.func import functional_call
@@ -171,27 +170,20 @@ class Training(Loop):
             **({} if self.kept is None else {"kept": self.kept}),
         }
 
-    @classmethod
-    def resume(cls, path: str | Path, *, data=None, space=None, device=None) -> Training:
-        """The training in the run directory `path`, after its last finished epoch, bit for bit on the CPU (on another
-        kind of `device` than before as from another seed).
+    def load_state(self, state: dict) -> None:
+        """Takes over a `state`. Raises ValueError where it does not fit."""
+        try:
+            self.network.load_state_dict(state["network"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            restore(self.generator, state, elsewhere=self.seed + 2**36 + state["epoch"])
+            self.kept = state.get("kept")
+        except (KeyError, RuntimeError, ValueError, TypeError) as error:
+            where, words = str(self.run.path), in_a_line(error)
+            raise ValueError(f"checkpoint: does not fit the training in {where!r}: {words}") from error
 
-        `data` and `space` are needed only where they were your own objects.
-        """
-        training, state = cls.reopen(path, data=data, space=space, device=device)
-        epochs = 0 if state is None else state["epoch"]
-        training.history = training.run.history(lambda record: TrainingRecord(**record), epochs)
-        if state is not None:
-            training.run.check(state, epochs)
-            try:
-                training.network.load_state_dict(state["network"])
-                training.optimizer.load_state_dict(state["optimizer"])
-                restore(training.generator, state, elsewhere=training.seed + 2**36 + epochs)
-                training.kept = state.get("kept")
-            except (KeyError, RuntimeError, ValueError, TypeError) as error:
-                words, where = in_a_line(error), str(training.run.path)
-                raise ValueError(f"checkpoint: does not fit the training in {where!r}: {words}") from error
-        return training
+    def record(self, content: dict) -> TrainingRecord:
+        """The record of an epoch from its lines on disk."""
+        return TrainingRecord(**content)
 
 
 def evaluate(
