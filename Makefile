@@ -22,12 +22,15 @@ demo: .venv/ready
 	$(RUN) -m darts_lab.demo
 
 # Two processes on two cores: were the kernels of the notebooks to use both each, they would mostly wait for one another.
+# The notebooks run even where a test has failed; the last line says how both ended.
 test: .venv/ready
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check darts_lab tests experiments benchmarks examples
-	$(QUICK) $(RUN) -m pytest -q -rs -n 2 --dist loadfile tests
+	@$(QUICK) $(RUN) -m pytest -q -rs -n 2 --dist loadfile tests; tests=$$?; \
 	$(QUICK) OMP_NUM_THREADS=1 DARTS_LAB_SCALE=tiny $(RUN) -m pytest -q -n 2 --dist loadfile --nbval-lax \
-		--nbval-current-env --nbval-cell-timeout=1200 notebooks
+		--nbval-current-env --nbval-cell-timeout=1200 notebooks; notebooks=$$?; \
+	ended() { [ $$1 = 0 ] && echo passed || echo FAILED; }; \
+	echo "make test: tests $$(ended $$tests), notebooks $$(ended $$notebooks)"; [ $$tests = 0 ] && [ $$notebooks = 0 ]
 
 # The long part of the torture that tests/torture/README.md tells of, an hour or two; writes the table there.
 COUNT = 50
