@@ -14,7 +14,7 @@ from torch import Generator, Tensor
 
 from darts_lab.genotype import Genotype
 from darts_lab.methods.monitors import Adaptation, EarlyStopping
-from darts_lab.methods.schedules import Every, Schedule
+from darts_lab.methods.schedules import Every
 from darts_lab.methods.terms import ADMM
 from darts_lab.spaces import SearchSpace
 
@@ -64,7 +64,7 @@ class Method:
     pruning: bool = False
     terms: tuple[Callable[[Tensor, Tensor, float, SearchSpace], Tensor], ...] = ()
     admm: ADMM | None = None
-    schedule: Schedule = Every()
+    schedule: Every = Every()
     train_portion: float | None = None
     monitor: EarlyStopping | Adaptation | None = None
     selection: Callable[[object], Genotype | None] | None = None
@@ -77,7 +77,7 @@ class Method:
             "network": (Mapping, "a dictionary of arguments of the supernet"),
             "terms": (tuple, "a tuple of functions"),
             "admm": (ADMM | None, "a terms.ADMM, or None"),
-            "schedule": (Schedule, "one of those in schedules"),
+            "schedule": (Every, "one of those in schedules"),
             "monitor": (EarlyStopping | Adaptation | None, "a monitors.EarlyStopping or Adaptation, or None"),
             "strong_decay": (bool, "True or False"),
         }

@@ -6,7 +6,7 @@ from functools import partial
 
 from darts_lab.methods.method import Method, clip
 from darts_lab.methods.monitors import Adaptation, EarlyStopping
-from darts_lab.methods.schedules import Every, FisherTrace, Never, Random, Schedule
+from darts_lab.methods.schedules import Every, FisherTrace, Never, Random
 from darts_lab.methods.selection import best_random_cell, random_cell
 from darts_lab.methods.terms import ADMM, Proximity
 
@@ -16,7 +16,7 @@ WAITING = 10  # training batches for one alpha step in DARTS-PRIME (`--schedfreq
 PORTION = 1 - 1 / (1 + WAITING)  # ... and the split that follows from it (`--dyno_split`): 10/11 train the weights
 
 
-def _prime(name: str, schedule: Schedule, *terms, order: int = 1, settings=None, **more) -> Method:
+def _prime(name: str, schedule: Every, *terms, order: int = 1, settings=None, **more) -> Method:
     settings = {"order": order} | (settings or {})
     return Method(name, settings, terms=terms, schedule=schedule, train_portion=PORTION, **more)
 

@@ -1,10 +1,8 @@
 """When alpha is updated: before which training batches an alpha step is taken.
 
-A schedule is data and keeps nothing; what it has to remember is a `Timing`, which the search stores with its
-checkpoint. `Every` is DARTS (each batch) or any fixed rhythm. `FisherTrace` is the schedule of DARTS-PRIME (Maile et
-al. 2021; the formulas are those of their code, `train_scheduled_hard_statebn.py`): alpha waits for moments at which the
-weights have little left to learn. `Random` takes as many alpha steps at random moments: the control that tells whether
-the moments matter.
+A schedule is data; what it remembers is a `Timing`, which the search stores. `FisherTrace` is that of DARTS-PRIME (Maile
+et al. 2021; formulas of their code, `train_scheduled_hard_statebn.py`): alpha waits for moments at which the weights
+have little left to learn. `Random` is the control that tells whether the moments matter.
 """
 
 from __future__ import annotations
@@ -17,8 +15,7 @@ from darts_lab.checks import AboveOne, Count, PositiveOrNone, Share, check
 
 @dataclass(frozen=True)
 class Timing:
-    """What a schedule remembers: training batches and alpha steps so far, and of the Fisher trace the running average,
-    and the first one that was seen."""
+    """What a schedule remembers: training batches and alpha steps so far; the Fisher trace's average and first value."""
 
     batches: int = 0
     alpha_steps: int = 0
@@ -83,7 +80,7 @@ class Random(Every):
 
 
 @dataclass(frozen=True)
-class FisherTrace:
+class FisherTrace(Every):
     """An alpha step where the weights' gradient has become small: one for `batches` training batches that wait.
 
     The trace of the empirical Fisher information is estimated, free of charge, by the squared norm of the weights'
@@ -101,11 +98,6 @@ class FisherTrace:
     average: Share = 0.2
     growth: AboveOne = 1.05
     start: PositiveOrNone = None
-    trains_alpha = True
-    repeats = False
-
-    def __post_init__(self):
-        check(self)
 
     def threshold(self, timing: Timing) -> float | None:
         """Below which the averaged trace must lie; None before the first batch, which sets where it starts."""
@@ -133,6 +125,3 @@ class StaleFisherTrace(FisherTrace):
     validation batch again. For comparison with it alone: about ten times as many steps as `FisherTrace` takes."""
 
     repeats = True
-
-
-Schedule = Every | Never | Random | FisherTrace
