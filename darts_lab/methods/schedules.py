@@ -1,8 +1,8 @@
 """When alpha is updated: before which training batches an alpha step is taken.
 
-A schedule is data; what it remembers is a `Timing`, which the search stores. `FisherTrace` is that of DARTS-PRIME (Maile
-et al. 2021; formulas of their code, `train_scheduled_hard_statebn.py`): alpha waits for moments at which the weights
-have little left to learn. `Random` is the control that tells whether the moments matter.
+A schedule is data; what it remembers is a `Timing`, which the search stores. `FisherTrace` is that of DARTS-PRIME
+(Maile et al. 2021; formulas of their code, `train_scheduled_hard_statebn.py`): alpha waits for moments at which the
+weights have little left to learn. `Random` is the control that tells whether the moments matter.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from darts_lab.checks import AboveOne, Count, PositiveOrNone, Share, check
 
 @dataclass(frozen=True)
 class Timing:
-    """What a schedule remembers: training batches and alpha steps so far; the Fisher trace's average and first value."""
+    """What a schedule remembers: training batches and alpha steps so far; the Fisher trace's average and first
+    value."""
 
     batches: int = 0
     alpha_steps: int = 0
