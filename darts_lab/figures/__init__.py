@@ -2,8 +2,6 @@
 
 # ruff: noqa: F401
 
-from __future__ import annotations
-
 from darts_lab.figures.cells import cell, mixing
 from darts_lab.figures.curves import (
     cost,

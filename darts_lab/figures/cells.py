@@ -13,8 +13,8 @@ from darts_lab.spaces import NONE, RECURRENT, UPSAMPLE, SearchSpace, inputs_of
 
 
 def mixing(weights, space: SearchSpace, cell_type: str, ax: Axes | None = None) -> Axes:
-    """Heat map of one cell's mixing weights, one row per operation, one column per edge (source -> node), from 0 (dark)
-    to 1 (bright). Without weights (None), as in the logs of others, it says so."""
+    """Heat map of one cell's mixing weights, from 0 (dark) to 1 (bright): a row per operation, a column per edge.
+    Without weights (None), as in the logs of others, it says so."""
     ax = empty_axes(ax, (6, 2))
     ax.set_title(f"mixing weights, {cell_type} cell")
     if weights is None:
@@ -26,10 +26,9 @@ def mixing(weights, space: SearchSpace, cell_type: str, ax: Axes | None = None) 
     weights = np.asarray(weights)[space.cell_types.index(cell_type)].T  # (candidates, edges)
     candidates = space.cell(cell_type)
     same, few = len(set(candidates)) == 1, len(candidates) <= 5
-    labels, text = None, {"fontsize": 8}
+    labels, text = None, {"fontsize": 8} if few else {"fontsize": 6, "rotation": 90}
     if not same:  # every edge has its own operations: write their names into the squares
         labels = np.array([[short_name(name) for name in names] for names in candidates]).T
-        text = text if few else {"fontsize": 6, "rotation": 90}
     elif few and space.candidates <= 4:
         labels = np.char.mod("%.2f", weights)
     seaborn.heatmap(
@@ -47,15 +46,15 @@ def mixing(weights, space: SearchSpace, cell_type: str, ax: Axes | None = None) 
 def cell(
     genotype: Genotype, cell_type: str, weights=None, space: SearchSpace | None = None, ax: Axes | None = None
 ) -> Axes:
-    """One cell as a graph: colour and dash say the operation.
-
-    With `weights` (mixing weights of `space`) lines are as wide as the weights of their operations, and the edges that
-    are not in the genotype are drawn too, faintly.
-    """
+    """One cell as a graph: colour and dash say the operation. With `weights` (mixing weights of `space`) lines are as
+    wide as the weights of their operations, and edges that are not in the genotype are drawn too, faintly."""
     ax = empty_axes(ax, (5, 2.6))
     inputs = inputs_of(cell_type)
     states = genotype.nodes + inputs
-    positions = _positions(states, inputs)
+    positions = {0: (0.0, 0.8), 1: (0.0, -0.8)} if inputs == 2 else {0: (0.0, 0.0)}
+    heights = (0.55, -0.55, 1.15, -1.15)
+    positions |= {node + inputs: (node + 1.0, heights[node % 4]) for node in range(genotype.nodes)}
+    positions["out"] = states - 0.4, 0.0
     kept = {(source, node): operation for source, node, operation in genotype.edges(cell_type)}
 
     def draw_edge(source, node, operation, width, **style):
@@ -75,32 +74,18 @@ def cell(
         draw_edge(*edge, operation, widths[edge])
     for state in genotype.concat[cell_type]:
         _arrow(ax, positions[state], positions["out"], None, 0.6, name=f"{state}→output")
-    ends = {0: "$c_{k-2}$", 1: "$c_{k-1}$", "out": "$c_k$"}
+    ends = {0: "encoder" if cell_type == UPSAMPLE else "$c_{k-2}$", 1: "$c_{k-1}$", "out": "$c_k$"}
     if cell_type == RECURRENT:
         ends = {0: "$x_t, h_{t-1}$", "out": "$h_t$"}
-    elif cell_type == UPSAMPLE:
-        ends[0] = "encoder"
-    labels = ends | {state: str(state) for state in range(inputs, states)}
-    for state, (x, y) in positions.items():
-        ax.text(
-            x, y, labels[state], ha="center", va="center", fontsize=9, zorder=5,
-            bbox={"boxstyle": "round,pad=0.3", "facecolor": "white", "edgecolor": "#444444"},
-        )  # fmt: skip
+    box = {"boxstyle": "round,pad=0.3", "facecolor": "white", "edgecolor": "#444444"}
+    for state, place in positions.items():
+        ax.text(*place, ends.get(state, str(state)), ha="center", va="center", fontsize=9, zorder=5, bbox=box)
     styles = {operation: style_of(operation) for operation in sorted(set(kept.values()))}
     handles = [Line2D([], [], color=c, linestyle=dash, linewidth=2, label=name) for name, (c, dash) in styles.items()]
     ax.legend(handles=handles, fontsize=7, loc="upper center", ncols=4, frameon=False, bbox_to_anchor=(0.5, 0.04))
-    ax.set_title(f"{cell_type} cell")
-    ax.set_xlim(-0.6, states + 0.2)
-    ax.set_ylim(-1.9, 1.7)
+    ax.set(title=f"{cell_type} cell", xlim=(-0.6, states + 0.2), ylim=(-1.9, 1.7))
     ax.axis("off")
     return ax
-
-
-def _positions(states: int, inputs: int) -> dict:
-    positions = {0: (0.0, 0.8), 1: (0.0, -0.8)} if inputs == 2 else {0: (0.0, 0.0)}
-    heights = (0.55, -0.55, 1.15, -1.15)
-    positions |= {node + inputs: (node + 1.0, heights[node % 4]) for node in range(states - inputs)}
-    return positions | {"out": (states - 0.4, 0.0)}
 
 
 def _arrow(ax: Axes, start, end, operation: str | None, width: float, alpha: float = 0.95, name: str = "") -> None:

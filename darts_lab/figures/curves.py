@@ -21,16 +21,15 @@ SETTING_NAMES = {"weight_decay": "L2", "drop_path": "drop path"}  # those that m
 def errors(history, ax: Axes | None = None, task: type[Task] = Classification) -> Axes:
     """Training error and one-shot validation error, as `task` measures them, over the epochs of a search."""
     ax = _training_and_validation(history, "error", task.factor, ax)
-    label_epochs(ax, task.metric + (f" ({task.unit})" if task.unit else ""), (0, 100 if task.unit == "%" else None))
-    ax.set_title(f"{task.metric} of the supernet")
+    label = task.metric + (f" ({task.unit})" if task.unit else "")
+    label_epochs(ax, label, (0, 100 if task.unit == "%" else None), f"{task.metric} of the supernet")
     return ax
 
 
 def losses(history, ax: Axes | None = None) -> Axes:
     """Training loss and one-shot validation loss over the epochs of a search."""
     ax = _training_and_validation(history, "loss", 1, ax)
-    label_epochs(ax, "loss")
-    ax.set_title("losses of the supernet")
+    label_epochs(ax, "loss", title="losses of the supernet")
     return ax
 
 
@@ -38,10 +37,9 @@ def _training_and_validation(history, quantity: str, factor: float, ax: Axes | N
     ax = empty_axes(ax)
     lines = (("train", "training", "--", PALETTE[7]), ("valid", "one-shot validation", "-", PALETTE[0]))
     for split, label, dash, colour in lines:
-        epochs, values = _series(history, [factor * getattr(record, f"{split}_{quantity}") for record in history])
-        ax.plot(epochs, values, dash, color=colour, marker="." if len(history) < 3 else None, label=label)
+        series = _series(history, [factor * getattr(record, f"{split}_{quantity}") for record in history])
+        ax.plot(*series, dash, color=colour, marker="." if len(history) < 3 else None, label=label)
     _mark_changes(history, ax)
-    ax.legend()
     return ax
 
 
@@ -60,10 +58,8 @@ def _mark_changes(history, ax: Axes) -> None:
             words.append(f"back, L2 {record.weight_decay:g}")
         if words:
             ax.axvline(record.epoch, color=DARK, linewidth=0.8, linestyle=":")
-            ax.text(
-                record.epoch, 0.99, " " + ", ".join(words), fontsize=7, ha="left", va="top", rotation=90,
-                transform=ax.get_xaxis_transform(),
-            )  # fmt: skip
+            style = {"fontsize": 7, "ha": "left", "va": "top", "rotation": 90, "transform": ax.get_xaxis_transform()}
+            ax.text(record.epoch, 0.99, " " + ", ".join(words), **style)
 
 
 def cost(history, steps: int | None = None, ax: Axes | None = None) -> Axes:
@@ -71,19 +67,17 @@ def cost(history, steps: int | None = None, ax: Axes | None = None) -> Axes:
     number in an epoch, is given. The title has the largest memory of the process so far."""
     ax = empty_axes(ax)
     factor, unit = (1, "s an epoch") if steps is None else (1000 / steps, "ms a step")
-    epochs, seconds = _series(history, [factor * record.seconds for record in history])
-    ax.plot(epochs, seconds, color=PALETTE[0], marker=".", markersize=4)
-    label_epochs(ax, unit, (0, None))
+    series = _series(history, [factor * record.seconds for record in history])
+    ax.plot(*series, color=PALETTE[0], marker=".", markersize=4)
     memory = [record.peak_memory_bytes for record in history if record.peak_memory_bytes is not None]
-    ax.set_title("cost" + (f", memory up to {memory[-1] / 1e6:.0f} MB" if memory else ""))
+    words = f", memory up to {memory[-1] / 1e6:.0f} MB" if memory else ""
+    label_epochs(ax, unit, (0, None), f"cost{words}")
     return ax
 
 
 def counts(history, operations: str | Sequence[str], ax: Axes | None = None, space: SearchSpace | None = None) -> Axes:
     """How many edges of the cells that the search would return have an operation, or each of several, over its epochs.
-
-    `none` is in no cell that alpha chose: with `space`, the edges are counted on which it has the largest weight.
-    """
+    `none` is in no cell that alpha chose: with `space`, the edges are counted on which it has the largest weight."""
     ax = empty_axes(ax)
     operations = [operations] if isinstance(operations, str) else operations
     cell_types = history[-1].genotype.cell_types if history else ()
@@ -94,25 +88,24 @@ def counts(history, operations: str | Sequence[str], ax: Axes | None = None, spa
         name = "none weighs most, " if by_weight else f"{short_name(operation)} " if len(operations) > 1 else ""
         for cell_type, dash, marker in zip(cell_types, ("-", "--", ":"), "os^"):
             if by_weight:
-                values = [_edges_led_by(NONE, record.mixing, space, cell_type) for record in history]
+                values = [_led_by_none(record.mixing, space, cell_type) for record in history]
             else:
                 values = [record.genotype.count(operation, cell_type) for record in history]
             style = {"color": style_of(operation)[0], "marker": marker, "markersize": 3}
             ax.plot(*_series(history, values), dash, label=name + cell_type, **style)
     most = max(map(len, history[-1].genotype.cells.values())) if history else 8
-    label_epochs(ax, f"edges of {most} kept", (-0.3, most + 0.3 if NONE not in operations else None))
+    title = " and ".join(map(short_name, operations)) + " in the genotype"
+    label_epochs(ax, f"edges of {most} kept", (-0.3, most + 0.3 if NONE not in operations else None), title)
     ax.yaxis.set_major_locator(MaxNLocator(integer=True))
-    show_legend(ax)
-    ax.set_title(" and ".join(map(short_name, operations)) + " in the genotype")
     return ax
 
 
-def _edges_led_by(operation: str, mixing, space: SearchSpace, cell_type: str) -> float:
-    """On how many edges of a cell `operation` has the largest mixing weight; NaN if the weights are unknown."""
+def _led_by_none(mixing, space: SearchSpace, cell_type: str) -> float:
+    """On how many edges of a cell `none` has the largest mixing weight; NaN if the weights are unknown."""
     if mixing is None:
         return float("nan")
     best = np.asarray(mixing)[space.cell_types.index(cell_type)].argmax(1)
-    return sum(names[index] == operation for names, index in zip(space.cell(cell_type), best, strict=True))
+    return sum(names[index] == NONE for names, index in zip(space.cell(cell_type), best, strict=True))
 
 
 def weight_shares(history, space: SearchSpace, cell_type: str, ax: Axes | None = None) -> Axes:
@@ -125,20 +118,17 @@ def weight_shares(history, space: SearchSpace, cell_type: str, ax: Axes | None =
         colour, dash = style_of(name)
         means = [np.asarray(record.mixing[index])[names == name].mean() for record in history]
         ax.plot(*_series(history, means), color=colour, linestyle=dash, label=name)
-    label_epochs(ax, "mean mixing weight", (0, 1))
-    ax.legend()
-    ax.set_title(f"{cell_type} cell")
+    label_epochs(ax, "mean mixing weight", (0, 1), f"{cell_type} cell")
     return ax
 
 
 def eigenvalues(histories, rule: Rule = RULE, ax: Axes | None = None, finished: bool = True) -> Axes:
-    """Dominant eigenvalue over the epochs of a search, or of several (name -> history).
+    """Dominant eigenvalue over the epochs of a search, or of several (name -> history). A history is a list of
+    EpochRecord, or a table with the columns `epoch` and `dominant_eigenvalue` (`runs.table`).
 
-    A history is a list of EpochRecord, or a table with the columns `epoch` and `dominant_eigenvalue` (`runs.table`).
     Dots are the measurements, with their standard errors if known; the line is the local average of `rule`; the star is
-    where the rule would have stopped a search (with `finished` False: one that is still running). For a single search
-    the threshold is drawn too: an average above it stops the search, `delta` epochs or measurements earlier.
-    """
+    where it would have stopped a search (with `finished` False: one that still runs). For a single search the threshold
+    is drawn too: an average above it stops the search, `delta` epochs or measurements earlier."""
     ax = empty_axes(ax)
     several = isinstance(histories, Mapping)
     for number, (name, history) in enumerate(histories.items() if several else [("", histories)]):
@@ -150,8 +140,7 @@ def eigenvalues(histories, rule: Rule = RULE, ax: Axes | None = None, finished: 
         epochs, values = epochs[recent].tolist(), values[recent].tolist()
         places, averages = rule.averages(epochs, values)
         ax.plot(places, averages, DASHES[number % 4], color=colour, label=name or "local average")
-        stop = rule.stop(epochs, values, finished)
-        if stop is not None:
+        if (stop := rule.stop(epochs, values, finished)) is not None:
             star = {"color": colour, "markersize": 12, "markeredgecolor": "black"}
             ax.plot(stop, np.interp(stop, places, averages), "*", **star)
         if not several:
@@ -160,10 +149,8 @@ def eigenvalues(histories, rule: Rule = RULE, ax: Axes | None = None, finished: 
             ax.plot(places[rule.delta :][counted], threshold, ":", color=DARK, linewidth=1.2, label="stops above")
     if not several and not isinstance(histories, pd.DataFrame):
         _mark_changes(histories, ax)
-    label_epochs(ax, "dominant eigenvalue")
+    label_epochs(ax, "dominant eigenvalue", title="curvature of the validation loss")
     ax.set_ylim(bottom=min(0, ax.get_ylim()[0]) if ax.dataLim.ymin < 0 else 0)
-    show_legend(ax)
-    ax.set_title("curvature of the validation loss")
     return ax
 
 
@@ -181,8 +168,7 @@ def _measured(history):
 
 
 def fisher_trace(history, ax: Axes | None = None) -> Axes:
-    """The averaged Fisher trace before every training batch, the threshold below which alpha is updated, and marks at
-    the bottom for the updates of alpha: of a search whose schedule is `schedules.FisherTrace`."""
+    """The averaged Fisher trace before every batch, its threshold for an update of alpha, and marks for the updates."""
     ax = empty_axes(ax)
     places, moments = [], []
     for record in history:

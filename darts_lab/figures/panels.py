@@ -20,9 +20,9 @@ from darts_lab.tasks import Classification, Task
 
 @dataclass(frozen=True)
 class View:
-    """What a panel shows of a search: its epochs so far (`history`), its mixing weights (None: unknown) and genotype at
-    one moment. `rule` reads its eigenvalues, with `finished` as for `Rule.stop`; `steps` is the number of batches in an
-    epoch, if known; `at` is an epoch to be marked in the curves; `task` says what an error is."""
+    """What a panel shows of a search: its epochs so far, its mixing weights (None: unknown) and genotype at one moment.
+    `rule` reads its eigenvalues, with `finished` as for `Rule.stop`; `steps` are the batches of an epoch, if known;
+    `at` is an epoch to be marked in the curves; `task` says what an error is."""
 
     space: SearchSpace
     history: Sequence
@@ -48,8 +48,7 @@ PANELS = tuple(f"{what} {kind}" for what in ("weights", "cell") for kind in KNOW
 
 
 def panel(name: str, view: View, ax: Axes | None = None) -> Axes:
-    """One of the lab's `PANELS`: the mixing weights or the graph of one cell of the space ("weights normal",
-    "cell reduce", ...), or one of the `CURVES` over epochs."""
+    """One of `PANELS`: mixing weights or the graph of one cell ("weights normal", "cell reduce", ...), or a curve."""
     what, _, cell_type = name.partition(" ")
     if what == "weights":
         return mixing(view.mixing, view.space, cell_type, ax)
@@ -62,13 +61,11 @@ def panel(name: str, view: View, ax: Axes | None = None) -> Axes:
 
 
 class Dashboard:
-    """A search at one moment on one Figure: heat maps, all cells, errors, counts and curvature.
-
-    pyplot does not know the Figure, so it may be used in any thread.
-    """
+    """A search at one moment on one Figure: heat maps, all cells, errors, counts and curvature. pyplot does not know
+    the Figure, so any thread may use it."""
 
     def __init__(
-        self, space: SearchSpace, size=(11, 6.2), dpi: int = 80, rule: Rule = RULE, task: type[Task] = Classification
+        self, space: SearchSpace, size=(11, 6.2), dpi=80, rule: Rule = RULE, task: type[Task] = Classification
     ):
         self.space, self.rule, self.task = space, rule, task
         self.figure = Figure(figsize=size, dpi=dpi, layout="constrained")
@@ -78,7 +75,6 @@ class Dashboard:
         self.axes = self.figure.subplot_mosaic(mosaic, height_ratios=[1.1, 1.6, 1.5])
 
     def draw(self, history, weights, genotype: Genotype) -> Figure:
-        """The figure for a history (a list of EpochRecord) and the current mixing weights and genotype."""
         view = View(self.space, history, weights, genotype, self.rule, task=self.task)
         for name, ax in self.axes.items():
             if history or name not in CURVES:

@@ -9,8 +9,8 @@ from darts_lab.figures.style import empty_axes
 
 
 def picture(image, ax: Axes | None = None) -> Axes:
-    """An image as in the data, channels first: of uint8 its first three channels, red first (the left image of a pair);
-    of four bands, blue first, its visible colours, brightened until the brightest 1 % is white."""
+    """An image as in the data, channels first: of uint8 the first three channels, red first (the left image of a pair);
+    of four bands, blue first, the visible colours, brightened until the brightest 1 % is white."""
     ax = empty_axes(ax, (4, 2))
     image = np.asarray(image)
     colours = image[:3] if image.dtype == np.uint8 else np.clip(image[2::-1] / np.quantile(image[:3], 0.99), 0, 1)
@@ -20,10 +20,8 @@ def picture(image, ax: Axes | None = None) -> Axes:
 
 
 def pixel_map(values, what: str, limits: tuple[float, float] | None = None, ax: Axes | None = None) -> Axes:
-    """A value for every pixel, such as disparities or depths, with a colour bar labelled `what`; grey where it is NaN.
-
-    Maps that are to be compared need the same `limits` (default: the smallest and the largest value).
-    """
+    """A value for every pixel, with a colour bar labelled `what`; grey where it is NaN. Maps to be compared need the
+    same `limits` (default: the smallest and the largest value)."""
     ax = empty_axes(ax, (4, 2))
     low, high = limits or (np.nanmin(values), np.nanmax(values))
     image = ax.imshow(np.asarray(values), vmin=low, vmax=high, cmap="viridis", interpolation="nearest")

@@ -20,14 +20,13 @@ from darts_lab.runs import files
 
 
 def save(name: str, figure: Figure | None = None, *, run=None, folder: str | Path | None = None) -> list[Path]:
-    """Writes a figure (default: pyplot's current one) as name.pdf, name.png and name.csv, the values that are plotted
-    in it, and returns their paths.
+    """Writes a figure (default: pyplot's current one) as name.pdf, name.png and, with its `plotted` values, name.csv
+    into `folder` (default: DARTS_LAB_FIGURES, or "figures"); returns their paths. Raises ValueError for a name that is
+    not a file name.
 
     `run` is what it was drawn from: a Search, a Training, a Run, a Recorded, the path of a table, any other text, or a
     list of these. Their hashes (of a table the first eight digits of its SHA-256) and names are in the metadata of PDF
-    and PNG and in the first line of the CSV (`pandas.read_csv(path, comment="#")`). `folder` is by default what
-    DARTS_LAB_FIGURES says, else "figures". Raises ValueError for a name that is not a file name.
-    """
+    and PNG and in the first line of the CSV (`pandas.read_csv(path, comment="#")`)."""
     if not isinstance(name, str) or runs.folder_name(name) != name:
         raise ValueError(f"name: {name!r} is not allowed; it must be a file's name without its ending")
     if figure is None:
@@ -61,19 +60,15 @@ def _source(run) -> str:
             return _source(runs.Run(run.path))
         except FileNotFoundError:  # the logs of others have no config
             return run.name
-    stored = getattr(run, "run", None)  # has the config from before any change by hand
-    config = (stored or run).config
-    config = config() if callable(config) else config
-    return f"run {config['hash']} {config['name']}"
+    if isinstance(run, runs.Run):
+        return f"run {run.config['hash']} {run.config['name']}"
+    return f"run {run.plan.hash} {run.plan.name}"
 
 
 def plotted(figure: Figure) -> pd.DataFrame:
-    """The values drawn in a figure, read from its artists, one row per point.
-
-    `panel` is the title of its Axes (or their number). `artist` is line, points, bar, interval (of error bars), band,
-    contour (`value` is its lower level), image (`value` at column x and row y; heat maps too) or arrow (`value` is its
-    width). `label` is its name in the legend.
-    """
+    """The values drawn in a figure, read from its artists, one row per point. `panel` is the title of its Axes (or
+    their number); `artist` is line, points, bar, interval (of error bars), band, contour (`value` is its lower level),
+    image (`value` at column x and row y; heat maps too) or arrow (`value` is its width); `label` is the legend's."""
     rows = []
     for number, ax in enumerate(figure.axes):
         if ax.get_label() == "<colorbar>":
@@ -116,12 +111,11 @@ def gallery(folder: str | Path = "figures") -> Path:
     """Writes index.html into a folder of saved figures: each with its name, its source, its PDF and its CSV."""
     folder, entries = Path(folder), []
     for picture in sorted(folder.glob("*.png")):
-        files_beside = [file for ending in (".pdf", ".csv") if (file := picture.with_suffix(ending)).exists()]
-        links = ", ".join(f'<a href="{html.escape(file.name)}">{file.suffix[1:]}</a>' for file in files_beside)
+        beside = [file for ending in (".pdf", ".csv") if (file := picture.with_suffix(ending)).exists()]
+        links = ", ".join(f'<a href="{html.escape(file.name)}">{file.suffix[1:]}</a>' for file in beside)
         source = ""
-        if picture.with_suffix(".csv").exists():
-            with open(picture.with_suffix(".csv")) as file:
-                source = file.readline().removeprefix("#").strip()
+        if (table := picture.with_suffix(".csv")).exists():
+            source = table.read_text().partition("\n")[0].removeprefix("#").strip()
         name, title = html.escape(picture.name), html.escape(picture.stem)
         entries.append(
             f'<figure><a href="{name}"><img src="{name}" alt="{title}"></a>'

@@ -15,16 +15,12 @@ PALETTE = ("#1845fb", "#ff5e02", "#c91f16", "#c849a9", "#adad7d", "#86c8dd", "#5
 DASHES = ("-", "--", "-.", ":")
 DARK = "#222222"
 STYLE = {
+    **dict.fromkeys(("axes.spines.top", "axes.spines.right", "legend.frameon"), False),
+    **dict.fromkeys(("xtick.labelsize", "ytick.labelsize", "legend.fontsize"), 8),
     "axes.prop_cycle": cycler(color=PALETTE),
-    "axes.spines.top": False,
-    "axes.spines.right": False,
     "axes.titlesize": 10,
     "axes.titleweight": "bold",
     "axes.labelsize": 9,
-    "xtick.labelsize": 8,
-    "ytick.labelsize": 8,
-    "legend.fontsize": 8,
-    "legend.frameon": False,
     "lines.linewidth": 1.8,
     "image.cmap": "viridis",
     "pdf.fonttype": 42,  # text stays text
@@ -44,11 +40,11 @@ OPERATION_STYLE: dict[str, tuple[str, str]] = {
     RELU: (PALETTE[2], ":"),
     SIGMOID: (PALETTE[3], "-."),
 }
+_SHORT_NAMES = {SKIP: "skip", SEP3: "sep 3", SEP5: "sep 5", DIL3: "dil 3", DIL5: "dil 5", MAX: "max", AVG: "avg"}
 
 
 def use_style(dpi: float | None = None) -> None:
-    """Sets matplotlib's style for everything that is drawn from now on: `STYLE`, and `dpi` (pixels per inch) if given.
-    `matplotlib.rcdefaults()` undoes it; importing the package changes nothing."""
+    """Sets `STYLE`, and `dpi` (pixels per inch) if given, for later figures; `matplotlib.rcdefaults()` undoes it."""
     matplotlib.rcParams.update(STYLE | ({} if dpi is None else {"figure.dpi": dpi}))
 
 
@@ -67,14 +63,14 @@ def empty_axes(ax: Axes | None, size=(5, 3)) -> Axes:
     return ax
 
 
-def label_epochs(ax: Axes, label: str, limits: tuple[float | None, float | None] = (None, None)) -> None:
-    """Sets the axes of a picture over epochs: ticks at whole epochs, and `label` and `limits` for the y axis."""
-    ax.set(xlabel="epoch", ylabel=label, ylim=limits)
+def label_epochs(ax: Axes, label: str, limits=(None, None), title: str = "") -> None:
+    """Finishes a picture over epochs: ticks at whole epochs, `label` and `limits` of the y axis, title and legend."""
+    ax.set(xlabel="epoch", ylabel=label, ylim=limits, title=title)
     if np.ptp(ax.dataLim.intervalx) < 1:  # one epoch, or none
-        middle = ax.dataLim.intervalx.mean()
-        middle = middle if np.isfinite(middle) else 0
+        middle = np.nan_to_num(ax.dataLim.intervalx.mean())
         ax.set_xlim(middle - 0.5, middle + 0.5)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    show_legend(ax)
 
 
 def show_legend(ax: Axes) -> None:
@@ -86,6 +82,3 @@ def show_legend(ax: Axes) -> None:
 def short_name(operation: str) -> str:
     """A name for small pictures: "sep 3" for sep_conv_3x3; others stay as they are."""
     return _SHORT_NAMES.get(operation, operation)
-
-
-_SHORT_NAMES = {SKIP: "skip", SEP3: "sep 3", SEP5: "sep 5", DIL3: "dil 3", DIL5: "dil 5", MAX: "max", AVG: "avg"}

@@ -1,4 +1,6 @@
-"""Tables of many runs, drawn by seaborn: every run as a dot, means with the intervals of `studies.statistics`."""
+"""Tables of many runs, drawn by seaborn: every run as a dot, means with their 95 % intervals (Student's t). Kinds that
+are a pandas categorical have the same colours in every picture, whichever of them it shows. seaborn is imported inside
+the functions: it imports pyplot, which the package leaves to those who draw."""
 
 from __future__ import annotations
 
@@ -9,19 +11,12 @@ from matplotlib.axes import Axes
 from darts_lab.figures.style import DARK, DASHES, PALETTE, empty_axes, label_epochs, show_legend
 from darts_lab.studies import statistics
 
-# seaborn is imported inside the functions: it imports pyplot, which the package leaves to those who draw
-
 
 def by_kind(
-    table: pd.DataFrame, value: str = "test_error", kind: str = "method", ax: Axes | None = None, factor: float = 100,
-    unit: str = "%",
-) -> Axes:  # fmt: skip
-    """`value` of every run as a dot, one row per kind of run, with means and their 95 % intervals (Student's t).
-
-    Every row of `table` is one run, for example of a sweep. `value` is a fraction shown in per cent, or is multiplied
-    by `factor` and shown in `unit`. Kinds are listed in the order of the table. Kinds that are a pandas categorical
-    have the same colours in every picture, whichever of them it shows.
-    """
+    table: pd.DataFrame, value: str = "test_error", kind: str = "method", ax: Axes | None = None, factor=100, unit="%"
+) -> Axes:
+    """`value` of every run (row of `table`) as a dot, one row per kind, in the order of the table, with means. It is a
+    fraction shown in per cent, or is multiplied by `factor` and shown in `unit`."""
     import seaborn
 
     ax = empty_axes(ax, (6, 3.4))
@@ -40,14 +35,9 @@ def by_kind(
     return ax
 
 
-def over_epochs(
-    table: pd.DataFrame, value: str, kind: str = "method", factor: float = 1, ax: Axes | None = None
-) -> Axes:
-    """The mean of `value` at every epoch, one line per kind of search; bands are 95 % intervals (Student's t).
-
-    Every row of `table` is one epoch of one search, with `epoch`; `factor` 100 turns fractions into per cent. The y
-    axis shows the range of the runs: intervals of few seeds may be wider.
-    """
+def over_epochs(table: pd.DataFrame, value: str, kind="method", factor=1, ax: Axes | None = None) -> Axes:
+    """The mean of `value` at every `epoch` (rows of `table`), one line per kind of search, with intervals as bands. A
+    `factor` of 100 gives per cent. The y axis shows the range of the runs: intervals of few seeds may be wider."""
     import seaborn
 
     ax = empty_axes(ax)
@@ -57,16 +47,12 @@ def over_epochs(
         seaborn.lineplot(group, x="epoch", y=value, errorbar=_interval, err_kws=band, **style, ax=ax)
     label_epochs(ax, _label(value, factor))
     _show_range(ax, rows[value])
-    show_legend(ax)
     return ax
 
 
-def over_setting(
-    table: pd.DataFrame, setting: str, value: str, kind: str = "space", factor: float = 1, ax: Axes | None = None
-) -> Axes:
-    """The mean of `value` for each value of a setting, such as `weight_decay`, one line per kind, with 95 % intervals
-    (Student's t), and runs as dots. The values of the setting are evenly spaced, not to scale. The y axis shows the
-    range of the runs: intervals of few runs may be wider."""
+def over_setting(table: pd.DataFrame, setting: str, value: str, kind="space", factor=1, ax: Axes | None = None) -> Axes:
+    """The mean of `value` for each value of a setting, such as `weight_decay`, one line per kind, with runs as dots.
+    The values of the setting are evenly spaced, not to scale; the y axis is that of `over_epochs`."""
     import seaborn
 
     ax = empty_axes(ax)
@@ -86,10 +72,7 @@ def over_setting(
 
 def scatter(x, y, kinds=None, correlation: statistics.Estimate | None = None, ax: Axes | None = None) -> Axes:
     """Points, coloured by `kinds` if given. With a `correlation`, which goes into the title with its interval, the
-    regression line of all points is drawn too.
-
-    Kinds that are a pandas categorical have the same colours in every picture, whichever of them it shows.
-    """
+    regression line of all points is drawn too."""
     import seaborn
 
     ax = empty_axes(ax, (4, 3))
@@ -110,12 +93,11 @@ def scatter(x, y, kinds=None, correlation: statistics.Estimate | None = None, ax
 
 
 def _scaled(table: pd.DataFrame, value: str, factor: float) -> pd.DataFrame:
-    rows = table.dropna(subset=value)
-    return rows.assign(**{value: factor * rows[value].astype(float)})
+    return table.dropna(subset=value).assign(**{value: lambda rows: factor * rows[value].astype(float)})
 
 
 def _interval(values) -> tuple[float, float]:
-    """The 95 % interval of the mean (Student's t), in the form that seaborn's `errorbar` takes."""
+    """The interval of the mean, in the form that seaborn's `errorbar` takes."""
     mean = statistics.mean(values)
     return mean.low, mean.high
 

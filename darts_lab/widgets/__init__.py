@@ -1,7 +1,4 @@
-"""Widgets for notebooks and the dashboard: the live lab, and stored runs epoch by epoch.
-
-Both show the same panels (`panels.Panels`): `figures.PANELS` as images.
-"""
+"""Widgets for notebooks and the dashboard: the live lab, and stored runs epoch by epoch."""
 
 from darts_lab.widgets.lab import Lab as Lab
 from darts_lab.widgets.replay import Replay as Replay

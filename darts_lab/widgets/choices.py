@@ -12,25 +12,20 @@ from darts_lab.checks import Seed, allow
 from darts_lab.methods.method import Method
 from darts_lab.methods.named import DROP_PATHS, L2_FACTORS, METHODS
 from darts_lab.methods.schedules import FisherTrace
-from darts_lab.settings import Scale, SearchSettings, override
+from darts_lab.settings import override
 from darts_lab.spaces import SPACES
 from darts_lab.tasks import scales
 from darts_lab.tasks.classification import SCALES
 from darts_lab.tasks.scales import DOMAINS
 
 _L2 = (0, *(round(factor / L2_FACTORS[0]) for factor in L2_FACTORS))  # times the decay of the scale
-_DROP_PATH = (*DROP_PATHS, 0.8)
-_BATCHES, _USUAL_BATCHES = (1, 2, 4, 8), 2  # scales use one batch; two give an error bar
+_BATCHES = 2  # of the dominant eigenvalue; scales use one, but two give an error bar
 _PARAMETERS = {  # those that only some methods have: name: (offered values, tooltip)
     "rho": ((0.01, 0.03, 0.1, 0.3, 1.0), "How strongly mixing weights are pulled towards a discrete cell."),
     "window": ((1, 3, 5, 7, 9), "Number of eigenvalues in an average, half of them before and half after."),
-    "factor": (
-        (1.05, 1.1, 1.2, 1.3, 1.5, 2.0), "How many times as large the average must become for the search to stop.",
-    ),
-    "multiplier": (
-        (1.01, 1.02, 1.05, 1.1, 1.2), "Growth of the threshold of the Fisher trace with every batch that alpha waits.",
-    ),
-}  # fmt: skip
+    "factor": ((1.05, 1.1, 1.2, 1.3, 1.5, 2.0), "How many times as large the average must become to stop the search."),
+    "multiplier": ((1.01, 1.02, 1.05, 1.1, 1.2), "Growth of the Fisher trace's threshold with every batch of waiting."),
+}
 
 _METHODS = {
     "DARTS": "mixing weights by gradient descent on the validation loss",
@@ -52,7 +47,7 @@ _SCALES = {
 
 
 class Menu(widgets.Dropdown):
-    """A menu of names; one may stand for an object of the user's own. `chosen` is that object, or else the name."""
+    """A menu of names; one may stand for an object of the user's own, which then is `chosen` in place of its name."""
 
     def __init__(self, label: str, chosen, known, tooltip: str, width: str = "190px"):
         name = chosen if isinstance(chosen, str) else getattr(chosen, "name", "own")
@@ -61,10 +56,8 @@ class Menu(widgets.Dropdown):
         match = name if self._own else next((one for one in self._all if one.lower() == name.lower()), None)
         if match is None:
             raise ValueError(f"{label}: {name!r} is not known; known: {', '.join(self._all)}")
-        super().__init__(
-            options=self._all, value=match, description=label, tooltip=tooltip, layout={"width": width},
-            style={"description_width": "initial"},
-        )  # fmt: skip
+        look = {"layout": {"width": width}, "style": {"description_width": "initial"}}
+        super().__init__(options=self._all, value=match, description=label, tooltip=tooltip, **look)
         self.add_class(f"darts-lab-{label}")
 
     @property
@@ -72,7 +65,7 @@ class Menu(widgets.Dropdown):
         return self._own.get(self.value, self.value)
 
     def offer(self, fits) -> None:
-        """Offers only the entries that `fits`, a function of the object or name; keeps the value if it is offered."""
+        """Offers only what `fits`, a function of the object or name, allows; keeps the value if it can."""
         offered = [name for name in self._all if fits(self._own.get(name, name))]
         if offered != list(self.options):
             value = self.value if self.value in offered else offered[0]
@@ -80,32 +73,23 @@ class Menu(widgets.Dropdown):
             self.value = value
 
 
-def slider(name: str, values, value: float, tooltip: str) -> widgets.SelectionSlider:
-    """A slider over a few values, with `value` added to them if necessary."""
-    control = widgets.SelectionSlider(
-        options=sorted({*values, value}), value=value, description=name, tooltip=tooltip, continuous_update=False,
-        layout={"width": "250px"}, style={"description_width": "80px"},
-    )  # fmt: skip
-    control.add_class(f"darts-lab-{name.lower().replace(' ', '-')}")
-    return control
+def slider(name: str, value: float, values, tooltip: str) -> widgets.SelectionSlider:
+    """A slider over `values` and `value`."""
+    look = {"layout": {"width": "250px"}, "style": {"description_width": "80px"}, "continuous_update": False}
+    options = sorted({*values, value})
+    control = widgets.SelectionSlider(options=options, value=value, description=name, tooltip=tooltip, **look)
+    return control.add_class(f"darts-lab-{name.lower().replace(' ', '-')}")
 
 
 def set_slider(control: widgets.SelectionSlider, value: float) -> None:
-    """Sets a slider, to a value that it may not offer yet."""
+    """Sets a slider to a value that it may not offer yet."""
     if value not in control.options:
         control.options = sorted({*control.options, value})  # which keeps the chosen value
     control.value = value
 
 
 def task_of(data) -> type[tasks.Task]:
-    """The task of data, in any form that `Search` takes."""
     return tasks.of(data if isinstance(data, str) else datasets.load(data))
-
-
-def data_names() -> list[str]:
-    """The embedded data sets, and the downloaded ones whose files exist."""
-    available = datasets.available()
-    return [name for name in datasets.NAMES if available.get(name, True)]
 
 
 class Choices(widgets.VBox):
@@ -113,17 +97,17 @@ class Choices(widgets.VBox):
 
     def __init__(self, space, data, scale, seed):
         self.space = Menu("space", space, SPACES, "Which operations compete on which edge of a cell.", "150px")
-        if isinstance(data, str) and data.lower() in datasets.NAMES and data.lower() not in data_names():
+        there = dict.fromkeys(datasets.NAMES, True) | datasets.available()
+        if isinstance(data, str) and not there.get(data.lower(), True):
             datasets.load(data)  # raises, with the folder in which the files should be
-        self.data = Menu("data", data, data_names(), "What the network learns to tell apart.", "150px")
+        names = [name for name in there if there[name]]
+        self.data = Menu("data", data, names, "What the network learns to tell apart.", "150px")
         self.scale = Menu("scale", scale, SCALES, "How large everything is.", "160px")
-        explanation = "What kind of data it is; only data and spaces that fit are offered."
-        self.domain = Menu("task", self.task.domain, DOMAINS, explanation, "175px")
+        self.domain = Menu("task", self.task.domain, DOMAINS, "Only data and spaces that fit are offered.", "175px")
         allow("seed", seed, Seed)
-        self.seed = widgets.BoundedIntText(
-            value=seed, min=0, max=2**31 - 1, description="seed", layout={"width": "130px"},
-            tooltip="The same seed gives the same search, bit for bit.", style={"description_width": "initial"},
-        )  # fmt: skip
+        look = {"layout": {"width": "130px"}, "style": {"description_width": "initial"}}
+        self.seed = widgets.BoundedIntText(seed, min=0, max=2**31 - 1, description="seed", **look)
+        self.seed.tooltip = "The same seed gives the same search, bit for bit."
         self.seed.add_class("darts-lab-seed")
         self.help = widgets.HTML()
         self.all = (self.domain, self.space, self.data, self.scale, self.seed)
@@ -141,11 +125,9 @@ class Choices(widgets.VBox):
 
     @property
     def task(self) -> type[tasks.Task]:
-        """The task of the chosen data."""
         return task_of(self.data.chosen)
 
     def _offer(self) -> None:
-        """Offers data of the chosen task, and spaces with the types of cells that it needs."""
         self.data.offer(lambda data: task_of(data).domain == self.domain.value)
         self.space.offer(lambda space: spaces.get(space).cell_types == self.task.cell_types)
 
@@ -154,8 +136,8 @@ class Choices(widgets.VBox):
         edges = [edge for edges in space.cells.values() for edge in edges]
         offered = dict.fromkeys(name for edge in edges for name in edge)
         every = "every edge offers" + ("" if len(set(edges)) == 1 else f" {space.candidates} of")
-        scale = _SCALES.get(self.scale.value, "of your own")
-        words = f"<b>{space.name}</b>: {every} {', '.join(offered)}. <b>{self.scale.value}</b>: {scale}."
+        scale = f"<b>{self.scale.value}</b>: {_SCALES.get(self.scale.value, 'of your own')}"
+        words = f"<b>{space.name}</b>: {every} {', '.join(offered)}. {scale}."
         self.help.value = f"<span style='color:#555'>{words}</span>"
 
     def reset(self) -> None:
@@ -164,28 +146,18 @@ class Choices(widgets.VBox):
 
 
 class MethodChoice(widgets.VBox):
-    """A method and its parameters. `settings` are the search settings that the user has fixed.
-
-    `changed` is called with the name and the value of L2 ("weight_decay") or drop path ("drop_path") when the user
-    moves one of these; all other parameters are used when a search begins.
-    """
+    """A method and its parameters. `settings` are the search settings that the user has fixed; `changed` is called with
+    "weight_decay" or "drop_path" and its value when the user moves one of these."""
 
     def __init__(self, method, choices: Choices, settings: dict, changed):
         self.menu = Menu("method", method, METHODS, "How the mixing weights are found.")
         self._first, self._choices, self._fixed = self.menu.value, choices, dict(settings)
         self.help = widgets.HTML()
-        self.weight_decay = slider(
-            "L2", (), 0.0, "Weight decay of the network's weights. May be moved while a search runs."
-        )
-        self.drop_path = slider(
-            "drop path", _DROP_PATH, 0.0,
-            "Largest probability of dropping a path; rises towards the end. May be moved while a search runs.",
-        )  # fmt: skip
-        self.batches = slider(
-            "batches", _BATCHES, _USUAL_BATCHES,
-            "Validation batches, or as many as there are, on which the dominant eigenvalue is measured; two or more "
-            "give it an error bar.",
-        )  # fmt: skip
+        self.weight_decay = slider("L2", 0.0, (), "Weight decay. May be moved while a search runs.")
+        words = "Largest probability of dropping a path, at the end. May be moved while a search runs."
+        self.drop_path = slider("drop path", 0.0, (*DROP_PATHS, 0.8), words)
+        words = "Validation batches, at most, of the dominant eigenvalue; two or more give it an error bar."
+        self.batches = slider("batches", _BATCHES, (1, 2, 4, 8), words)
         self.live = {"weight_decay": self.weight_decay, "drop_path": self.drop_path}
         self._by_hand = True  # whether it is the user who moves a slider
         for name, control in self.live.items():
@@ -197,28 +169,18 @@ class MethodChoice(widgets.VBox):
             control.observe(lambda _: self._show_usual(), "value")
         self._show_usual()
 
-    def _scale(self) -> Scale:
-        return scales.get(self._choices.scale.chosen, self._choices.task.domain)
-
-    def _usual_settings(self) -> SearchSettings:
-        """The settings of a search by the chosen method and scale, with those that the user has fixed."""
-        scale = self._scale()
-        return override(scale.search, **(methods.get(self.menu.chosen).defaults(scale) | self._fixed))
-
     def _show_usual(self) -> None:
-        """Shows the parameters of the chosen method at their usual values."""
-        method, usual = methods.get(self.menu.chosen), self._usual_settings()
-        offered = [float(f"{factor * self._scale().search.weight_decay:.6g}") for factor in _L2]
+        """Shows the parameters of the chosen method at their usual values, or as the user has fixed them."""
+        method, scale = methods.get(self.menu.chosen), scales.get(self._choices.scale.chosen, self._choices.task.domain)
+        usual = override(scale.search, **(method.defaults(scale) | self._fixed))
+        offered = [float(f"{factor * scale.search.weight_decay:.6g}") for factor in _L2]
         self._by_hand = False  # until the end of `show`
         self.weight_decay.options = sorted({usual.weight_decay, *offered})
         self.show(**{name: getattr(usual, name) for name in self.live})
-        set_slider(self.batches, self._fixed.get("curvature_batches", _USUAL_BATCHES))
+        set_slider(self.batches, self._fixed.get("curvature_batches", _BATCHES))
         for control in self.parameters.values():
             control.close()
-        self.parameters = {
-            name: slider(name, _PARAMETERS[name][0], value, _PARAMETERS[name][1])
-            for name, value in _parameters(method).items()
-        }
+        self.parameters = {name: slider(name, value, *_PARAMETERS[name]) for name, value in _parameters(method).items()}
         self._box.children = (*self.live.values(), self.batches, *self.parameters.values())
         self.help.value = f"<span style='color:#555'>{_METHODS.get(method.name, '')}</span>"
 
@@ -237,7 +199,7 @@ class MethodChoice(widgets.VBox):
 
     @property
     def method(self) -> Method:
-        """The chosen method with the chosen parameters; its name tells those that are not its own."""
+        """The chosen method with the chosen parameters; its name has those that were moved."""
         method = methods.get(self.menu.chosen)
         own = _parameters(method)
         moved = {name: control.value for name, control in self.parameters.items() if control.value != own[name]}
@@ -250,8 +212,7 @@ class MethodChoice(widgets.VBox):
             changes |= {"terms": tuple(terms), "admm": admm}
         if "multiplier" in moved:
             changes["schedule"] = replace(method.schedule, growth=moved["multiplier"])
-        rule = {name: moved[name] for name in ("window", "factor") if name in moved}
-        if rule:
+        if rule := {name: moved[name] for name in ("window", "factor") if name in moved}:
             changes["monitor"] = replace(method.monitor, rule=replace(method.monitor.rule, **rule))
         return replace(method, **changes)
 
@@ -270,7 +231,7 @@ def _has_rho(term) -> bool:
 
 
 def _parameters(method: Method) -> dict[str, float]:
-    """The parameters of a method that only some methods have, with their values."""
+    """Those parameters of a method that not every method has."""
     rhos = [term.rho for term in (*method.terms, method.admm) if _has_rho(term)]
     values = {"rho": rhos[0]} if rhos else {}
     if method.monitor is not None:

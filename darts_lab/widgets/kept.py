@@ -9,14 +9,13 @@ import weakref
 import ipywidgets as widgets
 
 from darts_lab.search.training import Evaluation, Training
-from darts_lab.widgets.wording import counted
+from darts_lab.widgets.wording import counted, one_shot
 
 PAUSE = 0.25  # seconds, at least, between two reports of a training, and between two pictures
 
 
 class Kept:
-    """The cell that a search would return now: the search and epoch it comes from, its line in the list of kept cells
-    (`row`), and its test error once it has been retrained (`evaluation`)."""
+    """The cell that a search would return now: a `row` in the list of kept cells, and an `evaluation` in the end."""
 
     def __init__(self, track, lab):
         search = track.search
@@ -31,23 +30,18 @@ class Kept:
         self._seed, self._data, self._scale = search.seed, *track.chosen
         self._reported = 0.0
 
-        name = f"{search.space.name} {search.method.name} seed {search.seed}, epoch {record.epoch}"
-        error = f"one-shot {self.task.metric} {self.task.show(record.valid_error)}"
-        text = f"{name}: {counted(self.genotype, self.space)}; {error}"
+        text = f"{search.space.name} {search.method.name} seed {search.seed}, epoch {record.epoch}: "
+        text += f"{counted(self.genotype, self.space)}; {one_shot(record, self.task)}"
         if record.dominant_eigenvalue is not None:
             text += f"; dominant eigenvalue {record.dominant_eigenvalue:.2f}"
         description = widgets.HTML(f"<span title='{html.escape(str(self.genotype))}'>{html.escape(text)}</span>")
         lab = weakref.proxy(lab)
         retrain = widgets.Button(description="Retrain", icon="graduation-cap", layout={"width": "98px"})
-        retrain.add_class("darts-lab-retrain-kept")
-        retrain.on_click(lambda _: lab.retrain(self))
+        retrain.add_class("darts-lab-retrain-kept").on_click(lambda _: lab.retrain(self))
         discard = widgets.Button(icon="times", tooltip="Takes the cell out of the list.", layout={"width": "32px"})
         discard.on_click(lambda _: lab.discard(self))
         layout = {"flex_flow": "row wrap", "grid_gap": "6px"}
         self.row = widgets.HBox([discard, retrain, description, self.words], layout=layout)
-
-    def say(self, words: str) -> None:
-        self.words.value = words
 
     def step(self) -> bool:
         """One batch of its training, or its test after the last one; returns whether the test is done."""
@@ -60,19 +54,19 @@ class Kept:
                 self._reported = time.perf_counter()
                 last = training.history[-1:]
                 error = f", training {self.task.metric} {self.task.show(last[0].train_error)}" if last else ""
-                self.say(f"retraining from scratch: epoch {training.epoch} of {epochs}{error}")
+                self.words.value = f"retraining from scratch: epoch {training.epoch} of {epochs}{error}"
             return False
         self.evaluation = training.result()
         self.training = None  # its network is not needed any more
-        self.say(
+        self.words.value = (
             f"<b>retrained test {self.task.metric} {self.task.show(self.evaluation.test_error)}</b> "
             f"({self.evaluation.parameters:,} weights, {self.evaluation.seconds:.0f} s)"
         )
         return True
 
     def stop(self) -> None:
-        words = ""
+        self.words.value = ""
         if self.training is not None:
-            words = f"stopped after epoch {self.training.epoch} of {self.training.settings.epochs} of its retraining"
-        self.say(words)
+            epochs = self.training.settings.epochs
+            self.words.value = f"stopped after epoch {self.training.epoch} of {epochs} of its retraining"
         self.training = None

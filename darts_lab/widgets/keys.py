@@ -13,15 +13,13 @@ _BUTTONS = {  # name: (icon, states of the lab in which it can be pressed, toolt
     "Pause": ("pause", ("working",), "Holds everything before the next batch. Key: p"),
     "Resume": (
         "forward", ("idle", "stopped", "failed", "paused"),
-        "Goes on: after a pause, after a stop, or with the last unfinished run of these choices on disk. Key: p",
+        "Goes on: after a pause, a stop, or with the last unfinished run of these choices on disk. Key: p",
     ),
     "Step": ("step-forward", (*_AT_REST, "paused"), "One epoch, then a pause. Key: n"),
     "Stop": ("stop", ("working", "paused"), "Ends the search after this batch. Resume would go on with it."),
     "Reset": ("refresh", _ALWAYS, "Back to the beginning. Runs stay on disk, kept cells stay below."),
     "Keep": ("bookmark", _ALWAYS, "Keeps the cell of the last finished epoch in the list below. Key: k"),
-    "Retrain": (
-        "graduation-cap", _ALWAYS, "Keeps the cell and trains it from scratch; the search waits, and then goes on.",
-    ),
+    "Retrain": ("graduation-cap", _ALWAYS, "Keeps the cell and trains it from scratch; the search waits meanwhile."),
 }  # fmt: skip
 
 
@@ -32,24 +30,21 @@ class Buttons(widgets.HBox):
         self.named = {}
         for name, (icon, _, tooltip) in _BUTTONS.items():
             button = widgets.Button(description=name, icon=icon, tooltip=tooltip, layout={"width": "98px"})
-            button.add_class(f"darts-lab-{name.lower()}")
             button.on_click(lambda _, name=name: pressed(name.lower()))
-            self.named[name] = button
+            self.named[name] = button.add_class(f"darts-lab-{name.lower()}")
         self.named["Start"].button_style = "success"
-        super().__init__(list(self.named.values()), layout={"flex_flow": "row wrap", "margin": "8px 0"})
+        super().__init__([*self.named.values()], layout={"flex_flow": "row wrap", "margin": "8px 0"})
 
     def show(self, state: str, searched: bool) -> None:
-        """Enables the buttons that can be pressed in this state; Keep and Retrain need a search."""
+        """Enables the buttons of a state; Keep and Retrain need a search."""
         for name, (_, states, _) in _BUTTONS.items():
             self.named[name].disabled = state not in states or name in ("Keep", "Retrain") and not searched
 
 
 class Keys(anywidget.AnyWidget):
     """Keys for the buttons of the lab around it, from a click into that lab until Escape or a click elsewhere.
-
-    `buttons` is key -> names of buttons, of which the first enabled one is pressed. Keys do nothing while something is
-    typed into a field or a cell, nor with Ctrl, Alt or Meta.
-    """
+    `buttons` maps a key to names of buttons: the first enabled one is pressed, unless something is typed or Ctrl, Alt
+    or Meta are held."""
 
     buttons = traitlets.Dict({"k": ["keep"], "p": ["pause", "resume"], "n": ["step"]}).tag(sync=True)
     _esm = """

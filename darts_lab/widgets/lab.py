@@ -1,8 +1,5 @@
-"""The live lab: controls, buttons that answer at once, and pictures of searches that run in a background thread.
-
-The cell that shows the lab returns at once, because no kernel handles buttons while a cell runs. Buttons only set what
-the worker should do.
-"""
+"""The live lab: controls, and pictures of searches that run in a background thread, because no kernel handles buttons
+while a cell runs. Buttons only set what the worker should do."""
 
 from __future__ import annotations
 
@@ -26,19 +23,14 @@ SHARE = 0.08  # of the time may go into pictures
 
 
 class Lab(widgets.VBox):
-    """The live widget: choose, press Start, watch. Arguments as for `Search`; they set what the controls show.
+    """The live widget: choose, press Start, watch. Arguments as for `Search`; they set what the controls show. With a
+    list of methods, their searches, with the same seed and data, go on side by side, epoch by epoch.
 
-    `method` may be a list of two or more: their searches, with the same seed and data, then go on side by side, epoch
-    by epoch. `lab.searches` are the Searches (`lab.search` the first; None before Start), `lab.kept` the kept cells.
-    Every button is a method too: `lab.start()`, `lab.pause()`, `lab.resume()`, `lab.step()`, `lab.stop()`,
-    `lab.reset()`, `lab.keep()`, `lab.retrain()`. `await lab.finished()` waits without blocking them, `lab.result()`
-    waits until nothing is computed any more and raises the error that ended it.
-    """
+    `searches` are the Searches (`search` the first; None before Start), `kept` the kept cells, `frames` the number of
+    panels drawn. Every button is a method too."""
 
     def __init__(self, space="S2", data="digits", method="DARTS", scale="laptop", seed=0, **settings):
-        self.worker = Worker(self)
-        self.settings = settings
-        self.tracks: list[Track] = []
+        self.worker, self.settings = Worker(self), settings
         self.kept: list[Kept] = []
         self.evaluation: Evaluation | None = None  # the last one
         self._reported = self._drawn = self._drawing_time = 0.0
@@ -52,22 +44,11 @@ class Lab(widgets.VBox):
         self.progress = widgets.FloatProgress(min=0, max=1, layout={"width": "100%", "height": "12px"})
         device, reason = choose_device()
         self._welcome = f"Press <b>Start</b>. Computed on {device.type}: {reason}."
-        self.status = widgets.HTML(self._welcome)
-        self.status.add_class("darts-lab-status")
-        self._kept_box = widgets.VBox()
-        self._kept_box.add_class("darts-lab-kept")
-        super().__init__(
-            [
-                self.choices,
-                *(track.method for track in self.tracks),
-                self._buttons,
-                self.progress,
-                self.status,
-                widgets.HBox([track.box for track in self.tracks], layout={"width": "100%"}),
-                self._kept_box,
-                Keys(),
-            ]
-        )
+        self.status = widgets.HTML(self._welcome).add_class("darts-lab-status")
+        self._kept_box = widgets.VBox().add_class("darts-lab-kept")
+        controls = [self.choices, *(track.method for track in self.tracks), self._buttons]
+        boxes = widgets.HBox([track.box for track in self.tracks], layout={"width": "100%"})
+        super().__init__([*controls, self.progress, self.status, boxes, self._kept_box, Keys()])
         self.add_class("darts-lab")
         self.show_buttons()
 
@@ -80,9 +61,11 @@ class Lab(widgets.VBox):
     searches = property(lambda self: [track.search for track in self.tracks])
     panels = property(lambda self: self.tracks[0].panels)
     frames = property(lambda self: sum(track.panels.frames for track in self.tracks))
-    state = property(lambda self: self.worker.state, doc="working, idle, paused, stopped, finished or failed.")
 
-    # The buttons. They return at once.
+    @property
+    def state(self) -> str:
+        """working, idle, paused, stopped, finished or failed"""
+        return "working" if self.worker.computing else self.worker.rest
 
     def _pressed(self, name: str) -> None:
         try:
@@ -103,7 +86,7 @@ class Lab(widgets.VBox):
         with self.worker.lock:
             self.worker.targets = None
             if self.state == "finished":
-                self.say("The search is finished; <b>Start</b> begins a new one.")
+                self.status.value = "The search is finished; <b>Start</b> begins a new one."
                 return
             if self.state == "failed" or self.state != "working" and None in self.searches:
                 self.worker.forget()
@@ -125,7 +108,7 @@ class Lab(widgets.VBox):
                 self._halt("paused", "Pausing")
 
     def stop(self) -> None:
-        """Ends the search after the running batch; Start begins a new one, Resume would go on."""
+        """Ends the search after the running batch; Start begins a new one, Resume goes on."""
         with self.worker.lock:
             if self.worker.halt == "reset":
                 return
@@ -145,7 +128,7 @@ class Lab(widgets.VBox):
     def _halt(self, state: str, word: str) -> None:
         self.worker.halt = state
         if self.state == "working":
-            self.say(f"{word} after this batch ...")
+            self.status.value = f"{word} after this batch ..."
 
     def keep(self) -> list[Kept]:
         """Keeps the cell of the last finished epoch (of every search); returns the kept cells."""
@@ -153,14 +136,12 @@ class Lab(widgets.VBox):
         with self.worker.lock:
             for track in self.tracks:
                 if track.search is None or not track.search.history:
-                    self.say("There is no cell yet: press Start first, and wait for the first epoch.")
+                    self.status.value = "There is no cell yet: press Start first, and wait for the first epoch."
                     continue
                 new = Kept(track, self)
-                kept = next((cell for cell in self.kept if cell.key == new.key), new)
-                if kept is new:
-                    self.kept.append(new)
-                    self._kept_box.children = [cell.row for cell in self.kept]
-                cells.append(kept)
+                cells.append(next((cell for cell in self.kept if cell.key == new.key), new))
+            self.kept += [cell for cell in cells if cell not in self.kept]
+            self._kept_box.children = [cell.row for cell in self.kept]
         return cells
 
     def retrain(self, kept: Kept | None = None) -> None:
@@ -169,12 +150,11 @@ class Lab(widgets.VBox):
             for cell in self.keep() if kept is None else [kept]:
                 if cell not in self.worker.queue:
                     self.worker.queue.append(cell)
-                    cell.say("waits to be retrained")
+                    cell.words.value = "waits to be retrained"
             if self.worker.queue:
                 self.worker.go_on()
 
     def discard(self, kept: Kept) -> None:
-        """Takes a kept cell out of the list."""
         with self.worker.lock:
             if kept in self.kept:
                 if kept in self.worker.queue:
@@ -182,17 +162,11 @@ class Lab(widgets.VBox):
                 kept.training = None
                 self.kept.remove(kept)
                 self._kept_box.children = [cell.row for cell in self.kept]
-                _close_contents(kept.row)
-                kept.row.close()
-
-    # What is shown. The worker calls these.
-
-    def say(self, words: str) -> None:
-        self.status.value = words
+                _close(kept.row)
 
     def show_error(self, error: BaseException) -> None:
         kind = "" if isinstance(error, ValueError | FileNotFoundError) else f"{type(error).__name__}: "
-        self.say(f"<b style='color:#c91f16'>Stopped:</b> {html.escape(kind + str(error))}")
+        self.status.value = f"<b style='color:#c91f16'>Stopped:</b> {html.escape(kind + str(error))}"
 
     def show_progress(self) -> None:
         """A report and a picture, if it is time for them."""
@@ -200,19 +174,17 @@ class Lab(widgets.VBox):
         if now - self._reported > PAUSE:
             self.report()
         if now - self._drawn > max(PAUSE, self._drawing_time / SHARE):
-            track = min(self.tracks, key=lambda track: track.drawn)
-            self._drawing_time = track.draw(1)
+            self._drawing_time = min(self.tracks, key=lambda track: track.drawn).draw(1)
             self._drawn = time.perf_counter()
 
     def report(self) -> None:
-        """Says what is known of the searches."""
         with self.worker.lock:
             self._reported = time.perf_counter()
             tracks = [track for track in self.tracks if track.search is not None]
             if not tracks:
                 return
-            parts = [f"<b>{'Searching' if self.state == 'working' else self.state.capitalize()}</b>"]
-            parts += [track.report() for track in tracks]
+            state = "Searching" if self.state == "working" else self.state.capitalize()
+            parts = [f"<b>{state}</b>", *(track.report() for track in tracks)]
             if self.state in ("working", "paused"):
                 left = timedelta(seconds=round(sum(track.left for track in tracks)))
                 parts.append(f"{left} left on {tracks[0].search.device.type}")
@@ -220,7 +192,7 @@ class Lab(widgets.VBox):
                 task = tracks[0].search.task
                 parts.append(f"retrained test {task.metric} {task.show(self.evaluation.test_error)}")
             self.progress.value = sum(track.progress for track in tracks) / len(tracks)
-            self.say("<br>".join(parts) if len(tracks) > 1 else "; ".join(parts))
+            self.status.value = ("<br>" if len(tracks) > 1 else "; ").join(parts)
 
     def show_buttons(self) -> None:
         """Enables the buttons and controls that the state allows."""
@@ -233,7 +205,6 @@ class Lab(widgets.VBox):
                 track.method.lock(locked)
 
     def clear(self) -> None:
-        """Shows the lab as it was at the beginning."""
         self.worker.forget()
         for track in self.tracks:
             track.panels.clear()
@@ -241,10 +212,8 @@ class Lab(widgets.VBox):
             track.title.value = ""
         self.choices.reset()
         self.worker.rest, self.worker.searching, self.progress.value = "idle", False, 0.0
-        self.say(self._welcome)
+        self.status.value = self._welcome
         self.show_buttons()
-
-    # Waiting, and the end
 
     async def finished(self) -> Search:
         """Waits, without blocking the buttons, until the search is finished, stopped or failed; then as `result()`."""
@@ -253,7 +222,7 @@ class Lab(widgets.VBox):
         return self.result(0)
 
     def result(self, timeout: float | None = None) -> Search:
-        """The (first) search, after waiting at most `timeout` seconds until nothing is computed. Raises its error."""
+        """Waits until nothing is computed, at most `timeout` seconds; gives the (first) search or raises its error."""
         if self.worker.thread is None:
             raise ValueError("lab: nothing was started; press Start or call start()")
         self.worker.wait(timeout)
@@ -266,13 +235,12 @@ class Lab(widgets.VBox):
             self.stop()
             if not self.worker.running:
                 self.worker.unlock()
-        _close_contents(self)
-        super().close()
+        _close(self)
 
 
-def _close_contents(widget: widgets.Widget) -> None:
-    """Closes everything in a widget, layouts and styles included."""
+def _close(widget: widgets.Widget) -> None:
+    """Closes a widget and everything in it, layouts and styles included."""
     for part in (*getattr(widget, "children", ()), getattr(widget, "layout", None), getattr(widget, "style", None)):
         if isinstance(part, widgets.Widget):
-            _close_contents(part)
-            part.close()
+            _close(part)
+    widgets.Widget.close(widget)

@@ -19,65 +19,57 @@ from darts_lab.methods.monitors import LITERAL, RULE, UNITS, Adaptation, Rule, m
 from darts_lab.runs.records import Recorded
 from darts_lab.spaces import KNOWN_OPERATIONS, SearchSpace
 from darts_lab.widgets.panels import Panels
-from darts_lab.widgets.wording import counted
+from darts_lab.widgets.wording import counted, one_shot
 
 _RULES = {"as in the published figures": RULE, "as in the paper's text": LITERAL}
 
 
 class Replay(widgets.VBox):
     """Stored searches with sliders. `source` is a run directory, a folder with logs of RobustDARTS, a `Recorded` or a
-    list of them; None offers the runs in the folder to which this session writes its own.
+    list of them; None offers the runs in the folder to which new ones are written.
 
-    `replay.searches` are the searches, `replay.search` the one that is shown, `replay.rule` the rule of the sliders and
-    `replay.stop` its result: (the epoch at which to stop, the epoch in which that was known), or None.
-    """
+    `searches` are the searches, `search` the one that is shown, `rule` the rule of the sliders and `stop` its result:
+    (the epoch at which to stop, the epoch in which that was known), or None."""
 
     def __init__(self, source=None):
         self.searches: list[Recorded] = []
         self.stop: tuple[int, int] | None = None
         self._lock, self._thread, self._view = threading.Lock(), None, None
-        self._silent = False  # whether controls are moved by the replay itself
+        self._silent = False  # whether it is the replay that moves controls
         style = {"description_width": "60px"}
         wide, narrow = ({"layout": {"width": width}, "style": style} for width in ("620px", "300px"))
-        self.path = widgets.Combobox(
-            description="run", placeholder="a run directory, or a folder with logs of RobustDARTS",
-            options=_stored_runs(), continuous_update=False, **wide,
-        )  # fmt: skip
+        self.path = widgets.Combobox(description="run", continuous_update=False, **wide)
+        self.path.placeholder = "a run directory, or a folder with logs of RobustDARTS"
+        self.look()
         self.menu = widgets.Dropdown(description="search", **wide)
         self.play = widgets.Play(interval=500, max=0)
         self.epoch = widgets.IntSlider(description="epoch", max=0, layout={"width": "560px"})
         widgets.jslink((self.play, "value"), (self.epoch, "value"))
         self.preset = widgets.Dropdown(description="rule", options=[*_RULES, "moved"], **narrow)
-        self.window = widgets.SelectionSlider(
-            description="window", options=range(1, 16, 2), value=RULE.window, **narrow
-        )
-        self.factor = widgets.FloatSlider(
-            description="factor", min=1.01, max=3, step=0.01, value=RULE.factor, readout_format=".2f", **narrow
-        )
-        self.delta = widgets.IntSlider(description="delta", min=1, max=12, value=RULE.delta, **narrow)
-        self.start = widgets.IntSlider(description="start", min=0, max=40, value=RULE.start, **narrow)
-        self.unit = widgets.Dropdown(description="unit", options=UNITS, value=RULE.unit, **narrow)
+        self.window = widgets.SelectionSlider(options=range(1, 16, 2), value=RULE.window, **narrow)
+        self.factor = widgets.FloatSlider(RULE.factor, min=1.01, max=3, step=0.01, readout_format=".2f", **narrow)
+        self.delta = widgets.IntSlider(RULE.delta, min=1, max=12, **narrow)
+        self.start = widgets.IntSlider(RULE.start, min=0, max=40, **narrow)
+        self.unit = widgets.Dropdown(options=UNITS, value=RULE.unit, **narrow)
         self._rule_controls = {name: getattr(self, name) for name in asdict(RULE)}
         self.status = widgets.HTML("Choose a run.")
         self.panels = Panels()
         named = {"path": self.path, "search": self.menu, "epoch": self.epoch, "status": self.status}
         for name, control in (named | self._rule_controls).items():
             control.add_class(f"darts-lab-{name}")
-        controls = widgets.HBox([self.preset, *self._rule_controls.values()], layout={"flex_flow": "row wrap"})
-        super().__init__(
-            [self.path, self.menu, widgets.HBox([self.play, self.epoch]), controls, self.status, self.panels]
-        )
+        rule = widgets.HBox([self.preset, *self._rule_controls.values()], layout={"flex_flow": "row wrap"})
+        epoch = widgets.HBox([self.play, self.epoch])
+        super().__init__([self.path, self.menu, epoch, rule, self.status, self.panels])
         self.add_class("darts-lab-replay")
         self.path.observe(lambda change: self.read(change["new"]), "value")
         self.menu.observe(lambda _: self._search_chosen(), "value")
         self.epoch.observe(lambda _: self._show(), "value")
         self.preset.observe(lambda _: self._rule_chosen(), "value")
-        for control in self._rule_controls.values():
+        for name, control in self._rule_controls.items():
+            control.description = name
             control.observe(lambda _: self._rule_moved(), "value")
-        if isinstance(source, str | os.PathLike):
-            self._take(_read(source))  # raises; `read`, which the path calls, shows errors
-        elif source is not None:
-            self._take([source] if isinstance(source, Recorded) else list(source))
+        if source is not None:
+            self._take(source)  # raises; `read`, which the path calls, shows errors
 
     @property
     def search(self) -> Recorded | None:
@@ -88,29 +80,34 @@ class Replay(widgets.VBox):
         return Rule(**{name: control.value for name, control in self._rule_controls.items()})
 
     def look(self) -> None:
-        """Offers the runs that are stored now."""
-        self.path.options = _stored_runs()
+        """Offers the runs that are stored now, the newest first."""
+        histories = Path(os.environ.get("DARTS_LAB_RUNS", "runs")).glob("*/history.jsonl")
+        newest = sorted(histories, key=lambda path: path.stat().st_mtime, reverse=True)
+        self.path.options = [str(path.parent) for path in newest]
 
     def read(self, path: str) -> None:
-        """Reads the searches in `path`, or shows why it cannot."""
+        """Shows the searches in `path`, or why it cannot."""
         if not path:
             return self.look()
         self.status.value = f"Reading {html.escape(path)} ..."
         try:
-            self._take(_read(path))
+            self._take(path)
         except (OSError, ValueError) as error:
             self.status.value = f"<b style='color:#c91f16'>Not opened:</b> {html.escape(str(error))}"
 
     @contextmanager
     def _silently(self):
-        """Moves controls without the reactions to a user's hand."""
         self._silent = True
         try:
             yield
         finally:
             self._silent = False
 
-    def _take(self, searches: list[Recorded]) -> None:
+    def _take(self, source) -> None:
+        if isinstance(source, str | os.PathLike):
+            path = Path(source).expanduser()
+            source = runs.read(path) if (path / "config.json").exists() else robustdarts.read_robustdarts(path)
+        searches = [source] if isinstance(source, Recorded) else list(source)
         shown = [search for search in searches if search.history]
         if not shown:
             raise ValueError(f"source: none of the {len(searches)} searches has finished an epoch")
@@ -145,7 +142,9 @@ class Replay(widgets.VBox):
         if self._silent:
             return
         with self._silently():
-            self.preset.value = next((name for name, rule in _RULES.items() if _close(rule, self.rule)), "moved")
+            moved = replace(self.rule, factor=round(self.factor.value, 2))  # as its slider has it
+            same = (name for name, rule in _RULES.items() if replace(rule, factor=round(rule.factor, 2)) == moved)
+            self.preset.value = next(same, "moved")
         self._show()
 
     def _show(self) -> None:
@@ -154,12 +153,10 @@ class Replay(widgets.VBox):
         search, record = self.search, self.search.history[self.epoch.value]
         weights = None if record.mixing is None else np.asarray(record.mixing)
         finished = search.history[-1].stop_epoch is None
-        view = View(
-            self._space, search.history, weights, record.genotype, self.rule, finished=finished, at=record.epoch,
-            task=self._task,
-        )  # fmt: skip
+        more = {"finished": finished, "at": record.epoch, "task": self._task}
+        view = View(self._space, search.history, weights, record.genotype, self.rule, **more)
         epochs, values = measurements(search.history)
-        self.stop = self.rule.replay(epochs, values, finished) if values else None
+        self.stop = self.rule.replay(epochs, values, finished)
         self.status.value = "<br>".join(self._report(record, measured=bool(values)))
         with self._lock:
             self._view = view
@@ -168,7 +165,7 @@ class Replay(widgets.VBox):
                 self._thread.start()
 
     def _draw(self) -> None:
-        """Draws one panel after another, always of the newest view, until all are drawn or Python ends."""
+        """Draws panel after panel, always of the newest view, until all are drawn or Python ends."""
         while True:
             before = self.panels.frames
             try:
@@ -185,14 +182,11 @@ class Replay(widgets.VBox):
         history = self.search.history
 
         def cell(record):
-            error = f"one-shot {self._task.metric} {self._task.show(record.valid_error)}"
-            return f"{counted(record.genotype, self._space)}; {error}"
+            return f"{counted(record.genotype, self._space)}; {one_shot(record, self._task)}"
 
-        eigenvalue = record.dominant_eigenvalue
-        lines = [
-            f"<b>epoch {record.epoch}</b> of {history[-1].epoch}: {cell(record)}; L2 {record.weight_decay:g}"
-            + ("" if eigenvalue is None else f"; dominant eigenvalue {eigenvalue:.3f}")
-        ]
+        lines = [f"<b>epoch {record.epoch}</b> of {history[-1].epoch}: {cell(record)}; L2 {record.weight_decay:g}"]
+        if record.dominant_eigenvalue is not None:
+            lines[0] += f"; dominant eigenvalue {record.dominant_eigenvalue:.3f}"
         if not measured:
             lines.append("No eigenvalues were measured, so the rule has nothing to read.")
         elif self.stop is None:
@@ -201,32 +195,15 @@ class Replay(widgets.VBox):
             stop, known = self.stop
             stopped = next(record for record in reversed(history) if record.epoch == stop)
             stronger = Adaptation(self.rule).stronger(stopped.weight_decay)
+            on = "no further: its L2 is the largest" if stronger is None else f"and on with L2 {stronger:g}"
             lines += [
                 f"<b>DARTS-ES</b> would have stopped in epoch {known} with the cell of epoch <b>{stop}</b>: "
                 f"{cell(stopped)} (last epoch: {cell(history[-1])}).",
-                f"<b>DARTS-ADA</b> would have gone back to epoch {stop} then, "
-                + ("no further: its L2 is the largest." if stronger is None else f"and on with L2 {stronger:g}."),
+                f"<b>DARTS-ADA</b> would have gone back to epoch {stop} then, {on}.",
             ]
         if self.search.problems:
             lines.append("Wrong with this run: " + html.escape("; ".join(self.search.problems)))
         return lines
-
-
-def _close(one: Rule, other: Rule) -> bool:
-    """Whether two rules are the same but for the steps of the slider of `factor`."""
-    return abs(one.factor - other.factor) < 0.005 and replace(one, factor=other.factor) == other
-
-
-def _stored_runs() -> list[str]:
-    """The searches in the folder for runs, the newest first."""
-    root = Path(os.environ.get("DARTS_LAB_RUNS", "runs"))
-    histories = sorted(root.glob("*/history.jsonl"), key=lambda path: path.stat().st_mtime, reverse=True)
-    return [str(path.parent) for path in histories]
-
-
-def _read(path) -> list[Recorded]:
-    path = Path(path).expanduser()
-    return [runs.read(path)] if (path / "config.json").exists() else robustdarts.read_robustdarts(path)
 
 
 def _space_of(search: Recorded) -> SearchSpace:

@@ -19,13 +19,13 @@ from darts_lab.runs import files
 from darts_lab.search.search import Search
 from darts_lab.widgets.choices import MethodChoice
 from darts_lab.widgets.panels import Panels
-from darts_lab.widgets.wording import counted
+from darts_lab.widgets.wording import counted, one_shot
 
 _NUMBERS = itertools.count(1)
 
 
 class Track:
-    """One search of a lab, with its method and panels. `lab` is told when L2 or drop path are moved by hand."""
+    """One search of a lab, with its method and panels."""
 
     def __init__(self, method, lab, columns: int):
         self.lab = weakref.proxy(lab)
@@ -33,8 +33,7 @@ class Track:
             method, lab.choices, lab.settings, lambda name, value: self.lab.worker.change(self, name, value)
         )
         self.panels = Panels(columns)
-        self.title = widgets.HTML()
-        self.title.add_class("darts-lab-title")
+        self.title = widgets.HTML().add_class("darts-lab-title")
         self.box = widgets.VBox([self.title, self.panels], layout={"width": "100%", "min_width": "0"})
         self.search: Search | None = None
         self.number = 0  # of the search, different for all searches of a session
@@ -43,43 +42,38 @@ class Track:
         self.spent = self.drawn = 0.0  # seconds in the steps of the search; when it was drawn last
 
     def begin(self, from_disk: bool) -> None:
-        """Makes a new search as chosen, or reads the last unfinished one that was begun with the same choices."""
+        """Makes a new search as chosen, or goes on with the last unfinished one of the same choices."""
         choices = self.lab.choices
-        search = Search(
-            choices.space.chosen, choices.data.chosen, self.method.method, choices.scale.chosen, choices.seed.value,
-            **self.method.settings | {"curvature_batches": 1},
-        )  # fmt: skip
+        space, data, scale = choices.space.chosen, choices.data.chosen, choices.scale.chosen
+        settings = self.method.settings | {"curvature_batches": 1}
+        search = Search(space, data, self.method.method, scale, choices.seed.value, **settings)
         most = search.task.most("valid", search.valid_batch_size)
         search.settings = replace(search.settings, curvature_batches=min(self.method.batches.value, most))
         if from_disk:
             search = self._from_disk(search)
         self.number = next(_NUMBERS)
         self.search, self.inside, self.batches, self.spent = search, 0, 0, 0.0
-        self.chosen = choices.data.chosen, choices.scale.chosen  # the controls may say something else when it ends
+        self.chosen = data, scale  # the controls may say something else when it ends
         self.changes = {}
         self.panels.forget()
         self._show_title()
 
     def _show_title(self) -> None:
-        search, s = self.search, self.search.settings
+        search = self.search
         title = " · ".join(map(str, (search.plan.names | {"seed": f"seed {search.seed}"}).values()))
-        where = ""
+        drop_path = search.waiting.get("drop_path", search.settings.drop_path)
+        words = f"L2 {search.weight_decay:g}, drop path {drop_path:g}, {search.settings.epochs} epochs"
         if search.run is not None:
             path = search.run.path
-            where = f" · <span title='{html.escape(str(path.resolve()))}'>run {html.escape(path.name)}</span>"
-        self.title.value = (
-            f"<b>{html.escape(title)}</b> <span style='color:#555'>L2 {search.weight_decay:g}, drop path "
-            f"{search.waiting.get('drop_path', s.drop_path):g}, {s.epochs} epochs{where}</span>"
-        )
+            words += f" · <span title='{html.escape(str(path.resolve()))}'>run {html.escape(path.name)}</span>"
+        self.title.value = f"<b>{html.escape(title)}</b> <span style='color:#555'>{words}</span>"
 
     def _from_disk(self, search: Search) -> Search:
         """The last unfinished run that was begun like `search` and that no other process holds. Raises ValueError."""
         root = Path(os.environ.get("DARTS_LAB_RUNS", "runs"))
-        digits = search.plan.hash
-        folders = [path for path in root.glob(f"*-{digits}*") if (path / "checkpoint.pt").exists()]
-        for path in sorted(folders, key=lambda path: (path / "checkpoint.pt").stat().st_mtime, reverse=True):
-            if files.held(path):
-                continue
+        checkpoints = root.glob(f"*-{search.plan.hash}*/checkpoint.pt")
+        newest = sorted(checkpoints, key=lambda path: path.stat().st_mtime, reverse=True)
+        for path in (path.parent for path in newest if not files.held(path.parent)):
             stored = Search.resume(path, space=search.space, data=self.lab.choices.data.chosen, method=search.method)
             if not stored.finished:
                 stored.run.hold()
@@ -99,7 +93,6 @@ class Track:
         self.search, self.changes = None, {}
 
     def step(self) -> None:
-        """Computes one batch."""
         self.apply_changes()
         began = time.perf_counter()
         first = self.search.run is None
@@ -119,13 +112,11 @@ class Track:
         """Hands changes made by hand to the search."""
         with self.lab.worker.lock:
             changes, self.changes = self.changes, {}
-        if self.search is None or not changes:
-            return
-        in_force = _settings_by_hand(self.search)
-        changes = {name: value for name, value in changes.items() if value != in_force[name]}
-        if changes:
-            self.search.change(**changes)
-            self._show_title()
+        if self.search is not None and changes:
+            in_force = _settings_by_hand(self.search)
+            if changes := {name: value for name, value in changes.items() if value != in_force[name]}:
+                self.search.change(**changes)
+                self._show_title()
 
     @property
     def position(self) -> float:
@@ -134,27 +125,24 @@ class Track:
 
     @property
     def progress(self) -> float:
-        """The part of the search that is done, from 0 to 1."""
+        """The part of the search that is done, 0 to 1."""
         return 1.0 if self.search.finished else self.position / self.search.settings.epochs
 
     @property
     def left(self) -> float:
-        """Seconds that are left at the pace so far."""
+        """Seconds left, at the pace so far."""
         steps = self.search.settings.epochs * self.search.steps_per_epoch
         return (1 - self.progress) * steps * self.spent / max(self.batches, 1)
 
     def draw(self, most: int | None = None) -> float:
-        """Draws the panels that have changed, at most `most` of them; returns the seconds that took."""
+        """As `Panels.draw`, for the search as it is now."""
         search = self.search
         if search is None:
             return 0.0
         rule = RULE if search.method.monitor is None else search.method.monitor.rule
         weights = search.mixing.detach().cpu().numpy()
-        view = View(
-            search.space, search.history, weights, search.genotype, rule, search.steps_per_epoch, search.finished,
-            task=type(search.task),
-        )  # fmt: skip
-        seconds = self.panels.draw(view, most)
+        more = {"steps": search.steps_per_epoch, "finished": search.finished, "task": type(search.task)}
+        seconds = self.panels.draw(View(search.space, search.history, weights, search.genotype, rule, **more), most)
         self.drawn = time.perf_counter()
         return seconds
 
@@ -166,16 +154,12 @@ class Track:
             parts[0] = f"{html.escape(search.method.name)}: {parts[0]}"
         if search.history:
             last = search.history[-1]
-            parts.append(f"one-shot {search.task.metric} {search.task.show(last.valid_error)}")
-            parts.append(counted(last.genotype, search.space))
-            recent = [record.dominant_eigenvalue for record in search.history[-50:]]
-            measured = [value for value in recent if value is not None]
-            if measured:
+            parts += [one_shot(last, search.task), counted(last.genotype, search.space)]
+            if measured := [value for record in search.history if (value := record.dominant_eigenvalue) is not None]:
                 parts.append(f"dominant eigenvalue {measured[-1]:.2f}")
             if last.stop_epoch is not None:
                 parts.append(f"it has risen too much: the cell of epoch {last.stop_epoch} is the result")
-            back = [record.back_to for record in search.history if record.back_to is not None]
-            if back:
+            if back := [record.back_to for record in search.history if record.back_to is not None]:
                 parts.append(f"thrown back to epoch {back[-1]}, weight decay now {search.weight_decay:g}")
         if search.waiting:
             changes = ", ".join(f"{SETTING_NAMES[name]} {value:g}" for name, value in search.waiting.items())

@@ -11,3 +11,7 @@ def counted(genotype, space) -> str:
         if any(numbers) or not parts:
             parts.append(f"{operation} {' + '.join(map(str, numbers))}")
     return ", ".join(parts)
+
+
+def one_shot(record, task) -> str:
+    return f"one-shot {task.metric} {task.show(record.valid_error)}"

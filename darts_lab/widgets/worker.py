@@ -1,10 +1,9 @@
-"""What a lab computes: its searches and retrainings, batch after batch in a background thread.
-
-The thread exists only while something is computed: a search that is paused or stopped stays in memory and on disk.
-"""
+"""What a lab computes: its searches and retrainings, batch after batch in a background thread that exists only while
+something is computed."""
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -14,29 +13,22 @@ from darts_lab.widgets.tracks import Track
 
 
 class Worker:
-    """The thread of a lab. Buttons set what it should do, under `lock`; it looks at that between two batches.
-
-    It calls the lab to show what happens. `lab.tracks` are the searches that it computes, the one that is behind first.
-    """
+    """The thread of a lab. Buttons set what it should do, under `lock`; it looks at that between two batches, and calls
+    the lab to show what happens. Of `lab.tracks`, the one that is behind goes first."""
 
     def __init__(self, lab):
         self.lab = lab
         self.lock = threading.RLock()  # for all attributes
         self.thread: threading.Thread | None = None
         self.error: BaseException | None = None  # what ended the thread
-        self.running = self.computing = False  # whether there is a thread; whether it still computes
+        self.running = self.computing = False  # there is a thread; it still computes
         self.rest = "idle"  # the state while nothing is computed: idle, paused, stopped, finished or failed
         self.halt: str | None = None  # the state in which the thread should come to rest, or "reset"
         self.requests = 0  # so that a request in the last moment of the thread is not lost
-        self.searching = False  # whether the searches go on, and not only retraining
-        self.from_disk = False  # whether the searches are read from disk
+        self.searching = self.from_disk = False  # the searches go on, not only retraining; they are read from disk
         self.targets: list[int] | None = None  # the length of its history at which each search pauses
         self.queue: deque[Kept] = deque()  # cells to be retrained
         self.closed = False
-
-    @property
-    def state(self) -> str:
-        return "working" if self.computing else self.rest
 
     @property
     def finished(self) -> bool:
@@ -47,7 +39,7 @@ class Worker:
         self.go_on()
 
     def go_on(self) -> None:
-        """Computes whatever is to be computed, in a new thread if there is none."""
+        """Computes what is to be computed, in a new thread if there is none."""
         self.requests += 1
         if self.halt != "reset":
             self.halt = None  # what was pressed last counts
@@ -70,14 +62,13 @@ class Worker:
                     self.lab.report()
 
     def forget(self) -> None:
-        """Drops the searches, and the retrainings that wait; runs stay on disk."""
+        """Drops the searches and the retrainings that wait."""
         self._end_retraining()
         for track in self.lab.tracks:
             track.forget()
         self.targets, self.from_disk, self.lab.evaluation = None, False, None
 
     def unlock(self) -> None:
-        """Lets other processes have the runs."""
         for track in self.lab.tracks:
             track.unlock()
 
@@ -136,8 +127,7 @@ class Worker:
         """Sets the state in which the thread ends; returns the number of requests that are done by then."""
         with self.lock:
             self.computing = self.searching = False
-            self.error = error
-            halt = self.halt
+            self.error, halt = error, self.halt
             if halt != "reset":
                 self.halt = None
             if error is not None:
@@ -152,7 +142,7 @@ class Worker:
             return self.requests
 
     def _next_batch(self) -> bool:
-        """Computes one batch of a retraining or else of a search; False if there is nothing to do, or Python ends."""
+        """One batch of a retraining or else of a search; False if there is nothing to do, or Python ends."""
         with self.lock:
             if self.halt is not None or not (self.queue or self.searching) or not threading.main_thread().is_alive():
                 return False
@@ -167,21 +157,19 @@ class Worker:
         return True
 
     def _search(self) -> bool:
-        """Computes one batch of the search that is most behind; False if all have reached their end or target."""
+        """One batch of the search that is most behind; False if all have reached their end or target."""
         tracks = self.lab.tracks
         if any(track.search is None for track in tracks):
-            self.lab.say("Reading the run on disk ..." if self.from_disk else "Preparing data and supernet ...")
+            words = "Reading the run on disk ..." if self.from_disk else "Preparing data and supernet ..."
+            self.lab.status.value = words
             for track in tracks:
                 track.begin(self.from_disk)
-            for track in tracks:
                 track.draw()
             self.lab.show_buttons()
             return True
-        behind = [
-            track
-            for number, track in enumerate(tracks)
-            if not track.search.finished and (self.targets is None or len(track.search.history) < self.targets[number])
-        ]
+        targets = self.targets or [math.inf] * len(tracks)
+        pairs = zip(tracks, targets, strict=True)
+        behind = [one for one, end in pairs if not one.search.finished and len(one.search.history) < end]
         if not behind:
             return False
         min(behind, key=lambda track: track.position).step()
@@ -189,7 +177,6 @@ class Worker:
         return True
 
     def _retrain(self, kept: Kept) -> None:
-        """Computes one batch of a training from scratch, or its test at the end."""
         if kept.evaluation is None and not kept.step():
             return
         with self.lock:

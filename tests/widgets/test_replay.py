@@ -88,6 +88,18 @@ def test_what_cannot_be_shown_is_said_and_the_one_before_stays(kind, recorded, r
     assert replayed.search is before
 
 
+def test_all_panels_of_another_search_are_drawn_and_those_it_lacks_are_hidden(recorded):
+    bare = replace(recorded, name="bare", history=[replace(record, mixing=None) for record in recorded.history])
+    replay = dl.replay([recorded, bare])
+    settled(replay)
+    images, before = replay.panels.images, replay.panels.frames
+    assert images["weights normal"].value
+    replay.menu.index = 1
+    settled(replay)
+    assert not images["weights normal"].value and not images["weights reduce"].value
+    assert replay.panels.frames - before == sum(bool(image.value) for image in images.values()) >= 7
+
+
 def test_replays_that_draw_when_python_ends_do_not_hold_it_up(recorded):
     code = f"""
         import darts_lab as dl
