@@ -17,8 +17,6 @@ from darts_lab.networks import operations
 from darts_lab.networks.operations import BatchNorm, FactorizedReduce, weight
 from darts_lab.spaces import NONE, SearchSpace
 
-Edge = tuple[int, int, tuple[str, ...]]  # source state, node, candidate operations
-
 
 class Place(NamedTuple):
     """One candidate of one edge, from state `source` to node `node`."""
@@ -71,17 +69,16 @@ class Halving(FactorizedReduce):
 
 
 class Cell(nn.Module):
-    """One cell. Its states become known in waves, first both inputs, then node after node; a wave is computed together.
+    """The cell of `edges`, each (source state, node, candidate operations); `own` are the user's operations by name.
 
+    Its states become known in waves, first both inputs, then node after node; what leaves a wave is computed together.
     `stacked[wave][operation]` is one module for all copies of an operation, which are at `places[wave][operation]`.
-    `shared[wave]` are the operations that are the same on every edge, one for each state and kind; `readers[wave]` has
-    the places of each. `own` are the user's operations by name.
+    `shared[wave]` are the shared operations, one for each state and kind; `readers[wave]` has the places of each.
     """
 
     def __init__(
-        self, edges: list[Edge], concat, inputs, channels, reduction, reduced_before, search, generator, own,
-        node_norm: bool = False,
-    ):  # fmt: skip
+        self, edges, concat, inputs, channels, reduction, reduced_before, search, generator, own, node_norm=False
+    ):
         super().__init__()
         self.concat, self.edges = concat, len(edges)
         self.candidates = max(len(names) for _, _, names in edges)
@@ -158,10 +155,8 @@ class Cell(nn.Module):
         return Weighting(plan, scales, matrices)
 
     def forward(self, s0, s1, weighting: Weighting | None = None, drop_path: float = 0.0, generator=None) -> Tensor:
-        """The nodes of `concat` side by side, (batch, nodes * channels, height, width).
-
-        `s0` and `s1` are the inputs after a ReLU. Without `weighting` every operation weighs 1.
-        """
+        """The nodes of `concat` side by side, (batch, nodes * channels, height, width). `s0` and `s1` are the inputs
+        after a ReLU. Without `weighting` every operation weighs 1."""
         states, rectified = [self.preprocess0(s0), self.preprocess1(s1)], []
         received: list[list[Tensor]] = [[] for _ in range(self.nodes)]
         kept = kept_paths(self, states[0], len(s0), self.edges, drop_path, generator)
@@ -203,25 +198,24 @@ class Cell(nn.Module):
             states.append(self.norms[wave](node) if self.norms else node)
         return torch.cat([states[state] for state in self.concat], 1)
 
-    def _from_shared(self, wave: int, states, weighting, kept) -> list[tuple[int, Tensor]]:
+    def _from_shared(self, wave: int, states, weighting, kept) -> Iterator[tuple[int, Tensor]]:
         """What the nodes receive of a wave's shared operations, as (node, tensor)."""
         modules, sources = self.shared[wave], [source for source, _ in self.readers[wave]]
         if weighting is None:
-            received = []
             for module, source, places in zip(modules, sources, self.readers[wave].values(), strict=True):
                 part = module(states[source])
                 drops = kept is not None and not isinstance(module, nn.Identity)
                 for place in places:
-                    received.append((place.node, part * kept[:, place.edge, None, None, None] if drops else part))
-            return received
+                    yield place.node, part * kept[:, place.edge, None, None, None] if drops else part
+            return
         running, table, matrix = weighting.plan.parts[wave], weighting.plan.tables[wave], weighting.matrices[wave]
         if not running:
-            return []
+            return
         parts = [modules[part](states[sources[part]]) for part in running]
         if kept is not None:  # the weights differ from sample to sample: (batch, nodes, parts)
             edges = [0 if place is None else place.edge for row in table.values() for place in row]
             matrix = matrix * torch.stack([kept[:, edge] for edge in edges], 1).unflatten(1, matrix.shape)
-        return list(zip(table, _mix(parts, matrix), strict=True))
+        yield from zip(table, _mix(parts, matrix), strict=True)
 
 
 def kept_paths(cell: nn.Module, like: Tensor, samples: int, edges: int, drop_path: float, generator) -> Tensor | None:
@@ -251,10 +245,10 @@ def _mix(parts: list[Tensor], matrix: Tensor) -> tuple[Tensor, ...]:
     return sums.permute(0, 1, 4, 2, 3).unbind()
 
 
-def cells_of_space(space: SearchSpace, generator: torch.Generator, node_norm: bool) -> Callable[..., Cell]:
-    """A function (cell type, channels of inputs, channels, reduced before) -> Cell with all candidates of a space."""
+def cells_of_space(space: SearchSpace, node_norm: bool) -> Callable[..., Cell]:
+    """A function that makes the cells of `space`, with all candidates."""
 
-    def make(cell_type: str, inputs, channels: int, reduced_before: bool) -> Cell:
+    def make(cell_type: str, inputs: list[int], channels: int, reduced_before: bool, generator) -> Cell:
         edges = [(*edge, names) for edge, names in zip(space.edges, space.cell(cell_type), strict=True)]
         concat, reduction, own = range(2, space.nodes + 2), cell_type == "reduce", space.operations
         return Cell(edges, concat, inputs, channels, reduction, reduced_before, True, generator, own, node_norm)
@@ -262,10 +256,10 @@ def cells_of_space(space: SearchSpace, generator: torch.Generator, node_norm: bo
     return make
 
 
-def cells_of_genotype(genotype: Genotype, generator: torch.Generator, own=None) -> Callable[..., Cell]:
+def cells_of_genotype(genotype: Genotype, own=None) -> Callable[..., Cell]:
     """The same with the operations of one genotype; `own` are the user's operations by name."""
 
-    def make(cell_type: str, inputs, channels: int, reduced_before: bool) -> Cell:
+    def make(cell_type: str, inputs: list[int], channels: int, reduced_before: bool, generator) -> Cell:
         edges = [(source, node, (operation,)) for source, node, operation in genotype.edges(cell_type)]
         concat, reduction = genotype.concat[cell_type], cell_type == "reduce"
         return Cell(edges, concat, inputs, channels, reduction, reduced_before, False, generator, own)

@@ -8,10 +8,10 @@ upsampling cells, one for every reduction, each of which gives a disparity map.
                             |                   '----------------->'           ^
                             '-------------------------------------------------'
 
-An upsampling cell first doubles what comes from the cell before it: all its edges are at the new size, with the same
-operations (as in AutoDispNet). Three things are ours. State 0 is the skip connection, from the encoder's normal cell of
-that size, so all cell types have two inputs and fit one alpha. The doubling is bilinear, not a transposed convolution,
-so a cell has no weights besides its operations. No coarser disparity is an input of the next cell.
+An upsampling cell first doubles what comes from the cell before it, so all its edges are at the new size (as in
+AutoDispNet). Three things are ours. State 0 is the encoder's normal cell of that size, so all cell types have two
+inputs and fit one alpha. The doubling is bilinear, not a transposed convolution, so a cell has no weights besides its
+operations. No coarser disparity is an input of the next cell.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class Hourglass(nn.Module):
             elif cell_type == "reduce":
                 channels *= 2
             after_reduction = cell_type == "normal" and bool(self.cells)  # as every normal cell but the first
-            cell = make_cell(cell_type, inputs, channels, after_reduction)
+            cell = make_cell(cell_type, inputs, channels, after_reduction, generator)
             if cell_type == UPSAMPLE:
                 doubling = nn.Upsample(scale_factor=2, mode="bilinear")
                 cell.preprocess1 = nn.Sequential(cell.preprocess1, doubling)  # cheaper than the other way round
@@ -131,18 +131,15 @@ class Hourglass(nn.Module):
 
 
 class DenseSupernet(nn.Module):
-    """All architectures of `space`, of cells normal, reduce and upsample, at once: maps = supernet(pairs, mixing).
-
-    As `images.Supernet`, with `layers` a multiple of 3; `displacements` as in `Stem`.
-    """
+    """All architectures of `space`, of cells normal, reduce and upsample, at once: maps = supernet(pairs, mixing). As
+    `images.Supernet`, with `layers` a multiple of 3; `displacements` as in `Stem`."""
 
     def __init__(self, space: SearchSpace, *, channels=16, layers=9, displacements=40, node_norm=False, generator=None):
         super().__init__()
         positive(channels=channels, layers=layers)
         self.space = space
         generator = generator or torch.Generator().manual_seed(0)
-        make_cell = cells_of_space(space, generator, node_norm)
-        self.backbone = Hourglass(make_cell, channels, layers, displacements, generator)
+        self.backbone = Hourglass(cells_of_space(space, node_norm), channels, layers, displacements, generator)
 
     def forward(self, x, mixing, *, drop_path=0.0, generator=None, running=None) -> tuple[Tensor, ...]:
         """Maps of pairs (batch, 6, height, width), see `Hourglass`; all else as in `Supernet.forward`."""
@@ -156,8 +153,7 @@ class DenseNetwork(nn.Module):
         super().__init__()
         positive(channels=channels, layers=layers)
         generator = generator or torch.Generator().manual_seed(0)
-        make_cell = cells_of_genotype(genotype, generator, operations)
-        self.backbone = Hourglass(make_cell, channels, layers, displacements, generator)
+        self.backbone = Hourglass(cells_of_genotype(genotype, operations), channels, layers, displacements, generator)
 
     def forward(self, x, *, drop_path=0.0, generator=None) -> tuple[Tensor, ...]:
         return self.backbone(x, {}, drop_path, generator)

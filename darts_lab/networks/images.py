@@ -1,6 +1,5 @@
 """The continuous relaxation as a function of its mixing weights, and the network of one genotype.
 
-Softmax of alpha, a one-hot sample, a discretized cell: each is a tensor (cell types, edges, candidate operations).
 Layout as in Liu et al. 2019 (quark0/darts): a 3 x 3 stem of three times the width, reduction cells after one and two
 thirds of the depth, which halve the image and double the channels, mean pooling and a linear classifier.
 """
@@ -31,7 +30,7 @@ class Backbone(nn.Module):
             reduction = layer in (layers // 3, 2 * layers // 3)
             channels *= 2 if reduction else 1
             self.cell_types.append(CELL_TYPES[reduction])
-            self.cells.append(make_cell(self.cell_types[-1], inputs, channels, reduced_before))
+            self.cells.append(make_cell(self.cell_types[-1], inputs, channels, reduced_before, generator))
             inputs, reduced_before = [inputs[1], self.cells[-1].channels], reduction
         self.channels = inputs[1]
 
@@ -69,8 +68,7 @@ class Supernet(nn.Module):
         positive(channels=channels, layers=layers, classes=classes, in_channels=in_channels)
         self.space = space
         generator = generator or torch.Generator().manual_seed(0)
-        make_cell = cells_of_space(space, generator, node_norm)
-        self.backbone = Backbone(make_cell, channels, layers, in_channels, generator)
+        self.backbone = Backbone(cells_of_space(space, node_norm), channels, layers, in_channels, generator)
         self.classifier = linear(self.backbone.channels, classes, generator)
 
     def forward(self, x, mixing, *, drop_path=0.0, generator=None, running=None) -> Tensor:
@@ -108,8 +106,7 @@ class Network(nn.Module):
         super().__init__()
         positive(channels=channels, layers=layers, classes=classes, in_channels=in_channels)
         generator = generator or torch.Generator().manual_seed(0)
-        make_cell = cells_of_genotype(genotype, generator, operations)
-        self.backbone = Backbone(make_cell, channels, layers, in_channels, generator)
+        self.backbone = Backbone(cells_of_genotype(genotype, operations), channels, layers, in_channels, generator)
         self.classifier = linear(self.backbone.channels, classes, generator)
         self.auxiliary_after = 2 * layers // 3
         width = self.backbone.cells[self.auxiliary_after].channels

@@ -40,11 +40,8 @@ def weight(*shape: int, fan_in: int, generator: torch.Generator) -> nn.Parameter
 
 
 class BatchNorm(nn.Module):
-    """Batch normalisation of `copies` stacked groups of `channels` channels.
-
-    Without `affine`, as in search, only the mixing weight scales each group. `update` decides whether a training pass
-    moves the running statistics.
-    """
+    """Batch normalisation of `copies` stacked groups of `channels` channels, with scales and shifts of its own if
+    `affine`. `update` decides whether a training pass moves the running statistics."""
 
     def __init__(self, channels: int, affine: bool, copies: int = 1):
         super().__init__()
@@ -234,10 +231,8 @@ def shared(name: str, channels: int, stride: int, search: bool) -> nn.Module:
 
 
 def stack(name, channels, stride, copies, *, search, generator, own=None) -> nn.Module:
-    """`copies` copies of the operation `name` as one module, with scales in its batch-norms unless in `search`.
-
-    `own` are the user's operations: functions `(channels, stride) -> nn.Module` by name.
-    """
+    """`copies` copies of the operation `name` as one module, with scales in its batch-norms unless in `search`. `own`
+    are the user's operations: functions `(channels, stride) -> nn.Module` by name."""
     convolutions = {SEP3: (3, False), SEP5: (5, False), DIL3: (3, True), DIL5: (5, True)}
     if name in (own or {}):
         with seeded_globally(generator):

@@ -52,9 +52,7 @@ class Cell(nn.Module):
     is the output, `own` the user's operations by name.
     """
 
-    def __init__(
-        self, edges, concat, channels, normalised: bool, spread: float, generator, own=None, running_statistics=False
-    ):
+    def __init__(self, edges, concat, channels, normalised, spread, generator, own=None, running_statistics=False):
         super().__init__()
         self.edges, self.concat, self.running_statistics = edges, concat, running_statistics
         self.nodes = 1 + max(node for _, node, _ in edges)
@@ -66,10 +64,9 @@ class Cell(nn.Module):
             self.own = nn.ModuleDict({name: make(channels, 1) for name, make in (own or {}).items() if name in used})
 
     def parts(self, mixing: Tensor | None, runs=None, kept: Tensor | None = None) -> list[list[Part]]:
-        """What `forward` computes for each node: its edges in groups on which the same operations run.
+        """For each node its edges, in groups on which the same operations run.
 
-        `mixing` (edges, candidates) and, where paths are dropped, `kept` (streams, edges) weigh them; without `mixing`
-        everything weighs 1. `runs` (edges, candidates) says which operations run (None: all).
+        `mixing` (edges, candidates) and `kept` (streams, edges) weigh them, None by 1; without `runs` all run.
         """
         groups = [{} for _ in range(self.nodes)]
         for edge, (_, node, names) in enumerate(self.edges):
@@ -90,10 +87,8 @@ class Cell(nn.Module):
         return Part(sources, names, weights.unbind(), weights.sum(0))
 
     def forward(self, x: Tensor, hidden: Tensor, parts: list[list[Part]], masks) -> tuple[Tensor, Tensor]:
-        """(outputs (window, streams, channels), hidden state) of embedded words x (window, streams, channels).
-
-        `masks` (streams, channels) are those of dropout on the input and on every state inside.
-        """
+        """(outputs (window, streams, channels), hidden state) of embedded words x (window, streams, channels). `masks`
+        (streams, channels) are those of dropout on the input and on every state inside."""
         outputs = []
         for word in _times(x, masks[0]).unbind():
             hidden = self._step(word, hidden, parts, masks[1])
@@ -150,7 +145,7 @@ def _times(x: Tensor, mask: Tensor | None) -> Tensor:
 
 class LanguageModel(nn.Module):
     """Embedding, cell and decoder. `dropout` has the rates for the cell's output, the states inside it, its input, the
-    embedding, and whole words: variational, the same mask for all words of a window (Gal and Ghahramani 2016)."""
+    embedding, and whole words, with one mask for all words of a window (Gal and Ghahramani 2016)."""
 
     def __init__(self, vocabulary: int, channels: int, dropout, spread: float, generator):
         super().__init__()

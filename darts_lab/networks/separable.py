@@ -7,8 +7,6 @@ Networks of DARTS spend most of their time here. So every pass, derivatives too,
   its d * d phases, one after the other in the batch;
 - the *gradient of a depthwise kernel* is fast for kernels of up to three columns: wider ones are cut into strips;
 - an image *smaller than the kernel* is padded with zeros beforehand.
-
-To save memory, what lies between the two convolutions of several copies is computed again in the backward pass.
 """
 
 from __future__ import annotations
@@ -70,7 +68,7 @@ def from_phases(x: Tensor, d: int) -> Tensor:
 
 
 class _Separable(torch.autograd.Function):
-    """`separable_convolution`, keeping its arguments only."""
+    """`separable_convolution`, which computes what lies between the two again in the backward pass, to save memory."""
 
     generate_vmap_rule = True
 
