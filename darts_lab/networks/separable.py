@@ -36,7 +36,7 @@ def separable_convolution(
     if d > 1 and size[0] % d == size[1] % d == 0:
         if stride == d:
             return separable_convolution([x[:, :, ::d, ::d] for x in inputs], depthwise, pointwise)
-        if stride == 1 and depthwise.is_cpu:
+        if stride == 1 and depthwise.device.type == "cpu":
             return from_phases(separable_convolution([to_phases(x, d) for x in inputs], depthwise, pointwise), d)
     unused = depthwise.shape[-1] // 2 - (max(size) - 1) // d
     if unused > 0:  # these entries of the kernel only ever multiply padding
@@ -144,14 +144,14 @@ def _depthwise(x: Tensor, kernel: Tensor, stride: int, dilation: int) -> Tensor:
 def _frame(size: Sequence[int], kernel: Tensor, dilation: int) -> tuple[int, int]:
     """(padding of the image beforehand, padding by the convolution)."""
     padding = dilation * (kernel.shape[-1] // 2)
-    small = kernel.is_cpu and dilation == 1 and min(size) < kernel.shape[-1]
+    small = kernel.device.type == "cpu" and dilation == 1 and min(size) < kernel.shape[-1]
     return (padding, 0) if small else (0, padding)
 
 
 def _in_strips(size: Sequence[int], kernel: Tensor, dilation: int) -> bool:
     """Whether the gradient of the kernel is computed strip by strip."""
     wide = kernel.shape[-1] > STRIP and min(size) < SMALL
-    return kernel.is_cpu and dilation == 1 and (wide or min(size) < kernel.shape[-1])
+    return kernel.device.type == "cpu" and dilation == 1 and (wide or min(size) < kernel.shape[-1])
 
 
 def _depthwise_gradients(gradient, x: Tensor | None, size, kernel: Tensor, stride: int, dilation: int, needs_x: bool):
