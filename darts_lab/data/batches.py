@@ -14,17 +14,15 @@ def training_batch(
 ) -> tuple[Tensor, Tensor]:
     """Augmented, normalised images (b, channels, height, width) float32 and their labels (b,).
 
-    Crop and flip as the data set says, then normalisation, then cutout. In this order, that of the papers, a crop's
-    border is raw 0 (black) and a cut-out square is the mean. `split` is any of the three, since the papers augment the
-    validation images of the alpha steps too. `indices` (b,) and `generator` live on the device of the data. The same
-    generator state gives the same bits.
+    Crop and flip as the data set says, then normalisation, then cutout: as in the papers, a crop's border is raw 0
+    (black) and a cut-out square is the mean. `split` is any of the three, since the papers augment the validation
+    images of the alpha steps too. `indices` (b,) and `generator` are on the device of the data.
     """
     images, labels = _samples(dataset, split, indices)
     images = crop(images, dataset.crop_padding, generator)
     if dataset.flip:
         images = flip(images, generator)
-    images = normalise(images, dataset)
-    return cutout(images, cutout_length, generator, probability=cutout_probability), labels
+    return cutout(normalise(images, dataset), cutout_length, generator, probability=cutout_probability), labels
 
 
 def plain_batch(dataset: Dataset, split: str, indices: Tensor) -> tuple[Tensor, Tensor]:
@@ -44,14 +42,10 @@ def crop(images: Tensor, padding: int, generator: Generator) -> Tensor:
     """A random crop of each zero-padded image (b, channels, height, width): moved by -padding..padding pixels."""
     if padding == 0:
         return images
-    b, channels, height, width = images.shape
-    device = images.device
-    top, left = torch.randint(2 * padding + 1, (2, b, 1), generator=generator, device=device)
-    rows = (top + torch.arange(height, device=device))[:, None, :, None]
-    columns = (left + torch.arange(width, device=device))[:, None, None, :]
-    sample = torch.arange(b, device=device)[:, None, None, None]
-    channel = torch.arange(channels, device=device)[None, :, None, None]
-    return F.pad(images, [padding] * 4)[sample, channel, rows, columns]
+    b, _, height, width = images.shape
+    top, left = torch.randint(2 * padding + 1, (2, b), generator=generator, device=images.device)
+    crops = F.pad(images, [padding] * 4).unfold(2, height, 1).unfold(3, width, 1)
+    return crops[torch.arange(b, device=images.device), :, top, left]
 
 
 def flip(images: Tensor, generator: Generator) -> Tensor:
@@ -61,10 +55,9 @@ def flip(images: Tensor, generator: Generator) -> Tensor:
 
 
 def cutout(images: Tensor, length: int, generator: Generator, *, probability: float = 1.0) -> Tensor:
-    """Zeros in one square of length x length pixels in each image (DeVries & Taylor 2017).
+    """Zeros in a square of `length` pixels a side in each image, with `probability` (DeVries & Taylor 2017).
 
-    Its centre is any pixel with equal chance, so the border may cut it off. `probability` is that of an image being cut
-    at all. Raises ValueError for a length below 0 or a probability outside 0..1.
+    Its centre is any pixel, so the border may cut it off. Raises ValueError unless length >= 0, 0 <= probability <= 1.
     """
     if length < 0:
         raise ValueError(f"cutout_length: {length} is below 0")
@@ -85,18 +78,13 @@ def cutout(images: Tensor, length: int, generator: Generator, *, probability: fl
 
 
 def shuffled_batches(n: int, batch_size: int, generator: Generator) -> tuple[Tensor, ...]:
-    """One epoch: a permutation of 0..n-1 as index tensors of `batch_size`, the last one shorter if need be.
-
-    They are on the generator's device. Raises ValueError unless 1 <= batch_size <= n.
-    """
+    """One epoch: a permutation of 0..n-1, on the generator's device, in parts of `batch_size`, the last maybe shorter.
+    Raises ValueError unless 1 <= batch_size <= n."""
     return _permutation(n, batch_size, generator).split(batch_size)
 
 
 def random_batch(n: int, batch_size: int, generator: Generator) -> Tensor:
-    """`batch_size` different indices out of 0..n-1, drawn anew each time: the validation batch of an alpha step.
-
-    They are on the generator's device. Raises ValueError unless 1 <= batch_size <= n.
-    """
+    """The first part of such a permutation, drawn anew each time: the validation batch of an alpha step."""
     return _permutation(n, batch_size, generator)[:batch_size]
 
 

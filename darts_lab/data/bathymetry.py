@@ -1,8 +1,5 @@
-"""Depth of the sea from four-band patches: the embedded `bathymetry`, and a reader of the layout of Maile et al. 2021.
-
-The embedded depths are real. What a satellite would see over them follows from a published model of light in shallow
-water (`reflectance`), as the original data (Sentinel-2 over surveyed coasts) are private.
-"""
+"""Depth of the sea from four-band patches: the embedded `bathymetry`, and a reader of the layout of Maile et al. 2021,
+whose data (Sentinel-2 over surveyed coasts) are private."""
 
 from __future__ import annotations
 
@@ -27,10 +24,8 @@ class Soundings(Images):
 
 
 def from_arrays(name: str, train, valid, test) -> Soundings:
-    """Checked Soundings from three pairs (patches, depths) of arrays or tensors; mean and std are those of `train`.
-
-    Raises ValueError, naming the split, where shapes differ from those of `Soundings` or a value is not finite.
-    """
+    """Checked Soundings from three pairs (patches, depths) of arrays or tensors. Raises ValueError, naming the split,
+    where shapes differ from those of `Soundings` or a value is not finite."""
 
     def check(split: str, patches: Tensor, depths: Tensor) -> tuple[Tensor, Tensor]:
         check_array(split, "patches", patches, ("n", "bands", "height", "width"))
@@ -48,13 +43,12 @@ def from_arrays(name: str, train, valid, test) -> Soundings:
 # Sentinel-2's blue, green, red and near-infrared bands (B2, B3, B4, B8), by their centres in nm
 BANDS = np.array([490.0, 560.0, 665.0, 842.0])
 
-# Absorption of pure water in 1/m: Pope and Fry 1997, Table 3; in the near infrared, where a metre of water is black, a
-# round value of the size that Kou et al. 1993 measured
+# Absorption of pure water in 1/m: Pope and Fry 1997, Table 3; in the near infrared about what Kou et al. 1993 measured
 WATER = np.array([0.0150, 0.0619, 0.429, 4.3])
 SUN = np.cos(np.arcsin(np.sin(np.radians(30)) / 1.34))  # a sun 30 degrees from the zenith, seen from under water
 
-# Reflectances of what lies below the water, and of land, in the same bands. Ours: round values of the size that is
-# measured on carbonate sand and seagrass (Hochberg et al. 2003) and on a mixture of soil and plants.
+# Reflectances in the same bands. Ours: round values of the size that is measured on carbonate sand and seagrass
+# (Hochberg et al. 2003) and on a mixture of soil and plants.
 SAND = np.array([0.22, 0.30, 0.36, 0.42])
 SEAGRASS = np.array([0.03, 0.07, 0.05, 0.30])
 LAND = np.array([0.06, 0.09, 0.09, 0.28])
@@ -73,8 +67,8 @@ def reflectance(depth, bottom, gelbstoff, particles) -> np.ndarray:
           + bottom / pi exp(-(1 / cos s + 1.04 sqrt(1 + 5.4 u)) (a + b) H)
         R = 0.5 r / (1 - 1.5 r)
 
-    with the wavelength l in nm, the depth H and the sun's angle s under water. Phytoplankton's own absorption is left
-    out (it would be a second G with another spectrum), and the exponent of X is fixed at 1; that is ours.
+    with the wavelength l in nm, the depth H and the sun's angle s under water. Ours is to leave out the absorption of
+    phytoplankton (a second G with another spectrum) and to fix the exponent of X at 1.
     """
     depth, gelbstoff, particles = (np.asarray(part)[..., None] for part in (depth, gelbstoff, particles))
     absorption = WATER + gelbstoff * np.exp(-0.015 * (BANDS - 440))
@@ -82,9 +76,8 @@ def reflectance(depth, bottom, gelbstoff, particles) -> np.ndarray:
     attenuation = absorption + backscattering
     u = backscattering / attenuation
     path = attenuation * depth
-    column = (0.084 + 0.170 * u) * u * (1 - np.exp(-(1 / SUN + 1.03 * np.sqrt(1 + 2.4 * u)) * path))
-    ground = bottom / np.pi * np.exp(-(1 / SUN + 1.04 * np.sqrt(1 + 5.4 * u)) * path)
-    r = column + ground
+    r = (0.084 + 0.170 * u) * u * (1 - np.exp(-(1 / SUN + 1.03 * np.sqrt(1 + 2.4 * u)) * path))
+    r = r + bottom / np.pi * np.exp(-(1 / SUN + 1.04 * np.sqrt(1 + 5.4 * u)) * path)
     return 0.5 * r / (1 - 1.5 * r)
 
 
@@ -100,21 +93,16 @@ NOISE, GLINT = 3e-4, 5e-4  # 1/sr: of the sensor in every pixel and band; of the
 def bathymetry(seed: int = 0) -> Soundings:
     """Real depths around Vancouver Island, and what a satellite would see: 3,000 / 1,500 / 1,500 patches 4 x 16 x 16.
 
-    The depths are those of matplotlib's `topobathy.npz`. A patch covers two by two of its grid cells, linear in
-    between, with 0.5 to 25 m of water at its centre (as many samples in every tenth of that range). Where the ground is
-    above the sea there is land. The reflectances follow from `reflectance`, with a bottom of sand and seagrass, in
-    water that differs from patch to patch in dissolved matter and particles, under glint and noise. (A patch of this
-    map would be 4 km wide: only its shape is real. Nothing finer comes with an installed package.) The map is cut into
-    tiles, which go to the splits in turn. No patch crosses the border of its tile, so splits share no depth of the map.
-
-    `seed` decides everything else. The result is kept in memory and shared, so do not write into it.
+    The depths are those of matplotlib's `topobathy.npz`. A patch covers two by two of its grid cells (4 km: only its
+    shape is real), linear in between, with 0.5 to 25 m of water at its centre, as many samples in every tenth of that
+    range. A published model, `reflectance`, gives the rest, over sand and seagrass, in water that differs from patch to
+    patch in dissolved matter and particles, under glint and noise. Tiles of the map go to the splits in turn; no patch
+    leaves its tile, so splits share no depth. `seed` decides all else. Kept in memory and shared: do not write to it.
     """
-    rng = np.random.default_rng(seed)
-    splits = {}
+    rng, splits = np.random.default_rng(seed), {}
     for number, (split, n) in enumerate(SIZES.items()):
         ground = _ground(_corners(number, n, rng))
-        depths = -ground[:, SIZE // 2, SIZE // 2]
-        splits[split] = _bands(ground, rng), depths.astype(np.float32)
+        splits[split] = _bands(ground, rng), -ground[:, SIZE // 2, SIZE // 2]
     return from_arrays("bathymetry", **splits)
 
 
@@ -128,7 +116,7 @@ def _map() -> np.ndarray:
 
 
 def tiles(split: str) -> list[tuple[slice, slice]]:
-    """The rows and columns of the map that belong to a split: no other split uses their depths."""
+    """The rows and columns of the map that belong to a split."""
     rows, columns = (
         [slice(*pair) for pair in pairwise(np.linspace(0, side, parts + 1).astype(int).tolist())]
         for side, parts in zip(_map().shape, TILES)
@@ -187,15 +175,12 @@ def _clouds(n: int, height: int, width: int, rng: np.random.Generator) -> np.nda
 
 
 def scene(number: int = 0, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """A whole test tile, to draw a map of it: (reflectances (4, height, width), depths (height, width) in m).
-
-    Depths are negative on land. Tile 0 has most water of 0.5 to 25 m. Raises ValueError for a number of no tile.
-    """
+    """A whole test tile, to draw a map: (reflectances (4, height, width), depths (height, width) in m, negative on
+    land). Tile 0 has most water of 0.5 to 25 m. Raises ValueError for a number of no tile."""
     grounds = []
     for tile in tiles("test"):
-        corner = np.array([[side.start for side in tile]], float)
-        height, width = (FINER * (side.stop - 1 - side.start) + 1 for side in tile)
-        grounds.append(_ground(corner, height, width))
+        sides = (FINER * (side.stop - 1 - side.start) + 1 for side in tile)
+        grounds.append(_ground(np.array([[side.start for side in tile]], float), *sides))
     grounds.sort(key=lambda ground: -int(((-ground > 0.5) & (-ground < DEEPEST)).sum()))
     if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < len(grounds):
         raise ValueError(f"number: {number!r} is not allowed; the test split has tiles 0 to {len(grounds) - 1}")
@@ -204,22 +189,19 @@ def scene(number: int = 0, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 
 def windows(data: Soundings, bands: np.ndarray, depths: np.ndarray) -> Soundings:
-    """`data` with all patches of a scene, row by row, as its test split, to predict the depth of every pixel that has a
-    whole patch around it: (height - 15) x (width - 15) of them."""
+    """`data` with all (height - 15) x (width - 15) patches of a scene, row by row, as its test split."""
     patches = torch.from_numpy(bands).unfold(1, SIZE, 1).unfold(2, SIZE, 1).permute(1, 2, 0, 3, 4)
     rows, columns = patches.shape[:2]
-    half = SIZE // 2
-    centres = np.ascontiguousarray(depths[half : half + rows, half : half + columns], np.float32)
+    centres = np.ascontiguousarray(depths[SIZE // 2 :, SIZE // 2 :][:rows, :columns], np.float32)
     return replace(data, test=(patches.flatten(0, 1).contiguous(), torch.from_numpy(centres).flatten()))
 
 
 def from_csv(train: str | Path, valid: str | Path, test: str | Path, *, filtered: bool = False) -> Soundings:
     """Soundings from three tables in the layout of the code of Maile et al. 2021 (`utils.BathymetryDataset`).
 
-    Column 0 is the path of a .npy file (height, width, bands), from the table's folder and inside it; column 1 the
-    depth in metres. Patches are turned as there, to (bands, width, height). `filtered` keeps only the rows with 0.1 <=
-    max_energy <= 4 and z <= 40. Raises FileNotFoundError, or ValueError in one sentence that names the file, where
-    something is missing, damaged or of another shape. Nothing in a file is unpickled.
+    Column 0 is the path of a .npy file (height, width, bands) inside the table's folder, column 1 the depth in metres.
+    Patches are turned as there, to (bands, width, height). `filtered` keeps 0.1 <= max_energy <= 4 and z <= 40. Nothing
+    is unpickled. Raises FileNotFoundError, or ValueError naming the file, for what is missing, damaged or misshapen.
     """
     return from_arrays("soundings", *(read_csv(path, filtered) for path in (train, valid, test)))
 
@@ -232,16 +214,14 @@ def read_csv(path: str | Path, filtered: bool = False) -> tuple[np.ndarray, np.n
     except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise ValueError(f"file {str(path)!r}: is no CSV table: {in_a_line(error)}") from error
     if filtered:
-        missing = [name for name in ("max_energy", "z") if name not in table.columns]
-        if missing:
+        if missing := [name for name in ("max_energy", "z") if name not in table.columns]:
             raise ValueError(f"file {str(path)!r}: has no column {' or '.join(missing)} to filter by")
         table = table[table["max_energy"].between(0.1, 4.0) & (table["z"] <= 40)]
     if table.shape[1] < 2 or not len(table):
         raise ValueError(f"file {str(path)!r}: needs rows of a path and a depth, found {table.shape}")
     depths = pd.to_numeric(table.iloc[:, 1], errors="coerce").to_numpy(np.float32)
-    if not np.isfinite(depths).all():
-        row = int(np.flatnonzero(~np.isfinite(depths))[0])
-        raise ValueError(f"file {str(path)!r}: row {row} has no depth, but {str(table.iloc[row, 1])[:80]!r}")
+    if len(rows := np.flatnonzero(~np.isfinite(depths))):
+        raise ValueError(f"file {str(path)!r}: row {rows[0]} has no depth, but {str(table.iloc[rows[0], 1])[:80]!r}")
     patches = []
     for name in map(str, table.iloc[:, 0]):
         file = path.parent / name
@@ -262,8 +242,8 @@ def read_patch(path: str | Path) -> np.ndarray:
     except Exception as error:  # a damaged header may raise anything
         raise ValueError(f"file {str(path)!r}: is no whole .npy file of numbers: {in_a_line(error)}") from error
     if array.ndim != 3 or not array.size or not np.issubdtype(array.dtype, np.number):
-        shape_and_type = f"{array.shape} {array.dtype}"
-        raise ValueError(f"file {str(path)!r}: must hold numbers (height, width, bands), found {shape_and_type}")
+        problem = f"must hold numbers (height, width, bands), found {array.shape} {array.dtype}"
+        raise ValueError(f"file {str(path)!r}: {problem}")
     if np.iscomplexobj(array):
         raise ValueError(f"file {str(path)!r}: holds complex numbers")
     return np.ascontiguousarray(array.transpose(2, 1, 0), np.float32)

@@ -1,8 +1,4 @@
-"""Running text as numbered words: what a language model learns to predict, one word after the other.
-
-`pydocs` is embedded: the English of Python's own documentation. Penn Treebank is read from a directory. `from_text`
-takes your own text.
-"""
+"""Running text as numbered words: the embedded `pydocs`, Penn Treebank from a directory, your own by `from_text`."""
 
 from __future__ import annotations
 
@@ -27,10 +23,7 @@ UNKNOWN, END = "<unk>", "<eos>"  # a word outside the vocabulary; the end of a p
 
 @dataclass(frozen=True, eq=False)
 class Corpus(Splits):
-    """Three splits of text, each a tuple of one tensor (length,) int64 of numbered words; `from_text` builds it.
-
-    `words[number]` is the word itself.
-    """
+    """Three splits of text, each a tuple of one tensor (length,) int64 of numbers; `words[number]` is the word."""
 
     words: tuple[str, ...]
 
@@ -39,8 +32,7 @@ class Corpus(Splits):
         return " ".join(self.words[number] for number in getattr(self, split)[0][begin : begin + count].tolist())
 
     def unigram_perplexity(self, split: str = "test") -> float:
-        """The perplexity on a split of guessing every word by its count in train (plus one), without context: any
-        language model must be better."""
+        """The perplexity on a split of guessing words by their counts in train (plus one): a model must be better."""
         counts = torch.bincount(self.train[0], minlength=len(self.words)).double() + 1
         surprise = (counts.sum() / counts).log()
         return float(surprise[getattr(self, split)[0]].mean().exp())
@@ -49,9 +41,8 @@ class Corpus(Splits):
 def from_text(train, valid, test, *, name: str = "own", vocabulary: int = 10_000) -> Corpus:
     """A Corpus from three texts, each a string (cut into words by `tokenise`) or a list of words.
 
-    The vocabulary is `<unk>`, `<eos>` and the most frequent words of `train`, at most `vocabulary` in all; any other
-    word becomes `<unk>`. Raises ValueError, naming the argument, for what is no text or has fewer than two words, or
-    for a `vocabulary` below 3.
+    The words known are `<unk>` (any other), `<eos>` and the most frequent ones of `train`, at most `vocabulary` in all.
+    Raises ValueError, naming the argument, for what is no text of at least two words, or for a `vocabulary` below 3.
     """
     allow("vocabulary", vocabulary, whole(3))
     texts = {split: _words(split, text) for split, text in zip(SPLITS, (train, valid, test), strict=True)}
@@ -69,9 +60,8 @@ def _words(split: str, text) -> list[str]:
     if not isinstance(text, Iterable):
         raise ValueError(f"{split}: {type(text).__name__} is no text; it must be a string or the words of one")
     words = list(text)
-    for word in words:
-        if not isinstance(word, str):
-            raise ValueError(f"{split}: {word!r} is no word; words must be strings")
+    if others := [word for word in words if not isinstance(word, str)]:
+        raise ValueError(f"{split}: {others[0]!r} is no word; words must be strings")
     if len(words) < 2:
         raise ValueError(f"{split}: holds {len(words)} words; at least 2 are needed, one to predict the other")
     return words
@@ -82,8 +72,7 @@ _PARAGRAPH = re.compile(r"\n\s*\n")
 
 
 def tokenise(text: str) -> list[str]:
-    """The words of a text in lower case, punctuation marks as words of their own, numbers as `N`, and `<eos>` after
-    every paragraph (paragraphs are separated by empty lines)."""
+    """The words of a text in lower case, punctuation marks too, numbers as `N`, and `<eos>` after every paragraph."""
     words = []
     for paragraph in _PARAGRAPH.split(text):
         tokens = _TOKEN.findall(paragraph.lower())
@@ -92,19 +81,15 @@ def tokenise(text: str) -> list[str]:
 
 
 def ptb(folder: str | Path | None = None) -> Corpus:
-    """Penn Treebank as prepared by Mikolov, from ptb.train.txt, ptb.valid.txt and ptb.test.txt in `folder` (default as
-    for `data.load`): 10,000 words, a sentence a line.
+    """Penn Treebank as prepared by Mikolov (10,000 words, a sentence a line): ptb.train.txt and so on in `folder`.
 
-    Raises FileNotFoundError where a file is missing (the text belongs to the LDC, so nothing is downloaded), ValueError
-    where one is not text.
+    Raises FileNotFoundError where a file is missing, ValueError where one is not text.
     """
     files = {split: folder_of(folder) / f"ptb.{split}.txt" for split in SPLITS}
     if not all(file.is_file() for file in files.values()):
         names = ", ".join(file.name for file in files.values())
-        raise FileNotFoundError(
-            f"data: 'ptb' was not found in {folder_of(folder)}; put {names} there (nothing is downloaded: the text is "
-            "licensed by the Linguistic Data Consortium)"
-        )
+        reason = "nothing is downloaded: the text is licensed by the Linguistic Data Consortium"
+        raise FileNotFoundError(f"data: 'ptb' was not found in {folder_of(folder)}; put {names} there ({reason})")
     texts = {}
     for split, file in files.items():
         try:
@@ -123,10 +108,9 @@ PYDOCS_ENDS = {"train": 0.7, "valid": 0.85}  # shares of all words up to the end
 def pydocs() -> Corpus:
     """The English of Python's documentation: the topics of `pydoc` and the docstrings of the standard library.
 
-    Every topic and every module is one document, and all of it is in one split. Code, tables and grammars are left out
-    (`prose`), and so is a paragraph that an earlier document had: topics overlap. Nothing is imported: sources are read
-    and parsed. The same Python version gives the same words. Another has another text, so compare results only within
-    one version. Kept in memory and shared, so do not write into it.
+    Every topic and every module is one document, in one split. Code, tables and grammars are left out (`prose`), and so
+    is a paragraph that an earlier document had. Nothing is imported: sources are parsed. Another version of Python has
+    another text, so compare results only within one. Kept in memory and shared, so do not write into it.
     """
     texts = dict(_documents())
     names = sorted(texts, key=lambda name: hashlib.sha256(name.encode()).hexdigest())  # as good as random
@@ -166,8 +150,7 @@ _PLAIN = re.compile(r"[\"'(*]*[A-Za-z]+(?:['’-][A-Za-z]+)*[\"')*]*[.,;:!?]*\)?
 
 
 def prose(text: str) -> str:
-    """The paragraphs of a text that are English rather than code, tables or grammars: those of at least five words, at
-    least seven in ten of them plain."""
+    """The paragraphs that are English: those of at least five words, at least seven in ten of them plain."""
     kept = []
     for paragraph in _PARAGRAPH.split(text):
         words = paragraph.split()

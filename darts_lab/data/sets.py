@@ -20,10 +20,10 @@ _FILES = {
     "svhn": ["train_32x32.mat", "test_32x32.mat"],
     "ptb": [f"ptb.{split}.txt" for split in SPLITS],
 }
-_MOMENTS = {  # mean and std as in RobustDARTS (Zela et al. 2020), src/utils.py
-    "cifar10": ((0.49139968, 0.48215827, 0.44653124), (0.24703233, 0.24348505, 0.26158768)),
-    "cifar100": ((0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)),
-    "svhn": ((0.4377, 0.4438, 0.4728), (0.1980, 0.2010, 0.1970)),
+_MOMENTS = {  # as in RobustDARTS (Zela et al. 2020), src/utils.py
+    "cifar10": {"mean": (0.49139968, 0.48215827, 0.44653124), "std": (0.24703233, 0.24348505, 0.26158768)},
+    "cifar100": {"mean": (0.5071, 0.4865, 0.4409), "std": (0.2673, 0.2564, 0.2762)},
+    "svhn": {"mean": (0.4377, 0.4438, 0.4728), "std": (0.1980, 0.2010, 0.1970)},
 }
 DOWNLOADS = tuple(_MOMENTS)  # what `load` can download
 NAMES = ("digits", *DOWNLOADS, "pydocs", "ptb", "stereo", "flyingthings3d", "bathymetry")
@@ -32,24 +32,19 @@ NAMES = ("digits", *DOWNLOADS, "pydocs", "ptb", "stereo", "flyingthings3d", "bat
 def load(data: Any, *, folder: str | Path | None = None, download: bool = False) -> Splits:
     """The data called `data`, one of `NAMES`; case does not matter.
 
-    Splits such as a Dataset or a Corpus are returned as they are. A mapping with the arguments of `from_tensors`, or
-    any object with train, valid and test, goes through `from_tensors`. `folder` (default: the environment variable
-    DARTS_LAB_DATA, else the user's cache folder) and `download` are for the sets that are not embedded. Raises
-    ValueError for an unknown name, FileNotFoundError where a set is not in `folder`, RuntimeError where its files fail
-    torchvision's checksums, TypeError for anything else.
+    Splits are returned as they are. A mapping with the arguments of `from_tensors`, or any object with train, valid and
+    test, goes through it. `folder` (default: the environment variable DARTS_LAB_DATA, else the user's cache folder) and
+    `download` are for the sets that are not embedded. Raises ValueError for an unknown name, FileNotFoundError where a
+    set is not in `folder`, RuntimeError where files fail torchvision's checksums, TypeError for anything else.
     """
     if isinstance(data, Splits):
         return data
-    if isinstance(data, str):
-        return _named(data, folder, download)
     if isinstance(data, Mapping) and all(split in data for split in SPLITS):
         return from_tensors(**data)
     if all(hasattr(data, split) for split in SPLITS):
         return from_tensors(data.train, data.valid, data.test)
-    raise TypeError(f"data: {type(data).__name__} is no name, Dataset, or object with train, valid and test")
-
-
-def _named(data: str, folder: str | Path | None, download: bool) -> Splits:
+    if not isinstance(data, str):
+        raise TypeError(f"data: {type(data).__name__} is no name, Dataset, or object with train, valid and test")
     name = data.lower()
     if name in _EMBEDDED:
         return _EMBEDDED[name]()
@@ -71,8 +66,7 @@ def available(folder: str | Path | None = None) -> dict[str, bool]:
 
 
 def _downloaded(name: str, folder: str | Path | None, download: bool) -> Dataset:
-    """CIFAR or SVHN as in the papers: the first half of the training set, in the order of the files, is train, the rest
-    valid; SVHN without `extra`; crops and flips."""
+    """CIFAR or SVHN (without `extra`) as in the papers: the first half of the training set is train, the rest valid."""
     root, own_folder = folder_of(folder), "" if folder is None else f"folder={str(folder)!r}, "
     call = f'dl.data.load("{name}", {own_folder}download=True)'
     if not download and not available(root)[name]:
@@ -90,9 +84,8 @@ def _downloaded(name: str, folder: str | Path | None, download: bool) -> Dataset
         problem = f"data: the files of {name!r} in {root} fail torchvision's checksums"
         raise RuntimeError(f"{problem}; {call} fetches them again") from error
     half, classes = len(labels) // 2, 100 if name == "cifar100" else 10
-    moments = dict(zip(("mean", "std"), _MOMENTS[name]))
     train, valid = (images[:half], labels[:half]), (images[half:], labels[half:])
-    return from_tensors(train, valid, test, name=name, classes=classes, **moments, crop_padding=4, flip=True)
+    return from_tensors(train, valid, test, name=name, classes=classes, **_MOMENTS[name], crop_padding=4, flip=True)
 
 
 def _tensors(part: Any) -> tuple[Tensor, Tensor]:

@@ -38,10 +38,7 @@ class Splits:
         return replace(self, **{split: tuple(map(moved, getattr(self, split))) for split in SPLITS})
 
     def subset(self, train: int | None = None, valid: int | None = None, test: int | None = None) -> Splits:
-        """The first so many samples of each split (None: all).
-
-        Raises ValueError for a number below 1 or above the size of the split.
-        """
+        """The first so many samples of each split (None: all). Raises ValueError where it has fewer, or for below 1."""
         shorter = {}
         for split, n in zip(SPLITS, (train, valid, test)):
             tensors = getattr(self, split)
@@ -51,10 +48,8 @@ class Splits:
         return replace(self, **shorter)
 
     def resplit(self, portion: float) -> Splits:
-        """The samples of train, then those of valid, of which the first `portion` is the new train, the rest valid.
-
-        Raises ValueError where that leaves nothing for one of them.
-        """
+        """The samples of train, then of valid: the first `portion` is the new train, the rest valid. Raises ValueError
+        where that leaves nothing for one of them."""
         tensors = pooled(self).train
         allow("train_portion", portion, Between)
         n = int(portion * len(tensors[-1]))
@@ -66,12 +61,9 @@ class Splits:
 
 @dataclass(frozen=True, eq=False)
 class Images(Splits):
-    """Splits whose inputs are images (n, channels, height, width), uint8 or float32.
+    """Splits whose inputs are images (n, channels, height, width), uint8 or float32."""
 
-    `mean` and `std` are per channel, of images scaled to [0, 1] if uint8, of the values themselves if float.
-    """
-
-    mean: tuple[float, ...]
+    mean: tuple[float, ...]  # per channel, of images as `unit` gives them
     std: tuple[float, ...]
 
     @property
@@ -87,16 +79,12 @@ class Images(Splits):
     def moments(self) -> tuple[Tensor, Tensor]:
         """Mean and std as (channels, 1, 1) tensors, cached: a copy to a GPU in every batch would make it wait."""
         device = self.train[0].device
-        mean, std = (torch.tensor(values, device=device).view(-1, 1, 1) for values in (self.mean, self.std))
-        return mean, std
+        return tuple(torch.tensor(values, device=device).view(-1, 1, 1) for values in (self.mean, self.std))
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset(Images):
-    """Images and their classes; `load` and `from_tensors` build and check it.
-
-    Labels are (n,) int64 in 0..classes-1. `crop_padding` (pixels) and `flip` are the augmentation of `training_batch`.
-    """
+    """Images and labels (n,) int64 in 0..classes-1; `crop_padding` (pixels) and `flip` are for `training_batch`."""
 
     classes: int
     crop_padding: int = 0
@@ -114,9 +102,8 @@ def from_tensors(
     """A checked Dataset from three pairs (images, labels) of tensors or arrays.
 
     Images: (n, channels, height, width), uint8 or float (finite). Labels: (n,) integers in 0..classes-1. By default
-    `classes` follows from the largest label, `mean` and `std` (a number for each channel) from the training images (std
-    1 for a constant channel).
-    All goes to the device of the training images. Raises ValueError naming the split or argument at fault.
+    `classes` follows from the largest label, `mean` and `std` (a number for each channel) from the training images, on
+    whose device all will be. Raises ValueError naming the split or argument at fault.
     """
     splits = checked_splits((train, valid, test), _check_images_and_labels, "(images, labels)")
     reference = splits["train"][0]
@@ -126,8 +113,7 @@ def from_tensors(
     if classes < 2:
         raise ValueError(f"classes: {classes} is too few; at least 2 are needed")
     for split, (images, labels) in splits.items():
-        outside = labels[(labels < 0) | (labels >= classes)]
-        if len(outside):
+        if len(outside := labels[(labels < 0) | (labels >= classes)]):
             raise ValueError(f"{split}: labels must lie in 0..{classes - 1}, found {outside[0]}")
         splits[split] = images.to(reference.device), labels.to(reference.device)
     measured = mean_and_std(reference) if mean is None or std is None else (mean, std)
@@ -157,10 +143,8 @@ def _check_images_and_labels(split: str, images: Tensor, labels: Tensor) -> tupl
 
 
 def checked_splits(pairs: Sequence, check: Callable[..., tuple[Tensor, Tensor]], names: str) -> dict[str, tuple]:
-    """The pairs (images, targets) of train, valid and test, by split, as `check(split, images, targets)` returns them.
-
-    Raises ValueError, naming the split, for what is no pair or has images of another shape or type than train.
-    """
+    """The pairs (images, targets), by split, as `check(split, images, targets)` returns them. Raises ValueError, naming
+    the split, for what is no pair or has images of another shape or type than train."""
     splits = {}
     for split, pair in zip(SPLITS, pairs):
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
@@ -173,10 +157,8 @@ def checked_splits(pairs: Sequence, check: Callable[..., tuple[Tensor, Tensor]],
 
 
 def check_array(split: str, name: str, array: Tensor, shape: Sequence[int | str], kind: str = "") -> None:
-    """Raises ValueError, naming the split, where `array` has another shape, or is not of the `kind` uint8 or float.
-
-    A word in `shape`, such as "height", stands for any size but 0.
-    """
+    """Raises ValueError, naming the split, where `array` has another shape, in which a word such as "height" stands for
+    any size but 0, or is not of the `kind` uint8 or float."""
     allowed, actual = str(tuple(shape)).replace("'", ""), str(tuple(array.shape))
     if str in map(type, shape):
         allowed += ", none of them 0"
@@ -188,7 +170,7 @@ def check_array(split: str, name: str, array: Tensor, shape: Sequence[int | str]
 
 
 def mean_and_std(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Per channel, over all pixels (population std), images scaled to [0, 1] if uint8."""
+    """Per channel, over all pixels (population std, 1 for a constant channel), of `unit(images)`."""
     std, mean = torch.std_mean(unit(images), dim=(0, 2, 3), correction=0)
     # Divided by its rounding error, a constant channel would become noise.
     return tuple(mean.tolist()), tuple(torch.where(std > 1e-6 * mean.abs(), std, 1.0).tolist())

@@ -1,7 +1,6 @@
 """Pairs of images and their disparity: the embedded `stereo`, FlyingThings3D and Sintel from a directory, augmentation.
 
-The pairs are rectified: a point of the scene is in the same row of both images, in column c of the left and column c -
-d of the right one. d is the disparity in pixels, which a network has to find for every pixel of the left image.
+A point of the scene is in the same row of both images, in columns c (left) and c - d (right): d pixels of disparity.
 """
 
 from __future__ import annotations
@@ -31,10 +30,8 @@ class Stereo(Images):
 
 
 def from_arrays(name: str, train, valid, test) -> Stereo:
-    """A checked Stereo from three pairs (images, disparities) of arrays or tensors; mean and std are those of `train`.
-
-    Raises ValueError, naming the split, where shapes or types are not those of `Stereo`, or no disparity is known.
-    """
+    """A checked Stereo from three pairs (images, disparities) of arrays or tensors. Raises ValueError, with the split,
+    where shapes or types are not those of `Stereo`, or no disparity is known."""
 
     def check(split: str, images: Tensor, disparities: Tensor) -> tuple[Tensor, Tensor]:
         check_array(split, "images", images, ("n", 6, "height", "width"), "uint8")
@@ -58,14 +55,11 @@ SIZES = {"train": 2000, "valid": 1000, "test": 500}
 def stereo(seed: int = 0) -> Stereo:
     """Crops of one real scene: 2,000 / 1,000 / 500 pairs of 32 x 96 pixels with measured disparity.
 
-    It is the motorcycle of Middlebury 2014 (Scharstein et al. 2014) from scikit-image, at half its resolution.
-    The splits are bands of rows, so they share no pixel of either photograph and no point of the scene: both images
-    show a point in the same row. (Bands of columns would share points: the match of a pixel is up to 30 pixels further
-    left in the right image.) The floor is near and the wall far, so every split gets bands at several heights. Both
-    crops of a pair have the same columns. What the left one shows at its left edge has its match outside the right one,
-    and can only be guessed.
-
-    `seed` decides where the crops are. The result is kept in memory and shared, so do not write into it.
+    It is the motorcycle of Middlebury 2014 (Scharstein et al. 2014) from scikit-image, at half its resolution. The
+    splits are bands of rows, so they share no pixel of a photograph and no point of the scene. (The match of a pixel is
+    up to 30 pixels further left, so bands of columns would share points.) The floor is near and the wall far, so every
+    split has bands at several heights. Both crops of a pair have the same columns: at the left edge the match is
+    outside, and can only be guessed. `seed` decides where the crops are. Kept in memory and shared: do not write to it.
     """
     left, right, disparity = _motorcycle()
     rng, (height, width) = np.random.default_rng(seed), CROP
@@ -112,10 +106,9 @@ BRIGHTNESS, NOISE = 0.1, 0.02  # of the range from 0 to 1
 def augment(images: Tensor, disparities: Tensor, strength: float, generator: Generator) -> tuple[Tensor, Tensor]:
     """Pairs (b, 6, height, width) in [0, 1] and disparities (b, height, width), changed at random; of the same shapes.
 
-    `strength` multiplies the variance of every random parameter, as the scale of augmentation of Zela et al. 2020 does
-    (appendix D, Table 3); 0 changes nothing. Geometric: zoom, by which the disparity grows, and shift; pixels from
-    outside the image are black and of unknown disparity. Photometric: gamma, contrast, brightness and colour, the same
-    for both images of a pair, and noise, which is not.
+    `strength` multiplies the variance of every random parameter (Zela et al. 2020, appendix D, Table 3). Geometric:
+    zoom, by which the disparity grows, and shift; pixels from outside the image are black and of unknown disparity.
+    Photometric: gamma, contrast, brightness and colour, the same for both images, and noise.
     """
     if strength == 0:
         return images, disparities
@@ -143,17 +136,14 @@ def augment(images: Tensor, disparities: Tensor, strength: float, generator: Gen
 
 
 def flying_things(path: str | Path, samples: int | None = None, multiple: int = 64, shrinkage: int = 2) -> Stereo:
-    """FlyingThings3D (Mayer et al. 2016) below `path`.
+    """FlyingThings3D (Mayer et al. 2016) below `path`; the first half of its training pairs is train, the second valid.
 
-    With `shrinkage` 2 it is at half resolution, as Zela et al. 2020 search on it, with 1 at full resolution, as they
-    train what they found (appendix D). Both published layouts are read: the whole set
-    (frames_cleanpass/TRAIN/A/0000/left/0006.png and disparity/TRAIN/A/0000/left/0006.pfm) and the subset of 21,818 and
-    4,248 pairs (train/image_clean/left/0000000.png and train/disparity/left/0000000.pfm). The first half of its
-    training pairs is train, the second valid, its test pairs are test. `samples` takes only the first so many training
-    and test pairs. Images are cut at the right and below to multiples of `multiple` pixels. All of it is in memory:
-    about 1.1 MB a pair at half resolution, 30 GB for the subset.
-
-    Raises FileNotFoundError where there are no pairs, ValueError, naming the file, where one is damaged.
+    `shrinkage` 2 is half resolution, as Zela et al. 2020 search, 1 full, as they train (appendix D). Both published
+    layouts are read: the whole set (frames_cleanpass/TRAIN/A/0000/left/0006.png and
+    disparity/TRAIN/A/0000/left/0006.pfm) and the subset of 21,818 and 4,248 pairs (train/image_clean/left/0000000.png
+    and train/disparity/left/0000000.pfm). `samples` takes only the first so many training and test pairs. Images are
+    cut at the right and below to multiples of `multiple` pixels. All is in memory: 1.1 MB a pair at half resolution, 30
+    GB for the subset. Raises FileNotFoundError where there are no pairs, ValueError, naming the file, for damage.
     """
     if shrinkage not in (1, 2):
         raise ValueError(f"shrinkage: {shrinkage!r} is not allowed; it must be 1 or 2")
@@ -190,11 +180,10 @@ def _flying_pair(left: Path, right: Path, truth: Path, shrinkage: int) -> tuple[
 
 
 def sintel(path: str | Path, part: str = "clean", samples: int | None = None, multiple: int = 64):
-    """The 1,064 pairs of Sintel (Butler et al. 2012) below `path`, to test on: images (n, 6, height, width) uint8 and
-    disparities (n, height, width), as one split of `Stereo`, at full resolution.
+    """The 1,064 pairs of Sintel (Butler et al. 2012) below `path`, to test on: a split of `Stereo`, at full resolution.
 
-    `part` is "clean" or "final". Where the match is outside the right image (`outofframe`) the disparity counts as
-    unknown, as its authors ask. Raises FileNotFoundError and ValueError as `flying_things` does.
+    `part` is "clean" or "final". A disparity whose match is outside the right image (`outofframe`) counts as unknown,
+    as the authors ask. Raises as `flying_things` does.
     """
     if part not in ("clean", "final"):
         raise ValueError(f"part: {part!r} is not allowed; it must be 'clean' or 'final'")
@@ -207,8 +196,7 @@ def sintel(path: str | Path, part: str = "clean", samples: int | None = None, mu
 
     def pair(name: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         disparity = read_sintel(disparities / name)
-        hidden = root / "outofframe" / name
-        if hidden.is_file():
+        if (hidden := root / "outofframe" / name).is_file():
             mask = read_image(hidden)[:, :, 0] > 0
             if mask.shape != disparity.shape:
                 raise ValueError(f"{str(hidden)!r}: is {mask.shape}, its disparity {disparity.shape}")
@@ -247,19 +235,14 @@ def read_image(path: str | Path) -> np.ndarray:
 
 
 def read_sintel(path: str | Path) -> np.ndarray:
-    """The disparity in a PNG of Sintel, (height, width) float32: 4 R + G / 64 + B / 16384, in pixels.
-
-    (Readme of the stereo training data, where B is 0; later versions put a finer part there.)
-    """
+    """The disparity in a PNG of Sintel, (height, width) float32 in pixels: 4 R + G / 64 + B / 16384 (its readme)."""
     red, green, blue = np.moveaxis(read_image(path).astype(np.float32), -1, 0)
     return 4 * red + green / 2**6 + blue / 2**14
 
 
 def read_pfm(path: str | Path) -> np.ndarray:
-    """A portable float map of one channel, (height, width) float32, top row first.
-
-    Raises ValueError, naming the file, where the header is not that of a PFM or the file is not as long as it says.
-    """
+    """A portable float map of one channel, (height, width) float32, top row first. Raises ValueError, naming the file,
+    where the header is not that of a PFM or the file is not as long as it says."""
     with _naming(path), Path(path).open("rb") as file:
         magic, sides, scale = (file.readline(64).split() for _ in range(3))
         if magic != [b"Pf"]:
@@ -294,10 +277,8 @@ def _naming(path: str | Path):
 
 
 def best_constant(data: Stereo, split: str = "train") -> Tensor:
-    """The best disparity (height, width) that does not depend on the images: each pixel's median over a split.
-
-    Pixels whose disparity is known nowhere in the split get the median over all pixels.
-    """
+    """The best disparity (height, width) that does not depend on the images: each pixel's median over a split, or the
+    median over all pixels where it is never known."""
     disparities = getattr(data, split)[1]
     medians = disparities.nanmedian(0).values
     return torch.where(medians.isfinite(), medians, disparities[disparities.isfinite()].median())

@@ -1,3 +1,1 @@
 """Networks are functions of (x, mixing): what a search network and the network of a genotype compute."""
-
-from __future__ import annotations

@@ -1,7 +1,4 @@
-"""A cell as a function of its mixing weights: what leaves a state is computed together, for all edges that share it.
-
-The supernet and the network of a genotype have the same cells. In the latter every kept edge has one candidate.
-"""
+"""A cell as a function of its mixing weights, for supernets and, with one candidate an edge, networks of a genotype."""
 
 from __future__ import annotations
 
@@ -20,12 +17,9 @@ from darts_lab.networks import operations
 from darts_lab.networks.operations import BatchNorm, FactorizedReduce, weight
 from darts_lab.spaces import NONE, SearchSpace
 
-# One edge of a cell: (source state, node, candidate operations).
-Edge = tuple[int, int, tuple[str, ...]]
-
 
 class Place(NamedTuple):
-    """One candidate of one edge, which goes from state `source` to node `node`."""
+    """One candidate of one edge, from state `source` to node `node`."""
 
     edge: int
     candidate: int
@@ -40,7 +34,7 @@ class Plan(NamedTuple):
     parts: list[list[int]]  # [wave]: the shared operations that run
     tables: list[dict[int, list[Place | None]]]  # [wave][node]: the place of each of these parts, None where unused
     order: Tensor  # of the mixing weights, edge by edge: first those of all copies, then of all tables
-    sizes: list[int]  # of the pieces of `order`: the copies, then one table for each wave
+    sizes: list[int]  # of the pieces of `order`: the copies, then each wave's table
 
 
 class Weighting(NamedTuple):
@@ -75,17 +69,16 @@ class Halving(FactorizedReduce):
 
 
 class Cell(nn.Module):
-    """One cell. Its states become known in waves: first both inputs, then node after node.
+    """The cell of `edges`, each (source state, node, candidate operations); `own` are the user's operations by name.
 
-    What leaves a wave is computed together. `stacked[wave][operation]` is one module for all copies of an operation,
-    which are at `places[wave][operation]`. `shared[wave]` are the operations that are the same on every edge, one for
-    each state and kind; `readers[wave]` has the places of each. `own` are the user's operations by name.
+    Its states become known in waves, first both inputs, then node after node; what leaves a wave is computed together.
+    `stacked[wave][operation]` is one module for all copies of an operation, which are at `places[wave][operation]`.
+    `shared[wave]` are the shared operations, one for each state and kind; `readers[wave]` has the places of each.
     """
 
     def __init__(
-        self, edges: list[Edge], concat, inputs, channels, reduction, reduced_before, search, generator, own,
-        node_norm: bool = False,
-    ):  # fmt: skip
+        self, edges, concat, inputs, channels, reduction, reduced_before, search, generator, own, node_norm=False
+    ):
         super().__init__()
         self.concat, self.edges = concat, len(edges)
         self.candidates = max(len(names) for _, _, names in edges)
@@ -117,8 +110,7 @@ class Cell(nn.Module):
         for stride, kinds, readers in zip(strides, self.places, self.readers):
             stacks = {name: stack(name, channels, stride, len(places)) for name, places in kinds.items()}
             self.stacked.append(nn.ModuleDict(stacks))
-            shared = (operations.shared(name, channels, stride, search=search) for _, name in readers)
-            self.shared.append(nn.ModuleList(shared))
+            self.shared.append(nn.ModuleList(operations.shared(name, channels, stride, search) for _, name in readers))
         self.norms = nn.ModuleList(BatchNorm(channels, affine=False) for _ in range(self.nodes) if node_norm)
         self.full_plan = self._plan(lambda place: True)
         if search:
@@ -163,14 +155,16 @@ class Cell(nn.Module):
         return Weighting(plan, scales, matrices)
 
     def forward(self, s0, s1, weighting: Weighting | None = None, drop_path: float = 0.0, generator=None) -> Tensor:
-        """The nodes side by side, (batch, nodes * channels, ...); `s0` and `s1` are the inputs after a ReLU.
-
-        Without `weighting` every operation weighs 1, as in the network of a genotype.
-        """
+        """The nodes of `concat` side by side, (batch, nodes * channels, height, width). `s0` and `s1` are the inputs
+        after a ReLU. Without `weighting` every operation weighs 1."""
         states, rectified = [self.preprocess0(s0), self.preprocess1(s1)], []
         received: list[list[Tensor]] = [[] for _ in range(self.nodes)]
         kept = kept_paths(self, states[0], len(s0), self.edges, drop_path, generator)
-        plan, scales = (self.full_plan, []) if weighting is None else (weighting.plan, self._scales(weighting))
+        plan, scales = self.full_plan, []
+        if weighting is not None:
+            plan = weighting.plan
+            sizes = [self.width * len(copies) for kinds in plan.copies for copies in kinds.values() if copies]
+            scales = list(weighting.scales[:, None].expand(-1, self.width).reshape(-1).split(sizes))
         for wave, modules in enumerate(self.stacked):
             rectified += [state.relu() for state in states[len(rectified) :]]
             sums: dict[tuple, Tensor] = {}  # of what leaves this wave, by the nodes that receive it
@@ -204,30 +198,24 @@ class Cell(nn.Module):
             states.append(self.norms[wave](node) if self.norms else node)
         return torch.cat([states[state] for state in self.concat], 1)
 
-    def _from_shared(self, wave: int, states, weighting, kept) -> list[tuple[int, Tensor]]:
+    def _from_shared(self, wave: int, states, weighting, kept) -> Iterator[tuple[int, Tensor]]:
         """What the nodes receive of a wave's shared operations, as (node, tensor)."""
         modules, sources = self.shared[wave], [source for source, _ in self.readers[wave]]
         if weighting is None:
-            received = []
             for module, source, places in zip(modules, sources, self.readers[wave].values(), strict=True):
                 part = module(states[source])
                 drops = kept is not None and not isinstance(module, nn.Identity)
                 for place in places:
-                    received.append((place.node, part * kept[:, place.edge, None, None, None] if drops else part))
-            return received
+                    yield place.node, part * kept[:, place.edge, None, None, None] if drops else part
+            return
         running, table, matrix = weighting.plan.parts[wave], weighting.plan.tables[wave], weighting.matrices[wave]
         if not running:
-            return []
+            return
         parts = [modules[part](states[sources[part]]) for part in running]
         if kept is not None:  # the weights differ from sample to sample: (batch, nodes, parts)
             edges = [0 if place is None else place.edge for row in table.values() for place in row]
             matrix = matrix * torch.stack([kept[:, edge] for edge in edges], 1).unflatten(1, matrix.shape)
-        return list(zip(table, _mix(parts, matrix), strict=True))
-
-    def _scales(self, weighting: Weighting) -> list[Tensor]:
-        """The scale of each stacked operation that runs, (copies * channels,)."""
-        sizes = [self.width * len(copies) for kinds in weighting.plan.copies for copies in kinds.values() if copies]
-        return list(weighting.scales[:, None].expand(-1, self.width).reshape(-1).split(sizes))
+        yield from zip(table, _mix(parts, matrix), strict=True)
 
 
 def kept_paths(cell: nn.Module, like: Tensor, samples: int, edges: int, drop_path: float, generator) -> Tensor | None:
@@ -247,10 +235,7 @@ def _receivers(places: list[Place]) -> tuple[tuple[int, ...], ...]:
 
 
 def _mix(parts: list[Tensor], matrix: Tensor) -> tuple[Tensor, ...]:
-    """Weighted sums of `parts`, each (batch, channels, height, width), as one product of matrices.
-
-    `matrix` is (sums, parts), or (batch, sums, parts) where the weights differ from sample to sample.
-    """
+    """Sums of `parts`, each (batch, channels, height, width), weighted by `matrix` ([batch,] sums, parts)."""
     x = torch.cat([part.permute(0, 2, 3, 1) for part in parts])  # channels last in memory, part after part
     batch, shape = len(parts[0]), x.shape[1:]
     if matrix.dim() == 2:
@@ -260,10 +245,10 @@ def _mix(parts: list[Tensor], matrix: Tensor) -> tuple[Tensor, ...]:
     return sums.permute(0, 1, 4, 2, 3).unbind()
 
 
-def cells_of_space(space: SearchSpace, generator: torch.Generator, node_norm: bool) -> Callable[..., Cell]:
-    """A function (cell type, channels of inputs, channels, reduced before) -> Cell with all candidates of a space."""
+def cells_of_space(space: SearchSpace, node_norm: bool) -> Callable[..., Cell]:
+    """A function that makes the cells of `space`, with all candidates."""
 
-    def make(cell_type: str, inputs, channels: int, reduced_before: bool) -> Cell:
+    def make(cell_type: str, inputs: list[int], channels: int, reduced_before: bool, generator) -> Cell:
         edges = [(*edge, names) for edge, names in zip(space.edges, space.cell(cell_type), strict=True)]
         concat, reduction, own = range(2, space.nodes + 2), cell_type == "reduce", space.operations
         return Cell(edges, concat, inputs, channels, reduction, reduced_before, True, generator, own, node_norm)
@@ -271,10 +256,10 @@ def cells_of_space(space: SearchSpace, generator: torch.Generator, node_norm: bo
     return make
 
 
-def cells_of_genotype(genotype: Genotype, generator: torch.Generator, own=None) -> Callable[..., Cell]:
+def cells_of_genotype(genotype: Genotype, own=None) -> Callable[..., Cell]:
     """The same with the operations of one genotype; `own` are the user's operations by name."""
 
-    def make(cell_type: str, inputs, channels: int, reduced_before: bool) -> Cell:
+    def make(cell_type: str, inputs: list[int], channels: int, reduced_before: bool, generator) -> Cell:
         edges = [(source, node, (operation,)) for source, node, operation in genotype.edges(cell_type)]
         concat, reduction = genotype.concat[cell_type], cell_type == "reduce"
         return Cell(edges, concat, inputs, channels, reduction, reduced_before, False, generator, own)
@@ -283,10 +268,7 @@ def cells_of_genotype(genotype: Genotype, generator: torch.Generator, own=None) 
 
 
 def weightings_of(space: SearchSpace, backbone, mixing: Tensor, x: Tensor, running=None) -> dict[str, Weighting]:
-    """What the cells of a supernet's `backbone` take, by cell type, from `mixing` (cell types, edges, candidates).
-
-    `running` says which operations run, see `Supernet.forward`. Raises ValueError for another shape.
-    """
+    """What the cells of a supernet's `backbone` take, by cell type; the rest as in `Supernet.forward`."""
     running = running_operations(space, mixing, running)
     if running is not None and all(runs for cell in running for edge in cell for runs in edge):
         running = None
@@ -300,8 +282,8 @@ def weightings_of(space: SearchSpace, backbone, mixing: Tensor, x: Tensor, runni
 
 
 def running_operations(space: SearchSpace, mixing: Tensor, running=None):
-    """`running`, or by default which operations of `mixing` do not weigh zero; None where that cannot be known without
-    a wait for the device, or all need a gradient. Raises ValueError where `mixing` does not fit the space."""
+    """`running`, or else which operations of `mixing` do not weigh zero; None where to know that is to wait for the
+    device, or all need a gradient. Raises ValueError where `mixing` does not fit the space."""
     if tuple(mixing.shape) != space.shape:
         raise ValueError(f"mixing: shape {tuple(mixing.shape)} does not fit space {space.name!r}: {space.shape}")
     if running is None and not mixing.requires_grad and mixing.device.type == "cpu":
@@ -311,10 +293,7 @@ def running_operations(space: SearchSpace, mixing: Tensor, running=None):
 
 @contextmanager
 def frozen_statistics(network: nn.Module):
-    """Within it, training passes use the statistics of their batch but leave the running ones alone.
-
-    So an alpha step, a perturbed copy of the weights or a Hessian does not change what evaluation will use.
-    """
+    """Within it, training passes use statistics of their batch and leave the running ones, for evaluation, alone."""
     foreign = nn.modules.batchnorm._BatchNorm  # in the user's operations
     switches = [(module, "update") for module in network.modules() if isinstance(module, BatchNorm)]
     switches += [(module, "track_running_stats") for module in network.modules() if isinstance(module, foreign)]

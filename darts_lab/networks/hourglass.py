@@ -1,18 +1,17 @@
 """Encoder and decoder of cells: networks with an output for every pixel, here the disparity of an image pair.
 
-Layout after AutoDispNet-C (Saikia et al. 2019), in the reduced form of Zela et al. 2020 (appendix D): a stem that
-brings both images to a quarter of their size and correlates them; an encoder in which normal and reduction cells
-alternate; a decoder of upsampling cells, one for every reduction, each of which gives a disparity map.
+Layout after AutoDispNet-C (Saikia et al. 2019), reduced as in Zela et al. 2020 (appendix D): a stem that correlates
+both images at a quarter of their size; an encoder in which normal and reduction cells alternate; a decoder of
+upsampling cells, one for every reduction, each of which gives a disparity map.
 
     layers = 6:   stem -> normal -> reduce -> normal -> reduce -> upsample -> upsample
                             |                   '----------------->'           ^
                             '-------------------------------------------------'
 
-An upsampling cell doubles the size of what comes from the cell before it, and then is a cell like any other: all its
-edges are at the new size, with the same operations (as in AutoDispNet). Three things are ours. Its other input, state
-0, is the skip connection, the encoder's normal cell of that size, so cells of all three types have two inputs and one
-alpha has room for them. The doubling is bilinear and not a transposed convolution, so a cell has no weights besides its
-operations. And no coarser disparity is an input of the next cell.
+An upsampling cell first doubles what comes from the cell before it, so all its edges are at the new size (as in
+AutoDispNet). Three things are ours. State 0 is the encoder's normal cell of that size, so all cell types have two
+inputs and fit one alpha. The doubling is bilinear, not a transposed convolution, so a cell has no weights besides its
+operations. No coarser disparity is an input of the next cell.
 """
 
 from __future__ import annotations
@@ -41,22 +40,19 @@ def check_pairs(size: tuple[int, int], layers: int) -> None:
         raise ValueError(f"layers: {layers} is not allowed; it must be a multiple of 3 ({kinds})")
     multiple = SHRINKAGE * 2 ** (layers // 3)
     if any(side % multiple for side in size):
-        raise ValueError(
-            f"data: image pairs of {size[0]} x {size[1]} do not fit a network of {layers} cells; height and width must "
-            f"be multiples of {multiple}"
-        )
+        problem = f"data: image pairs of {size[0]} x {size[1]} do not fit a network of {layers} cells"
+        raise ValueError(f"{problem}; height and width must be multiples of {multiple}")
 
 
 class Stem(nn.Module):
     """From a pair (batch, 6, height, width) to features at a quarter of the size: those of the left image, and how well
     they agree with the right image's at 0, 1, ... `displacements` pixels further left.
 
-    Two 3 x 3 convolutions of stride 2, the same for both images, each followed by a batch-norm; the agreement is the
-    mean over channels of the product (the correlation layer of Dosovitskiy et al. 2015 and DispNet-C, in one
-    dimension). Ours is that each pixel's features are first scaled to the same length. Otherwise bright and busy places
-    agree with everything. How much the stem matters, in a small plain network of it and four convolutions after 160
-    steps on `stereo`, one run each, test split: 6.5 px with the right image's features instead of the agreement, 5.0 px
-    with products that are not normalised (and 240 steps), 4.0 px as it is.
+    Two 3 x 3 convolutions of stride 2 with batch-norm, the same for both images; the agreement is the mean over
+    channels of the product (the correlation layer of Dosovitskiy et al. 2015 and DispNet-C, in one dimension). Ours is
+    that each pixel's features are first scaled to the same length: bright and busy places would agree with everything.
+    A plain network of the stem and four convolutions, 160 steps on `stereo`, one run each, test split: 4.0 px; 6.5 px
+    with the right image's features in place of the agreement; 5.0 px with products not normalised (after 240 steps).
     """
 
     def __init__(self, width: int, displacements: int, generator: torch.Generator):
@@ -94,8 +90,8 @@ class Head(nn.Module):
 
 
 class Hourglass(nn.Module):
-    """Stem, encoder, decoder and heads: from pairs (batch, 6, height, width) to disparity maps, the finest first, at a
-    quarter, an eighth, ... of the height and width. `make_cell` is from `cells_of_space` or `cells_of_genotype`."""
+    """Stem, cells from `make_cell`, and heads: pairs (batch, 6, height, width) to disparity maps at a quarter, an
+    eighth, ... of the size, the finest first."""
 
     def __init__(self, make_cell, channels: int, layers: int, displacements: int, generator: torch.Generator):
         super().__init__()
@@ -109,7 +105,7 @@ class Hourglass(nn.Module):
             elif cell_type == "reduce":
                 channels *= 2
             after_reduction = cell_type == "normal" and bool(self.cells)  # as every normal cell but the first
-            cell = make_cell(cell_type, inputs, channels, after_reduction)
+            cell = make_cell(cell_type, inputs, channels, after_reduction, generator)
             if cell_type == UPSAMPLE:
                 doubling = nn.Upsample(scale_factor=2, mode="bilinear")
                 cell.preprocess1 = nn.Sequential(cell.preprocess1, doubling)  # cheaper than the other way round
@@ -120,7 +116,7 @@ class Hourglass(nn.Module):
             inputs = [inputs[1], cell.channels]
 
     def forward(self, x, weightings, drop_path=0.0, generator=None) -> tuple[Tensor, ...]:
-        """`weightings` as for `Backbone`."""
+        """`weightings` as for `images.Backbone`."""
         s0 = s1 = self.stem(x).relu()
         heads, skips, maps = iter(self.heads), [], []
         for cell, cell_type in zip(self.cells, self.cell_types, strict=True):
@@ -135,28 +131,15 @@ class Hourglass(nn.Module):
 
 
 class DenseSupernet(nn.Module):
-    """All architectures of `space`, of cells normal, reduce and upsample, at once: maps = supernet(pairs, mixing).
+    """All architectures of `space`, of cells normal, reduce and upsample, at once: maps = supernet(pairs, mixing). As
+    `images.Supernet`, with `layers` a multiple of 3; `displacements` as in `Stem`."""
 
-    As `images.Supernet`. `channels` is the width of the first cell, `layers` the number of cells (a multiple of 3),
-    `displacements` how many pixels of the quarter-sized images the correlation looks to the left.
-    """
-
-    def __init__(
-        self,
-        space: SearchSpace,
-        *,
-        channels: int = 16,
-        layers: int = 9,
-        displacements: int = 40,
-        node_norm: bool = False,
-        generator: torch.Generator | None = None,
-    ):
+    def __init__(self, space: SearchSpace, *, channels=16, layers=9, displacements=40, node_norm=False, generator=None):
         super().__init__()
         positive(channels=channels, layers=layers)
         self.space = space
         generator = generator or torch.Generator().manual_seed(0)
-        make_cell = cells_of_space(space, generator, node_norm)
-        self.backbone = Hourglass(make_cell, channels, layers, displacements, generator)
+        self.backbone = Hourglass(cells_of_space(space, node_norm), channels, layers, displacements, generator)
 
     def forward(self, x, mixing, *, drop_path=0.0, generator=None, running=None) -> tuple[Tensor, ...]:
         """Maps of pairs (batch, 6, height, width), see `Hourglass`; all else as in `Supernet.forward`."""
@@ -166,21 +149,11 @@ class DenseSupernet(nn.Module):
 class DenseNetwork(nn.Module):
     """The network of one genotype of cells normal, reduce and upsample, trained from scratch: maps = network(pairs)."""
 
-    def __init__(
-        self,
-        genotype: Genotype,
-        *,
-        channels: int = 16,
-        layers: int = 9,
-        displacements: int = 40,
-        operations=None,
-        generator: torch.Generator | None = None,
-    ):
+    def __init__(self, genotype: Genotype, *, channels=16, layers=9, displacements=40, operations=None, generator=None):
         super().__init__()
         positive(channels=channels, layers=layers)
         generator = generator or torch.Generator().manual_seed(0)
-        make_cell = cells_of_genotype(genotype, generator, operations)
-        self.backbone = Hourglass(make_cell, channels, layers, displacements, generator)
+        self.backbone = Hourglass(cells_of_genotype(genotype, operations), channels, layers, displacements, generator)
 
     def forward(self, x, *, drop_path=0.0, generator=None) -> tuple[Tensor, ...]:
         return self.backbone(x, {}, drop_path, generator)

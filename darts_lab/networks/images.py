@@ -1,11 +1,7 @@
 """The continuous relaxation as a function of its mixing weights, and the network of one genotype.
 
-`Supernet(space)(x, mixing)` takes the mixing weights as an argument: softmax(alpha), a one-hot sample, a discretized
-cell or a perturbed alpha are all just other tensors of shape (cell types, edges, candidate operations). Both networks
-are chains of the same cell; in the network of a genotype every kept edge has one candidate.
-
-Layout as in Liu et al. 2019 (quark0/darts): a 3 x 3 stem of `stem_multiplier` times the width, reduction cells after
-one and two thirds of the depth, which halve the image and double the channels, mean pooling and a linear classifier.
+Layout as in Liu et al. 2019 (quark0/darts): a 3 x 3 stem of three times the width, reduction cells after one and two
+thirds of the depth, which halve the image and double the channels, mean pooling and a linear classifier.
 """
 
 from __future__ import annotations
@@ -21,14 +17,11 @@ from darts_lab.spaces import CELL_TYPES, SearchSpace
 
 
 class Backbone(nn.Module):
-    """Stem and cells: from images (batch, in_channels, height, width) to features, one tensor for each cell.
+    """Stem, and cells from `make_cell`: images (batch, in_channels, height, width) to the features of each cell."""
 
-    `make_cell` is from `cells_of_space` or `cells_of_genotype`.
-    """
-
-    def __init__(self, make_cell, channels: int, layers: int, in_channels: int, stem_multiplier: int, generator):
+    def __init__(self, make_cell, channels: int, layers: int, in_channels: int, generator):
         super().__init__()
-        width = stem_multiplier * channels
+        width = 3 * channels
         self.stem = weight(width, in_channels, 3, 3, fan_in=9 * in_channels, generator=generator)
         self.stem_norm = BatchNorm(width, affine=True)
         self.cells, self.cell_types = nn.ModuleList(), []
@@ -37,7 +30,7 @@ class Backbone(nn.Module):
             reduction = layer in (layers // 3, 2 * layers // 3)
             channels *= 2 if reduction else 1
             self.cell_types.append(CELL_TYPES[reduction])
-            self.cells.append(make_cell(self.cell_types[-1], inputs, channels, reduced_before))
+            self.cells.append(make_cell(self.cell_types[-1], inputs, channels, reduced_before, generator))
             inputs, reduced_before = [inputs[1], self.cells[-1].channels], reduction
         self.channels = inputs[1]
 
@@ -69,33 +62,22 @@ class Supernet(nn.Module):
     """
 
     def __init__(
-        self,
-        space: SearchSpace,
-        *,
-        channels: int = 16,
-        layers: int = 8,
-        classes: int = 10,
-        in_channels: int = 3,
-        stem_multiplier: int = 3,
-        node_norm: bool = False,
-        generator: torch.Generator | None = None,
+        self, space: SearchSpace, *, channels=16, layers=8, classes=10, in_channels=3, node_norm=False, generator=None
     ):
         super().__init__()
         positive(channels=channels, layers=layers, classes=classes, in_channels=in_channels)
         self.space = space
         generator = generator or torch.Generator().manual_seed(0)
-        make_cell = cells_of_space(space, generator, node_norm)
-        self.backbone = Backbone(make_cell, channels, layers, in_channels, stem_multiplier, generator)
+        self.backbone = Backbone(cells_of_space(space, node_norm), channels, layers, in_channels, generator)
         self.classifier = linear(self.backbone.channels, classes, generator)
 
     def forward(self, x, mixing, *, drop_path=0.0, generator=None, running=None) -> Tensor:
         """Logits (batch, classes) of images (batch, in_channels, height, width).
 
-        `mixing` (cell types, edges, candidates) weighs the operations. If it is on the CPU and needs no gradient,
-        operations with a weight of exactly zero are not run; on a GPU, to look would make the host wait. `running`,
-        nested lists of booleans of the same shape, says instead which operations run; the others weigh nothing.
-        `drop_path` is the probability with which a mixed edge is left out of a sample (training mode only).
-        `generator`, on the device of x, drives drop path and the noise operation.
+        `mixing` (cell types, edges, candidates) weighs the operations. If it is on the CPU and needs no gradient, those
+        of weight zero are not run (on a GPU, to look would make the host wait). `running`, nested lists of booleans of
+        the same shape, says instead which run; the others weigh nothing. `drop_path` is the probability with which a
+        mixed edge is left out of a sample, in training. `generator`, on the device of x, drives drop path and noise.
         """
         weightings = weightings_of(self.space, self.backbone, mixing, x, running)
         features = self.backbone(x, weightings, drop_path, generator)
@@ -117,7 +99,6 @@ class Network(nn.Module):
         layers: int = 20,
         classes: int = 10,
         in_channels: int = 3,
-        stem_multiplier: int = 3,
         auxiliary: bool = False,
         operations=None,
         generator: torch.Generator | None = None,
@@ -125,8 +106,7 @@ class Network(nn.Module):
         super().__init__()
         positive(channels=channels, layers=layers, classes=classes, in_channels=in_channels)
         generator = generator or torch.Generator().manual_seed(0)
-        make_cell = cells_of_genotype(genotype, generator, operations)
-        self.backbone = Backbone(make_cell, channels, layers, in_channels, stem_multiplier, generator)
+        self.backbone = Backbone(cells_of_genotype(genotype, operations), channels, layers, in_channels, generator)
         self.classifier = linear(self.backbone.channels, classes, generator)
         self.auxiliary_after = 2 * layers // 3
         width = self.backbone.cells[self.auxiliary_after].channels
@@ -134,9 +114,7 @@ class Network(nn.Module):
 
     def forward(self, x, *, drop_path=0.0, generator=None, with_auxiliary=False):
         features = self.backbone(x, {}, drop_path, generator)
-        auxiliary = None
-        if with_auxiliary and self.auxiliary is not None:
-            auxiliary = self.auxiliary(features[self.auxiliary_after])
+        auxiliary = self.auxiliary(features[self.auxiliary_after]) if with_auxiliary and self.auxiliary else None
         logits = self.classifier(features[-1].mean((2, 3)))
         return (logits, auxiliary) if with_auxiliary else logits
 
@@ -153,10 +131,9 @@ class AuxiliaryHead(nn.Module):
         self.classifier = linear(768, classes, generator)
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.shape[-2:] != (8, 8):
-            raise ValueError(
-                f"auxiliary: the tower needs feature maps of 8 x 8 (images of 32 x 32), got {tuple(x.shape[-2:])}"
-            )
+        size = tuple(x.shape[-2:])
+        if size != (8, 8):
+            raise ValueError(f"auxiliary: the tower needs feature maps of 8 x 8 (images of 32 x 32), got {size}")
         x = F.avg_pool2d(x.relu(), 5, 3, 0, count_include_pad=False)
         x = self.first_norm(F.conv2d(x, self.first)).relu()
         x = self.second_norm(F.conv2d(x, self.second)).relu()
@@ -166,11 +143,9 @@ class AuxiliaryHead(nn.Module):
 def check_images(size: tuple[int, int], layers: int, auxiliary: bool = False) -> None:
     """Raises ValueError where images of `size` (height, width) fit no network of `layers` cells."""
     halvings = len({layers // 3, 2 * layers // 3})
-    shown = " x ".join(map(str, size))
-    if any(side % 2**halvings for side in size):
-        raise ValueError(
-            f"data: images of {shown} cannot be halved by {halvings} reduction cells; height and width must be "
-            f"multiples of {2**halvings}"
-        )
-    if auxiliary and tuple(size) != (8 * 2**halvings,) * 2:
+    shown, multiple = " x ".join(map(str, size)), 2**halvings
+    if any(side % multiple for side in size):
+        problem = f"data: images of {shown} cannot be halved by {halvings} reduction cells"
+        raise ValueError(f"{problem}; height and width must be multiples of {multiple}")
+    if auxiliary and tuple(size) != (8 * multiple,) * 2:
         raise ValueError(f"auxiliary: the tower needs images of 32 x 32, not {shown}; auxiliary=0 leaves it out")

@@ -1,19 +1,17 @@
 """Candidate operations, stacked: all copies of one kind that are ready at the same time are one module.
 
-An edge-by-edge supernet calls every operation of every edge by itself. But edges that leave one state have the same
-input: its ReLU and its pools are computed once for all of them, and the convolutions of one kind, whose inputs are
-ready at the same time, become one convolution over their channels side by side, followed by one batch-norm. The mixing
-weight of a convolution is the scale of its last batch-norm. The mathematics is that of Liu et al. 2019 (quark0/darts),
-edge by edge; `tests/reference/` compares it with the textbook form.
+The ReLU and the pools of a state are computed once for all edges that leave it; convolutions of one kind become one
+over their channels side by side, with one batch-norm, whose scales are the mixing weights. The mathematics is that of
+Liu et al. 2019 (quark0/darts), edge by edge; `tests/reference/` compares it with the textbook form.
 
-There are two sorts. A *shared* operation (pools, the identity) has no weights of its own: `op(x)` is the same for
-every edge that leaves the state x. A *stacked* operation has `copies`, one for each edge:
+A *shared* operation (pools, the identity), `op(x)`, is the same for every edge that leaves the state x. A *stacked* one
+has `copies`, one for each edge:
     op(states, sources, scale, active, generator)
     states    tensors (batch, channels, height, width), after a ReLU where `op.rectified` says so;
     sources   which of them each active copy takes;
     scale     (active copies * channels,) mixing weights, each repeated for its channels, or None for 1;
     active    indices of the copies that take part, or None for all;
-    generator the source of randomness, used by `noise` alone;
+    generator for `noise` alone;
 it returns (batch, active copies * channels, height / stride, width / stride), copy by copy. `op.copy(i)` gives the
 tensors of copy i under the names they have in quark0/darts.
 """
@@ -23,6 +21,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -41,11 +40,8 @@ def weight(*shape: int, fan_in: int, generator: torch.Generator) -> nn.Parameter
 
 
 class BatchNorm(nn.Module):
-    """Batch normalisation of `copies` stacked groups of `channels` channels.
-
-    With `affine=False`, as in search, the scale is the mixing weight of each group, for which d/d alpha then comes
-    from the norm's own backward pass. `update` decides whether a training pass moves the running statistics.
-    """
+    """Batch normalisation of `copies` stacked groups of `channels` channels, with scales and shifts of its own if
+    `affine`. `update` decides whether a training pass moves the running statistics."""
 
     def __init__(self, channels: int, affine: bool, copies: int = 1):
         super().__init__()
@@ -95,18 +91,16 @@ class Pool(nn.Module):
         self.norm = BatchNorm(channels, affine=False) if normalised else None
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.maximum:
-            x = F.max_pool2d(x, 3, self.stride, 1)
-        else:
-            x = F.avg_pool2d(x, 3, self.stride, 1, count_include_pad=False)
+        pool = F.max_pool2d if self.maximum else partial(F.avg_pool2d, count_include_pad=False)
+        x = pool(x, 3, self.stride, 1)
         return x if self.norm is None else self.norm(x)
 
-    def copy(self, index: int = 0) -> Iterator[tuple[str, Tensor]]:
+    def copy(self, index: int) -> Iterator[tuple[str, Tensor]]:
         return iter(()) if self.norm is None else prefixed("1", self.norm.copy(0))
 
 
 class Separable(nn.Module):
-    """Depthwise then pointwise convolution of `copies` edges, side by side in the channels; then batch-norm."""
+    """`separable_convolution` of `copies` edges, then batch-norm."""
 
     def __init__(self, channels, kernel, stride, dilation, copies, affine, generator):
         super().__init__()
@@ -127,10 +121,8 @@ class Convolution(nn.Module):
 
     def __init__(self, channels, stride, copies, affine, generator, kernel, dilated):
         super().__init__()
-        strides, dilation = ((stride,), 2) if dilated else ((stride, 1), 1)
-        self.stages = nn.ModuleList(
-            Separable(channels, kernel, stride, dilation, copies, affine, generator) for stride in strides
-        )
+        stages = [(stride, 2)] if dilated else [(stride, 1), (1, 1)]
+        self.stages = nn.ModuleList(Separable(channels, kernel, *stage, copies, affine, generator) for stage in stages)
 
     def forward(self, states, sources, scale=None, active=None, generator=None):
         inputs = _inputs(states, sources)
@@ -146,11 +138,10 @@ class Convolution(nn.Module):
 
 
 class FactorizedReduce(nn.Module):
-    """`skip_connect` where the stride is 2: half the channels are from the even pixels, half from the odd ones.
+    """`skip_connect` where the stride is 2: two 1 x 1 convolutions with stride 2, the second shifted by one pixel.
 
-    Two 1 x 1 convolutions with stride 2, the second shifted by one pixel. Here their pixels are gathered first, even
-    and odd ones side by side in the channels, for one 1 x 1 convolution: each half of its kernel is zero for the other
-    pixels. (This takes a fraction of the time of a strided convolution of 2 x 2 pixels, group by group.)
+    Even and odd pixels are gathered side by side in the channels, for one 1 x 1 convolution: each half of its kernel is
+    zero for the other pixels. (A strided convolution of 2 x 2 pixels, group by group, takes several times as long.)
     """
 
     rectified = True
@@ -165,7 +156,9 @@ class FactorizedReduce(nn.Module):
     def forward(self, states, sources, scale=None, active=None, generator=None):
         even, odd = _select(self.even, active), _select(self.odd, active)
         inputs, channels = _inputs(states, sources), even.shape[2]
-        pixels = torch.cat([_even_and_odd(x) for x in inputs], 3).flatten(3, 4).permute(0, 3, 1, 2)
+        squares = (x.permute(0, 2, 3, 1).unflatten(2, (-1, 2)).unflatten(1, (-1, 2)) for x in inputs)
+        diagonals = [x.diagonal(dim1=2, dim2=4).movedim(-1, -2) for x in squares]  # the first pixel and the last
+        pixels = torch.cat(diagonals, 3).flatten(3, 4).permute(0, 3, 1, 2)
         halves = F.pad(even, (0, 0, 0, 0, 0, channels)), F.pad(odd, (0, 0, 0, 0, channels, 0))
         x = F.conv2d(pixels, torch.cat(halves, 1).flatten(0, 1), groups=len(inputs))
         return self.norm(x, scale, active)
@@ -216,18 +209,11 @@ class EdgeByEdge(nn.Module):
 
 
 def _inputs(states: list[Tensor], sources: list[int]) -> list[Tensor]:
-    """The states that the copies of an operation take, one for each copy; or each only once, if equally many copies,
-    next to each other, take each of them."""
+    """The state of each copy; or each state once, if equally many copies, next to each other, take each of them."""
     unique = sorted(set(sources))
     if sources != [source for source in unique for _ in range(len(sources) // len(unique))]:
         unique = sources
     return [states[source] for source in unique]
-
-
-def _even_and_odd(x: Tensor) -> Tensor:
-    """Of each 2 x 2 pixels the first and the last: (batch, height / 2, width / 2, 2, channels)."""
-    squares = x.permute(0, 2, 3, 1).unflatten(2, (-1, 2)).unflatten(1, (-1, 2))
-    return squares.diagonal(dim1=2, dim2=4).movedim(-1, -2)
 
 
 def _select(stacked: Tensor, active: list[int] | None) -> Tensor:
@@ -235,21 +221,18 @@ def _select(stacked: Tensor, active: list[int] | None) -> Tensor:
 
 
 def is_shared(name: str, stride: int, own=None) -> bool:
-    """Whether the operation `name` at `stride` is the same for every edge that leaves a state. `own` as for `stack`."""
+    """Whether the operation `name` is the same for every edge that leaves a state. `own` as for `stack`."""
     return name not in (own or {}) and (name in (MAX, AVG) or (name == SKIP and stride == 1))
 
 
-def shared(name: str, channels: int, stride: int, *, search: bool) -> nn.Module:
-    """The operation `name`, at `stride`, of all edges that leave one state."""
+def shared(name: str, channels: int, stride: int, search: bool) -> nn.Module:
+    """The operation `name` of all edges that leave one state."""
     return nn.Identity() if name == SKIP else Pool(channels, stride, search, name == MAX)
 
 
 def stack(name, channels, stride, copies, *, search, generator, own=None) -> nn.Module:
-    """`copies` copies of the operation `name`, at `stride`, as one module.
-
-    `search` leaves out the scales of batch-norms and puts one after each pool, as supernets do. `own` are the user's
-    operations: functions `(channels, stride) -> nn.Module` by name.
-    """
+    """`copies` copies of the operation `name` as one module, with scales in its batch-norms unless in `search`. `own`
+    are the user's operations: functions `(channels, stride) -> nn.Module` by name."""
     convolutions = {SEP3: (3, False), SEP5: (5, False), DIL3: (3, True), DIL5: (5, True)}
     if name in (own or {}):
         with seeded_globally(generator):

@@ -1,22 +1,19 @@
-"""Language models whose recurrent cell is searched: the supernet as a function of its mixing weights, and the network
-of one genotype.
+"""Language models whose recurrent cell is searched (Liu et al. 2019, section 2.1 and appendix; quark0/darts, `rnn/`).
 
-As in Liu et al. 2019, section 2.1 and appendix (quark0/darts, `rnn/`): words are embedded, the cell reads one after the
-other, and the embedding decodes its output. Inside the cell every edge passes a state on through a highway whose gate
-and candidate come from one matrix of the node it enters,
+The embedding also decodes the cell's output. In the cell every edge passes a state on through a highway whose gate and
+candidate come from one matrix of the node it enters,
 
     (c, h) = s_source W_node,    s_node = s_source + sigmoid(c) * (f(h) - s_source),
 
-in search summed over all edges and operations f by their mixing weights; the output is the mean of all nodes. `none`
-takes its share of the mixing weights and passes nothing on. In search a batch-norm without scale follows the first
-state and every node. In evaluation it takes the statistics of the streams that are read side by side, or running ones
-with `running_statistics`. With running ones, as in the official code, nothing bounds the hidden state of a half-trained
-supernet, and over hundreds of words it diverges.
+in search summed over all edges and operations f by their mixing weights, of which `none` has its share; the output is
+the mean of all nodes. In search a batch-norm without scale follows the first state and every node. In evaluation it
+takes the statistics of the streams that are read side by side: with running ones (`running_statistics`), as in the
+official code, the hidden state of a half-trained supernet diverges over hundreds of words.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -28,13 +25,11 @@ from darts_lab.networks.cell import kept_paths, running_operations
 from darts_lab.networks.operations import EPSILON, BatchNorm, seeded_globally
 from darts_lab.spaces import IDENTITY, NONE, RECURRENT, RELU, SIGMOID, TANH, SearchSpace
 
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    TANH: torch.tanh, RELU: torch.relu, SIGMOID: torch.sigmoid, IDENTITY: lambda h: h,
-}  # fmt: skip
+ACTIVATIONS = {TANH: torch.tanh, RELU: torch.relu, SIGMOID: torch.sigmoid, IDENTITY: lambda h: h}
 
 
 class Output(NamedTuple):
-    """The output of a language model for a window of text."""
+    """What a language model says of a window of text."""
 
     log_probabilities: Tensor  # (streams, window, vocabulary), of the next word
     hidden: Tensor  # (streams, channels), after the last word: where the next window goes on
@@ -42,7 +37,7 @@ class Output(NamedTuple):
 
 
 class Part(NamedTuple):
-    """Edges into one node on which the same operations run, computed together."""
+    """Edges into one node on which the same operations run."""
 
     sources: list[int]
     names: tuple[str, ...]
@@ -51,32 +46,27 @@ class Part(NamedTuple):
 
 
 class Cell(nn.Module):
-    """The recurrent cell of `edges`, each (source state, node, candidate operations), node by node.
+    """The recurrent cell of `edges`, each (source state, node, candidate operations).
 
-    State 0 is made of the embedded word and the hidden state before it; state n + 1 is node n. `concat` are the states
-    whose mean is the output. `own` are the user's operations by name.
+    State 0 is made of a word and the hidden state before it; state n + 1 is node n. `concat` are the states whose mean
+    is the output, `own` the user's operations by name.
     """
 
-    def __init__(
-        self, edges, concat, channels, normalised: bool, spread: float, generator, own=None, running_statistics=False
-    ):
+    def __init__(self, edges, concat, channels, normalised, spread, generator, own=None, running_statistics=False):
         super().__init__()
         self.edges, self.concat, self.running_statistics = edges, concat, running_statistics
         self.nodes = 1 + max(node for _, node, _ in edges)
-        self.first = _uniform(2 * channels, 2 * channels, spread=spread, generator=generator)
-        self.matrices = nn.ParameterList(
-            _uniform(channels, 2 * channels, spread=spread, generator=generator) for _ in range(self.nodes)
-        )
+        draw = partial(_uniform, columns=2 * channels, spread=spread, generator=generator)
+        self.first, self.matrices = draw(2 * channels), nn.ParameterList(draw(channels) for _ in range(self.nodes))
         self.norms = nn.ModuleList(BatchNorm(channels, affine=False) for _ in range(normalised * (self.nodes + 1)))
         used = {name for _, _, names in edges for name in names}
         with seeded_globally(generator):
             self.own = nn.ModuleDict({name: make(channels, 1) for name, make in (own or {}).items() if name in used})
 
     def parts(self, mixing: Tensor | None, runs=None, kept: Tensor | None = None) -> list[list[Part]]:
-        """What `forward` computes for each node: its edges in groups on which the same operations run.
+        """For each node its edges, in groups on which the same operations run.
 
-        They are weighed by `mixing` (edges, candidates) and, where paths are dropped, by `kept` (streams, edges).
-        Without `mixing` everything weighs 1. `runs` (edges, candidates) says which operations run (None: all).
+        `mixing` (edges, candidates) and `kept` (streams, edges) weigh them, None by 1; without `runs` all run.
         """
         groups = [{} for _ in range(self.nodes)]
         for edge, (_, node, names) in enumerate(self.edges):
@@ -90,26 +80,22 @@ class Cell(nn.Module):
         sources = [self.edges[edge][0] for edge in edges]
         if mixing is None:
             return Part(sources, names, None, None)
-        candidates = mixing.shape[1]
-        places = [candidates * edge + self.edges[edge][2].index(name) for name in names for edge in edges]
+        places = [mixing.shape[1] * edge + self.edges[edge][2].index(name) for name in names for edge in edges]
         weights = mixing.flatten()[places].view(len(names), -1, 1, 1)
         if kept is not None:
             weights = weights * kept[:, edges].t()[:, :, None]
         return Part(sources, names, weights.unbind(), weights.sum(0))
 
-    def forward(self, x: Tensor, hidden: Tensor, parts: list[list[Part]], masks=(None, None)) -> tuple[Tensor, Tensor]:
-        """(outputs (window, streams, channels), hidden state) of embedded words x (window, streams, channels).
-
-        `masks` (streams, channels) are those of dropout on the input and on every state inside.
-        """
-        mask_input, mask_hidden = masks
-        x, outputs = _times(x, mask_input), []
-        for word in x.unbind():
-            hidden = self.step(word, hidden, parts, mask_hidden)
+    def forward(self, x: Tensor, hidden: Tensor, parts: list[list[Part]], masks) -> tuple[Tensor, Tensor]:
+        """(outputs (window, streams, channels), hidden state) of embedded words x (window, streams, channels). `masks`
+        (streams, channels) are those of dropout on the input and on every state inside."""
+        outputs = []
+        for word in _times(x, masks[0]).unbind():
+            hidden = self._step(word, hidden, parts, masks[1])
             outputs.append(hidden)
         return torch.stack(outputs), hidden
 
-    def step(self, word: Tensor, hidden: Tensor, parts: list[list[Part]], mask: Tensor | None) -> Tensor:
+    def _step(self, word: Tensor, hidden: Tensor, parts: list[list[Part]], mask: Tensor | None) -> Tensor:
         """The next hidden state (streams, channels) after one embedded word (streams, channels)."""
         gate, candidate = (torch.cat([word, _times(hidden, mask)], -1) @ self.first).to(hidden.dtype).chunk(2, -1)
         states = [self._normalised(torch.lerp(hidden, candidate.tanh(), gate.sigmoid()), 0)]
@@ -149,8 +135,8 @@ def _stacked(states: list[Tensor], sources: list[int]) -> Tensor:
     return states[sources[0]][None] if len(sources) == 1 else torch.stack([states[source] for source in sources])
 
 
-def _uniform(*shape: int, spread: float, generator: torch.Generator) -> nn.Parameter:
-    return nn.Parameter(torch.empty(shape).uniform_(-spread, spread, generator=generator))
+def _uniform(rows: int, columns: int, spread: float, generator: torch.Generator) -> nn.Parameter:
+    return nn.Parameter(torch.empty(rows, columns).uniform_(-spread, spread, generator=generator))
 
 
 def _times(x: Tensor, mask: Tensor | None) -> Tensor:
@@ -159,12 +145,12 @@ def _times(x: Tensor, mask: Tensor | None) -> Tensor:
 
 class LanguageModel(nn.Module):
     """Embedding, cell and decoder. `dropout` has the rates for the cell's output, the states inside it, its input, the
-    embedding, and whole words: variational, the same mask for all words of a window (Gal and Ghahramani 2016)."""
+    embedding, and whole words, with one mask for all words of a window (Gal and Ghahramani 2016)."""
 
     def __init__(self, vocabulary: int, channels: int, dropout, spread: float, generator):
         super().__init__()
         self.dropout, self.channels = dropout, channels
-        self.embedding = _uniform(vocabulary, channels, spread=spread, generator=generator)  # and decoder
+        self.embedding = _uniform(vocabulary, channels, spread, generator)  # and decoder
         self.bias = nn.Parameter(torch.zeros(vocabulary))
 
     def read(self, inputs: tuple[Tensor, Tensor], parts, generator) -> Output:
@@ -189,13 +175,11 @@ class LanguageModel(nn.Module):
 
 
 class RecurrentSupernet(LanguageModel):
-    """All recurrent cells of `space` at once: output = supernet(inputs, mixing). With `running_statistics` evaluation
-    uses those of the batch-norms."""
+    """All recurrent cells of `space` at once: output = supernet(inputs, mixing)."""
 
     def __init__(
-        self, space: SearchSpace, vocabulary: int, *, channels: int, dropout, spread: float, generator,
-        running_statistics: bool = False,
-    ):  # fmt: skip
+        self, space: SearchSpace, vocabulary: int, *, channels, dropout, spread, generator, running_statistics=False
+    ):
         super().__init__(vocabulary, channels, dropout, spread, generator)
         self.space = space
         edges = [(*edge, names) for edge, names in zip(space.edges, space.cell(RECURRENT), strict=True)]
@@ -203,8 +187,7 @@ class RecurrentSupernet(LanguageModel):
         self.cell = Cell(edges, concat, channels, True, spread, generator, space.operations, running_statistics)
 
     def forward(self, inputs, mixing: Tensor, *, drop_path=0.0, generator=None, running=None) -> Output:
-        """As `images.Supernet`: `mixing` (1, edges, candidates) weighs the operations and `running` says which of them
-        run; `drop_path` is the probability with which an edge is left out for a stream of text (training mode only)."""
+        """As `images.Supernet`: `mixing` (1, edges, candidates); `drop_path` leaves edges out for a stream of text."""
         running = running_operations(self.space, mixing, running)
         mixing = mixing[0].to(self.embedding.device, self.embedding.dtype, non_blocking=True)
         kept = kept_paths(self, mixing, len(inputs[0]), len(self.cell.edges), drop_path, generator)
@@ -214,9 +197,7 @@ class RecurrentSupernet(LanguageModel):
 class RecurrentNetwork(LanguageModel):
     """The language model of one genotype, as trained from scratch: output = network(inputs). No batch-norms."""
 
-    def __init__(
-        self, genotype: Genotype, vocabulary: int, *, channels: int, dropout, spread: float, generator, own=None
-    ):
+    def __init__(self, genotype: Genotype, vocabulary: int, *, channels, dropout, spread, generator, own=None):
         super().__init__(vocabulary, channels, dropout, spread, generator)
         edges = [(source, node, (name,)) for source, node, name in genotype.edges(RECURRENT)]
         self.cell = Cell(edges, genotype.concat[RECURRENT], channels, False, spread, generator, own)

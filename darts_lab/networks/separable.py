@@ -1,16 +1,12 @@
 """Separable convolutions of many edges at once: depthwise, then pointwise, with nothing in between.
 
-Networks of DARTS spend most of their time here, and on a CPU most of that goes to forms of the call without a fast
-kernel. So this is a function with its own derivatives, with every pass in a form that has one (PyTorch 2.15, oneDNN
-3.13, AVX2; benchmarks/README.md):
+Networks of DARTS spend most of their time here. So every pass, derivatives too, has a form with a fast kernel on a CPU
+(PyTorch 2.15, oneDNN 3.13, AVX2; benchmarks/README.md):
 
 - a *dilated* convolution is an ordinary one on every d-th pixel: at a stride of d on a quarter of the image, else on
   its d * d phases, one after the other in the batch;
 - the *gradient of a depthwise kernel* is fast for kernels of up to three columns: wider ones are cut into strips;
 - an image *smaller than the kernel* is padded with zeros beforehand.
-
-What lies between the two convolutions of several copies is not kept for the backward pass but computed again, to save
-memory.
 """
 
 from __future__ import annotations
@@ -33,15 +29,14 @@ def separable_convolution(
     """`copies` separable convolutions side by side: (batch, copies * channels, height / stride, width / stride).
 
     `depthwise` (copies, channels, 1, k, k) with odd k, `pointwise` (copies, channels, channels, 1, 1). `inputs` are
-    either one (batch, copies * channels, height, width) with the channels of every copy, or several (batch, channels,
-    height, width): the first for the first copies / len(inputs) copies, and so on. Images are padded with zeros.
-    Differentiable any number of times, forward and backward.
+    one (batch, copies * channels, height, width), or several (batch, channels, height, width): the first for the first
+    copies / len(inputs) copies, and so on. Zeros pad images. Differentiable any number of times, forward and backward.
     """
     d, size = dilation, inputs[0].shape[2:]
     if d > 1 and size[0] % d == size[1] % d == 0:
         if stride == d:
             return separable_convolution([x[:, :, ::d, ::d] for x in inputs], depthwise, pointwise)
-        if stride == 1 and _on_cpu(depthwise):
+        if stride == 1 and depthwise.device.type == "cpu":
             return from_phases(separable_convolution([to_phases(x, d) for x in inputs], depthwise, pointwise), d)
     unused = depthwise.shape[-1] // 2 - (max(size) - 1) // d
     if unused > 0:  # these entries of the kernel only ever multiply padding
@@ -56,11 +51,6 @@ def separable_convolution(
         with torch.autocast(kind, enabled=False):
             return _Separable.apply(depthwise, pointwise, stride, dilation, *inputs)
     return _Separable.apply(depthwise, pointwise, stride, dilation, *inputs)
-
-
-def _on_cpu(x: Tensor) -> bool:
-    """Whether the forms that are fast on a CPU are to be taken."""
-    return x.device.type == "cpu"
 
 
 def to_phases(x: Tensor, d: int) -> Tensor:
@@ -78,13 +68,14 @@ def from_phases(x: Tensor, d: int) -> Tensor:
 
 
 class _Separable(torch.autograd.Function):
-    """`separable_convolution`, keeping its arguments only."""
+    """`separable_convolution`, which computes what lies between the two again in the backward pass, to save memory."""
 
     generate_vmap_rule = True
 
     @staticmethod
     def forward(depthwise, pointwise, stride, dilation, *inputs):
-        return _pointwise(_depthwise(_spread(inputs, depthwise), depthwise, stride, dilation), pointwise)
+        between = _depthwise(_spread(inputs, depthwise), depthwise, stride, dilation)
+        return F.conv2d(between, pointwise.flatten(0, 1), groups=len(pointwise))
 
     @staticmethod
     def setup_context(ctx, arguments, output):
@@ -125,7 +116,7 @@ class _Separable(torch.autograd.Function):
         return sum(parts)
 
 
-# PyTorch asks for it at every call, and to compute it anew would take longer than a small convolution.
+# PyTorch asks for it at every call; to compute it takes longer than a small convolution.
 _Separable.forward.__signature__ = inspect.signature(_Separable.forward)
 
 
@@ -143,10 +134,6 @@ def _collect(x: Tensor, channels: int) -> Tensor:
     return sum(others, first)  # faster than PyTorch's sum over a dimension in the middle
 
 
-def _pointwise(x: Tensor, kernel: Tensor) -> Tensor:
-    return F.conv2d(x, kernel.flatten(0, 1), groups=len(kernel))
-
-
 def _depthwise(x: Tensor, kernel: Tensor, stride: int, dilation: int) -> Tensor:
     before, padding = _frame(x.shape[2:], kernel, dilation)
     if before:
@@ -157,14 +144,14 @@ def _depthwise(x: Tensor, kernel: Tensor, stride: int, dilation: int) -> Tensor:
 def _frame(size: Sequence[int], kernel: Tensor, dilation: int) -> tuple[int, int]:
     """(padding of the image beforehand, padding by the convolution)."""
     padding = dilation * (kernel.shape[-1] // 2)
-    small = _on_cpu(kernel) and dilation == 1 and min(size) < kernel.shape[-1]
+    small = kernel.device.type == "cpu" and dilation == 1 and min(size) < kernel.shape[-1]
     return (padding, 0) if small else (0, padding)
 
 
 def _in_strips(size: Sequence[int], kernel: Tensor, dilation: int) -> bool:
     """Whether the gradient of the kernel is computed strip by strip."""
     wide = kernel.shape[-1] > STRIP and min(size) < SMALL
-    return _on_cpu(kernel) and dilation == 1 and (wide or min(size) < kernel.shape[-1])
+    return kernel.device.type == "cpu" and dilation == 1 and (wide or min(size) < kernel.shape[-1])
 
 
 def _depthwise_gradients(gradient, x: Tensor | None, size, kernel: Tensor, stride: int, dilation: int, needs_x: bool):
@@ -218,9 +205,9 @@ def _gradients(gradient, x, kernel, stride: int, padding: int, dilation: int, gr
 class _Derivative(torch.autograd.Function):
     """The derivative of s = <convolution of x with kernel, gradient> with respect to one of the three.
 
-    s is linear in each, so a derivative of a derivative is one again, with another tensor in the place of the first.
-    That covers every order. (PyTorch's own second derivative of a grouped convolution loops over its groups, and always
-    computes that of the kernel: half the time of a Hessian-vector product.)
+    s is linear in each, so a derivative of a derivative is one again, with another tensor in the place of the first:
+    every order. (PyTorch's own second derivative of a grouped convolution loops over its groups, and always computes
+    that of the kernel: half the time of a Hessian-vector product.)
     """
 
     generate_vmap_rule = True
