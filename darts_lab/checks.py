@@ -50,18 +50,17 @@ Fraction = Annotated[float, _FRACTION]
 Between = Annotated[float, _number("a number in (0, 1)", lambda value: 0 < value < 1)]
 Share = Annotated[float, _number("a number in (0, 1]", lambda value: 0 < value <= 1)]
 Switch = Annotated[bool, Allowed("True or False", lambda value: isinstance(value, bool))]
-Betas = Annotated[
-    tuple[float, float],
-    Allowed(
-        "two numbers in [0, 1)",
-        lambda value: isinstance(value, tuple | list) and len(value) == 2 and all(map(_FRACTION.accepts, value)),
-    ),
-]
+
+
+def _two_fractions(value) -> bool:
+    return isinstance(value, tuple | list) and len(value) == 2 and all(map(_FRACTION.accepts, value))
+
+
+Betas = Annotated[tuple[float, float], Allowed("two numbers in [0, 1)", _two_fractions)]
 
 
 def allow(name: str, value, kind) -> None:
-    """Raises ValueError, with the name of the argument and what is allowed, if `kind`, a type above, forbids
-    `value`."""
+    """Raises ValueError, with `name` and what is allowed, if `kind`, a type above, forbids `value`."""
     for allowed in getattr(kind, "__metadata__", ()):
         if not allowed.accepts(value):
             raise ValueError(f"{name}: {value!r} is not allowed; it must be {allowed.words}")

@@ -70,7 +70,7 @@ def main(arguments: list[str] | None = None) -> int:
         options.run(options)
     except (ValueError, OSError, FloatingPointError, RuntimeError, MemoryError) as error:
         message = str(error).strip() or type(error).__name__
-        if isinstance(error, RuntimeError | MemoryError):  # those of PyTorch have many lines, e.g. if memory runs out
+        if isinstance(error, RuntimeError | MemoryError):  # those of PyTorch can have many lines
             message = message.splitlines()[0][:300]
         print(f"darts-lab {options.command}: {message}", file=sys.stderr)
         return 2
@@ -88,9 +88,8 @@ class _Parser(argparse.ArgumentParser):
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="darts-lab", description="A laboratory for differentiable architecture search.")
     parser.add_argument("--version", action="version", version=f"darts-lab {__version__}")
-    commands = parser.add_subparsers(
-        dest="command", required=True, metavar="search | evaluate | sweep | verify | spectrum | check"
-    )
+    names = "search | evaluate | sweep | verify | spectrum | check"
+    commands = parser.add_subparsers(dest="command", required=True, metavar=names)
 
     def command(name: str, run: Callable, summary: str, description: str | None = None) -> argparse.ArgumentParser:
         layout = argparse.RawDescriptionHelpFormatter
@@ -99,12 +98,9 @@ def _parser() -> argparse.ArgumentParser:
         return subparser
 
     search = command("search", _search, "search for an architecture", _SEARCH_HELP)
-    search.add_argument(
-        "--space", default="S2", help=f"the operations of a cell: {', '.join(spaces.SPACES)} (default S2)"
-    )
-    search.add_argument(
-        "--method", default="DARTS", help=f"how to search: {', '.join(methods.METHODS)} (default DARTS)"
-    )
+    known_spaces, known_methods = ", ".join(spaces.SPACES), ", ".join(methods.METHODS)
+    search.add_argument("--space", default="S2", help=f"the operations of a cell: {known_spaces} (default S2)")
+    search.add_argument("--method", default="DARTS", help=f"how to search: {known_methods} (default DARTS)")
     search.add_argument("--resume", metavar="DIRECTORY", help="go on with the search in this run directory")
     evaluate = command("evaluate", _evaluate, "train a genotype from scratch", _EVALUATE_HELP)
     evaluate.add_argument("genotype", metavar="GENOTYPE", help="text, file or run directory")
@@ -118,10 +114,8 @@ def _parser() -> argparse.ArgumentParser:
     for subparser, settings in ((search, SearchSettings), (evaluate, EvaluationSettings), (sweep, SearchSettings)):
         subparser.add_argument("--data", default="digits", help=f"{', '.join(datasets.NAMES)} (default digits)")
         subparser.add_argument("--scale", default="laptop", help="tiny, laptop or paper (default laptop)")
-        known = ", ".join(field.name for field in fields(settings))
-        subparser.add_argument(
-            "--set", action="append", default=[], metavar="NAME=VALUE", help=f"change one setting of the scale: {known}"
-        )
+        text = f"change one setting of the scale: {', '.join(field.name for field in fields(settings))}"
+        subparser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help=text)
     for subparser in (search, evaluate):
         subparser.add_argument("--seed", type=int, default=0, help="whole number (default 0)")
         subparser.add_argument("--path", default=None, metavar="DIRECTORY", help="where the run is kept")
@@ -187,9 +181,8 @@ def _search(options) -> None:
                 flush=True,
             )
             if record.stop_epoch is not None:
-                print(
-                    f"stopped: the eigenvalue has risen too much; the cell of epoch {record.stop_epoch} is the result"
-                )
+                cell = f"the cell of epoch {record.stop_epoch}"
+                print(f"stopped: the eigenvalue has risen too much; {cell} is the result")
             if record.back_to is not None:
                 print(f"back to the end of epoch {record.back_to}, on with weight decay {search.weight_decay:g}")
     result = {"genotype": str(search.genotype), "run": str(search.run.path)}
@@ -201,18 +194,16 @@ def _evaluate(options) -> None:
         _genotype(options.genotype), options.data, options.scale, options.seed, options.device, options.path,
         options.space, **_settings(options.set),
     )  # fmt: skip
+    task = training.task
     for record in training:
-        if options.json:
-            print(json.dumps(asdict(record)), flush=True)
-        else:
-            task = training.task
-            print(f"epoch {record.epoch:3d}: training {task.metric} {task.show(record.train_error)}", flush=True)
+        line = f"epoch {record.epoch:3d}: training {task.metric} {task.show(record.train_error)}"
+        print(json.dumps(asdict(record)) if options.json else line, flush=True)
     result = training.result()
     if options.json:
         print(json.dumps(asdict(result) | {"genotype": str(result.genotype)}))
     else:
-        error = training.task.show(result.test_error, 2)
-        print(f"test {training.task.metric} {error} ({result.parameters:,} weights, {result.seconds:.0f} s)")
+        error = f"{task.metric} {task.show(result.test_error, 2)}"
+        print(f"test {error} ({result.parameters:,} weights, {result.seconds:.0f} s)")
 
 
 def _sweep(options) -> None:
@@ -291,7 +282,7 @@ def _spectrum(options) -> None:
 
 
 def _genotype(text: str) -> str:
-    """The text of a genotype that is given as text, as a file or as a run directory."""
+    """The text of a genotype given as text, file or run directory."""
     if text.lstrip().startswith("Genotype("):
         return text
     path = Path(text)

@@ -1,8 +1,5 @@
-"""The main job without a browser: `python -m darts_lab.demo`, what `make demo` runs.
-
-Searches S2 on the embedded digits with plain DARTS and with a stronger L2 factor, trains both found cells from scratch,
-prints one table and draws one figure.
-"""
+"""`python -m darts_lab.demo`, or `make demo`: searches S2 on the embedded digits with plain DARTS and a stronger L2
+factor, trains both found cells from scratch, prints one table and draws one figure."""
 
 from __future__ import annotations
 
@@ -39,9 +36,8 @@ def demo(scale: str = "laptop", folder: str | Path = "figures", seed: int = SEED
     rows, searches = zip(*(job.result() for job in jobs), strict=True)
     table = pd.DataFrame(rows).set_index("method")
     figure = Figure(figsize=(14, 6), layout="constrained")
-    axes = figure.subplots(2, 4)
     space = spaces.get("S2").with_nodes(searches[0][-1].genotype.nodes)
-    for row, method, history in zip(axes, METHODS, searches, strict=True):
+    for row, method, history in zip(figure.subplots(2, 4), METHODS, searches, strict=True):
         figures.weight_shares(history, space, "normal", row[0])
         row[0].set_title(f"{method}: normal cell")
         figures.errors(history, row[1])
@@ -57,16 +53,14 @@ def demo(scale: str = "laptop", folder: str | Path = "figures", seed: int = SEED
 
 
 def work(method: str, scale: str, seed: int, place: int) -> tuple[dict, list]:
-    """The row of a method, and the history of its search; progress stands in line `place`."""
+    """The row of a method, and the history of its search; its progress bar is in line `place`."""
     torch.set_num_threads(1)
     search = Search("S2", "digits", method, scale, seed, path=False)
     began = time.perf_counter()
-    for _ in progress(search, f"{method}: searching", _shown, position=place, leave=False):
-        pass
+    list(progress(search, f"{method}: searching", _shown, position=place, leave=False))
     searched = time.perf_counter() - began
     training = Training(search.genotype, "digits", scale, seed)
-    for _ in progress(training, f"{method}: training its cell", position=place, leave=False):
-        pass
+    list(progress(training, f"{method}: training its cell", position=place, leave=False))
     result = training.result()
     row = {
         "method": method,

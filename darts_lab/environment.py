@@ -17,9 +17,7 @@ import torch
 
 def choose_device(device: str | torch.device | None = None) -> tuple[torch.device, str]:
     """(the device to compute on, the reason in words): the given one, or the first of cuda, mps and cpu that exists.
-
-    Raises ValueError for a device that does not exist.
-    """
+    Raises ValueError for a device that does not exist."""
     reasons = {"cuda": "a CUDA GPU is there", "mps": "an Apple GPU is there", "cpu": "no GPU is there"}
     exists = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     available = [name for name in reasons if exists[name]]
@@ -37,8 +35,8 @@ def choose_device(device: str | torch.device | None = None) -> tuple[torch.devic
 
 @cache
 def processor(device: torch.device) -> str:
-    """The name of the processor of `device` and, for a CPU, the instruction set by which PyTorch chooses its kernels,
-    because another one rounds differently."""
+    """The name of the processor of `device` and, for a CPU, the instruction set of PyTorch's kernels, because another
+    one rounds differently."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     name = platform.processor() or platform.machine()
@@ -70,12 +68,10 @@ def stopwatch(device: torch.device) -> Callable[[], dict]:
 
 @cache
 def keep_memory() -> bool:
-    """Makes this process keep the memory of freed CPU tensors, so that the next step can use it. Returns whether it
-    does.
+    """Makes this process keep the memory of freed CPU tensors for the next step. Returns whether it does.
 
     Otherwise the allocator of Linux (glibc) returns every large tensor to the system and gets it back page by page,
-    which takes a fifth of a step at laptop scale, a third at the papers' size. Other allocators are left alone. The
-    environment variable DARTS_LAB_KEEP_MEMORY=0 forbids it.
+    which takes a fifth of a step at laptop scale, a third at the papers' size. DARTS_LAB_KEEP_MEMORY=0 forbids it.
     """
     if os.environ.get("DARTS_LAB_KEEP_MEMORY") == "0" or platform.libc_ver()[0] != "glibc":
         return False
@@ -86,11 +82,10 @@ def keep_memory() -> bool:
 
 @cache
 def deterministic() -> bool:
-    """Whether DARTS_LAB_DETERMINISTIC=1 is set in the environment; if so, the same seed gives the same bits on a GPU
-    too.
+    """Whether DARTS_LAB_DETERMINISTIC=1 is set; if so, the same seed gives the same bits on a GPU too.
 
     On a CPU it always does, for the same number of threads. On a GPU this needs slower operations
-    (`torch.use_deterministic_algorithms`); PyTorch warns of an operation that has no such form.
+    (`torch.use_deterministic_algorithms`); PyTorch warns of one that has no such form.
     """
     wanted = os.environ.get("DARTS_LAB_DETERMINISTIC") == "1"
     if wanted:
@@ -100,8 +95,7 @@ def deterministic() -> bool:
 
 
 def restore(generator: torch.Generator, state: dict, elsewhere: int) -> None:
-    """Sets `generator` to its state in a checkpoint, or, if that is of another kind of device, to the seed
-    `elsewhere`."""
+    """Sets `generator` to its state in a checkpoint, or to the seed `elsewhere` if that is of another device type."""
     if state.get("device", generator.device.type) == generator.device.type:
         generator.set_state(state["generator"].cpu())
     else:

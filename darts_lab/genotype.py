@@ -1,8 +1,8 @@
 """The discrete architecture that a search returns.
 
-Its text form is that of quark0/darts, for images
+Its text form, which is parsed and never evaluated, is that of quark0/darts, for images
 `Genotype(normal=[('skip_connect', 1), ...], normal_concat=range(2, 6), reduce=[...], reduce_concat=range(2, 6))`, for a
-recurrent cell `Genotype(recurrent=[('tanh', 0), ...], concat=range(1, 9))`. It is parsed, never evaluated.
+recurrent cell `Genotype(recurrent=[('tanh', 0), ...], concat=range(1, 9))`.
 """
 
 from __future__ import annotations
@@ -13,19 +13,17 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-import networkx as nx
 import torch
 
 from darts_lab import spaces
 from darts_lab.spaces import NONE, RECURRENT, SKIP, SearchSpace, inputs_of
 
 _LONGEST_TEXT = 20_000
-
 _number = "[0-9]{1,3}"  # not \d, which matches the digits of every script
 
 
 def _listed(item: str) -> str:
-    # Commas and spaces match in one way only. If there were several, refusing a text could take exponential time.
+    # Commas and spaces match in one way only: with several, refusing a text could take exponential time.
     return rf"\[\s*{item}(?:\s*,\s*{item})*\s*(?:,\s*)?\]"
 
 
@@ -34,7 +32,7 @@ _concat = rf"(range\(\s*{_number}\s*,\s*{_number}\s*\)|{_listed(_number)})"
 
 
 def _concat_name(cell_type: str) -> str:
-    """The name in quark0/darts of the list of states that are concatenated into the output of a cell."""
+    """The name in quark0/darts of the states that are concatenated into the output of a cell."""
     return "concat" if cell_type == RECURRENT else f"{cell_type}_concat"
 
 
@@ -48,13 +46,11 @@ _FORMS = {cell_types: _form(cell_types) for cell_types in spaces.FAMILIES}
 
 @dataclass(frozen=True, repr=False)
 class Genotype:
-    """The kept edges of every type of cell: (operation, source state) pairs, node by node, two for each node (one in a
-    recurrent cell).
+    """The kept edges of every type of cell: (operation, source state) pairs, node by node, as many as each node keeps.
 
     `cells` maps cell types to pairs, `concat` maps them to the states that are concatenated into the cell's output. In
     a cell of two inputs, states 0 and 1 are the inputs and state 2 is the first node. Raises ValueError where an edge
-    does not come from an earlier state, or an operation is not a string; `check` compares operations with those of a
-    space.
+    does not come from an earlier state, or an operation is not a string; `check` tells whether it is known.
     """
 
     cells: Mapping[str, tuple[tuple[str, int], ...]]
@@ -63,35 +59,29 @@ class Genotype:
     def __post_init__(self):
         kinds = spaces.family(self.cells)
         if kinds is None or spaces.family(self.concat) != kinds:
-            raise ValueError(
-                f"genotype: cells and concat must both map {spaces.ALLOWED_CELLS}, found {str(self.cells)[:60]} and "
-                f"{str(self.concat)[:60]}"
-            )
+            found = f"{str(self.cells)[:60]} and {str(self.concat)[:60]}"
+            raise ValueError(f"genotype: cells and concat must both map {spaces.ALLOWED_CELLS}, found {found}")
         cells, concats = {}, {}
         for cell_type in kinds:
             try:
                 pairs = tuple((_word(operation), operator.index(source)) for operation, source in self.cells[cell_type])
                 concat = tuple(operator.index(state) for state in self.concat[cell_type])
             except (TypeError, ValueError) as error:
-                raise ValueError(
-                    f"genotype: {cell_type} must list pairs (operation, state) and {_concat_name(cell_type)} states; "
-                    f"{error}"
-                ) from error
+                needs = f"pairs (operation, state) and {_concat_name(cell_type)} states"
+                raise ValueError(f"genotype: {cell_type} must list {needs}; {error}") from error
             cells[cell_type], concats[cell_type], keeps = pairs, concat, inputs_of(cell_type)
             if not pairs or len(pairs) % keeps:
                 raise ValueError(f"genotype: {cell_type} lists {len(pairs)} edges; every node needs {keeps}")
             for index, (operation, source) in enumerate(pairs):
-                node = index // keeps
-                if not 0 <= source < node + keeps:
+                last = index // keeps + keeps - 1
+                if not 0 <= source <= last:
                     raise ValueError(
-                        f"genotype: {cell_type} edge {index} ({operation!r}) comes from state {source}; node {node} "
-                        f"can take states 0 to {node + keeps - 1}"
+                        f"genotype: {cell_type} edge {index} ({operation!r}) comes from state {source}; node "
+                        f"{index // keeps} can take states 0 to {last}"
                     )
-            states = len(pairs) // keeps + keeps
-            if not concat or not all(keeps <= state < states for state in concat):
-                raise ValueError(
-                    f"genotype: {_concat_name(cell_type)} is {concat}; allowed: states {keeps} to {states - 1}"
-                )
+            last = len(pairs) // keeps + keeps - 1
+            if not concat or not all(keeps <= state <= last for state in concat):
+                raise ValueError(f"genotype: {_concat_name(cell_type)} is {concat}; allowed: states {keeps} to {last}")
         object.__setattr__(self, "cells", cells)
         object.__setattr__(self, "concat", concats)
 
@@ -100,17 +90,14 @@ class Genotype:
 
     @property
     def cell_types(self) -> tuple[str, ...]:
-        """The types of its cells."""
         return tuple(self.cells)
 
     @property
     def normal(self) -> tuple[tuple[str, int], ...]:
-        """The kept edges of the normal cell."""
         return self.cells["normal"]
 
     @property
     def reduce(self) -> tuple[tuple[str, int], ...]:
-        """The kept edges of the reduction cell."""
         return self.cells["reduce"]
 
     @property
@@ -125,13 +112,12 @@ class Genotype:
             yield source, index // inputs_of(cell_type), operation
 
     def count(self, operation: str, cell_type: str) -> int:
-        """How often `operation` occurs in one cell, e.g. `genotype.count("skip_connect", "normal")`."""
+        """How often `operation` occurs in a cell, e.g. `genotype.count("skip_connect", "normal")`."""
         return sum(name == operation for name, _ in self.cells[cell_type])
 
     @property
     def canonical(self) -> Genotype:
-        """The same architecture with the edges into each node sorted by their sources: genotypes that differ only in
-        that order have the same canonical form."""
+        """The same architecture with the edges into each node sorted by their sources."""
         cells = {}
         for kind in self.cells:
             edges = sorted((node, source, operation) for source, node, operation in self.edges(kind))
@@ -143,20 +129,14 @@ class Genotype:
             contiguous = states == tuple(range(states[0], states[-1] + 1))
             return f"range({states[0]}, {states[-1] + 1})" if contiguous else str(list(states))
 
-        cells = (
-            f"{kind}={list(pairs)}, {_concat_name(kind)}={listed(self.concat[kind])}"
-            for kind, pairs in self.cells.items()
-        )
-        return f"Genotype({', '.join(cells)})"
+        concats = {kind: f"{_concat_name(kind)}={listed(states)}" for kind, states in self.concat.items()}
+        return f"Genotype({', '.join(f'{kind}={list(pairs)}, {concats[kind]}' for kind, pairs in self.cells.items())})"
 
     __repr__ = __str__
 
     @classmethod
     def parse(cls, text: str, operations: tuple[str, ...] = spaces.KNOWN_OPERATIONS) -> Genotype:
-        """The genotype written in `text` in the form of quark0/darts.
-
-        `operations` are the allowed names. Raises ValueError for anything else, including code.
-        """
+        """The genotype in `text`. Raises ValueError for another form and for operations not in `operations`."""
         readable = isinstance(text, str) and len(text) <= _LONGEST_TEXT
         for kinds, form in _FORMS.items():
             if readable and (match := form.fullmatch(text)):
@@ -175,10 +155,8 @@ class Genotype:
         for cell_type, pairs in self.cells.items():
             for name, _ in pairs:
                 if name not in operations:
-                    raise ValueError(
-                        f"genotype: operation {name!r} in the {cell_type} cell is not known; known: "
-                        f"{', '.join(operations)}"
-                    )
+                    what = f"operation {name!r} in the {cell_type} cell"
+                    raise ValueError(f"genotype: {what} is not known; known: {', '.join(operations)}")
 
     def to_json(self) -> dict:
         """A dictionary of lists that `json` can write and `Genotype.from_json` reads."""
@@ -195,41 +173,25 @@ class Genotype:
             raise ValueError(f"genotype: {str(fields)[:80]!r} does not hold the fields of a genotype")
         return cls({kind: fields[kind] for kind in kinds}, {kind: fields[_concat_name(kind)] for kind in kinds})
 
-    def graph(self, cell_type: str) -> nx.MultiDiGraph:
-        """One cell as a graph: nodes 'c_{k-2}', 'c_{k-1}', 0, 1, ..., 'c_k' (in a recurrent cell 'h_{t-1}', 0, 1, ...,
-        'h_t'); edges carry `operation`."""
-        first, last = (["h_{t-1}"], "h_t") if cell_type == RECURRENT else (["c_{k-2}", "c_{k-1}"], "c_k")
-        names = [*first, *range(len(self.cells[cell_type]) // inputs_of(cell_type))]
-        graph = nx.MultiDiGraph()
-        graph.add_nodes_from([*names, last])
-        for source, node, operation in self.edges(cell_type):
-            graph.add_edge(names[source], node, operation=operation)
-        for state in self.concat[cell_type]:
-            graph.add_edge(names[state], last, operation=None)
-        return graph
-
     def mixing(self, space: SearchSpace) -> torch.Tensor:
-        """The genotype as mixing weights of shape `space.shape`: 1 on the kept operations, 0 elsewhere.
-
-        Raises ValueError where the genotype is not of this space.
-        """
+        """The genotype as mixing weights of shape `space.shape`: 1 on the kept operations, 0 elsewhere. Raises
+        ValueError where it is not of this space."""
         if self.cell_types != space.cell_types:
-            raise ValueError(
-                f"genotype: tells of cells {', '.join(self.cell_types)}, space {space.name!r} has "
-                f"{', '.join(space.cell_types)}"
-            )
+            ours, theirs = ", ".join(self.cell_types), ", ".join(space.cell_types)
+            raise ValueError(f"genotype: tells of cells {ours}, space {space.name!r} has {theirs}")
         mixing = torch.zeros(space.shape)
         for cell, (cell_type, pairs) in enumerate(self.cells.items()):
             if len(pairs) != inputs_of(cell_type) * space.nodes:
                 raise ValueError(f"genotype: has {self.nodes} nodes, space {space.name!r} has {space.nodes}")
             for source, node, operation in self.edges(cell_type):
                 edge = space.edges.index((source, node))
-                if operation not in space.cell(cell_type)[edge]:
+                candidates = space.cell(cell_type)[edge]
+                if operation not in candidates:
                     raise ValueError(
                         f"genotype: {operation!r} is no candidate on edge ({source}, {node}) of the {cell_type} cell "
-                        f"of space {space.name!r}; candidates: {', '.join(space.cell(cell_type)[edge])}"
+                        f"of space {space.name!r}; candidates: {', '.join(candidates)}"
                     )
-                mixing[cell, edge, space.cell(cell_type)[edge].index(operation)] = 1
+                mixing[cell, edge, candidates.index(operation)] = 1
         return mixing
 
 
@@ -251,10 +213,9 @@ def _states_in(text: str) -> tuple[int, ...]:
 def discretize(mixing: torch.Tensor, space: SearchSpace, with_none: bool = False) -> Genotype:
     """The genotype of mixing weights of shape `space.shape` (Liu et al. 2019, section 2.4).
 
-    Every node keeps the two incoming edges (one in a recurrent cell) whose strongest operations have the largest
-    weights, strongest first, and on each edge the strongest operation. Ties go to the earlier edge or operation. `none`
-    is never chosen, unless `with_none`, as in parts of the code of Zela et al. Raises ValueError for weights of another
-    shape or that are not finite.
+    Every node keeps the two incoming edges (one in a recurrent cell) whose strongest operations weigh most, strongest
+    first, each with that operation. Ties go to the earlier edge or operation. `none` is never chosen, unless
+    `with_none`, as in parts of the code of Zela et al. Raises ValueError for another shape or weights not finite.
     """
     if tuple(mixing.shape) != space.shape:
         raise ValueError(f"mixing: shape {tuple(mixing.shape)} does not fit space {space.name!r}: {space.shape}")
@@ -279,42 +240,34 @@ def discretize(mixing: torch.Tensor, space: SearchSpace, with_none: bool = False
 
 
 def random_genotype(space: SearchSpace, generator: torch.Generator, with_none: bool = False) -> Genotype:
-    """A genotype drawn uniformly: two edges for each node (one in a recurrent cell), one operation on each (`none` only
-    if `with_none`)."""
+    """A genotype drawn uniformly: as many edges for each node as it keeps, one operation on each."""
     weights = torch.rand(space.shape, generator=generator, device=generator.device)
     return discretize(weights, space, with_none)
 
 
 def uniform_genotype(space: SearchSpace, operation: str) -> Genotype:
     """The genotype with `operation` wherever an edge has it as a candidate, such as the all-skip cell of a space.
-
-    Raises ValueError where no edge has it.
-    """
-    weights = torch.tensor(
-        [[[float(name == operation) for name in edge] for edge in edges] for edges in space.cells.values()]
-    )
-    if not weights.any():
+    Raises ValueError where no edge has it."""
+    weights = [[[float(name == operation) for name in edge] for edge in edges] for edges in space.cells.values()]
+    if not torch.tensor(weights).any():
         raise ValueError(f"operation: {operation!r} is no candidate in space {space.name!r}")
-    return discretize(weights, space)
+    return discretize(torch.tensor(weights), space)
 
 
 def skip_reductions(genotype: Genotype) -> Genotype:
     """`genotype` with a reduction cell of skips in which every node takes the two states before it, so that the
     accuracy of its network depends on the normal cells. Raises ValueError where there is no reduction cell."""
     if "reduce" not in genotype.cells:
-        raise ValueError(
-            f"reductions: 'skip' is not allowed for cells {', '.join(genotype.cell_types)}; it must be 'searched'"
-        )
+        types = ", ".join(genotype.cell_types)
+        raise ValueError(f"reductions: 'skip' is not allowed for cells {types}; it must be 'searched'")
     nodes = len(genotype.reduce) // inputs_of("reduce")
     skips = [(SKIP, state) for node in range(nodes) for state in (node, node + 1)]
     return replace(genotype, cells=genotype.cells | {"reduce": skips})
 
 
 def enumerate_genotypes(space: SearchSpace) -> list[Genotype]:
-    """All genotypes of a space of one node, which has no choice of edges: the 81 of S5.
-
-    Raises ValueError for larger spaces, which have too many.
-    """
+    """All genotypes of a space of one node, which has no choice of edges: the 81 of S5. Raises ValueError for larger
+    spaces, which have too many."""
     if space.nodes != 1:
         raise ValueError(f"space: {space.name!r} has {space.nodes} nodes; only spaces of one node (S5) are enumerated")
     choices = []

@@ -1,14 +1,13 @@
 """Search spaces as data: which operations compete on which edge of a cell.
 
-A cell has `inputs` input states (two, the outputs of the two cells before it; a recurrent cell has one) and `nodes`
-intermediate nodes, which are the states after them. Every node receives one edge from every earlier state, so a cell of
-two inputs and n nodes has 2 + 3 + ... + (n + 1) edges. They are listed node by node, as (source state, node): (0,0)
-(1,0) | (0,1) (1,1) (2,1) | ... A network can have several types of cells, such as normal and reduction cells, each with
-its own architecture.
+A cell has `inputs` input states (the outputs of the two cells before it; a recurrent cell has one) and `nodes`
+intermediate nodes, which are the states after them. Every node receives an edge from every earlier state, so a cell of
+two inputs and n nodes has 2 + 3 + ... + (n + 1) edges, listed node by node, as (source state, node): (0,0) (1,0) |
+(0,1) (1,1) (2,1) | ... A network can have several types of cells, each with its own architecture.
 
 Sources: DARTS and RNN, Liu et al. 2019, sections 2.1 and 3.1; S1 to S4, Zela et al. 2020, appendix B (and
-`src/spaces.py` of their code); S5, Zela et al. 2020, section 4; S6, appendix D of the same; RNN-S, their experiments on
-Penn Treebank (Fig. 11 of the workshop paper).
+`src/spaces.py` of their code); S5, section 4 of the same; S6, appendix D, reduced from AutoDispNet (Saikia et al.
+2019); RNN-S, their experiments on Penn Treebank (Fig. 11 of the workshop paper).
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ KNOWN_CELL_TYPES = (*CELL_TYPES, UPSAMPLE, RECURRENT)
 
 
 def inputs_of(cell_type: str) -> int:
-    """The number of input states of a cell of this type, which is also the number of edges that each node keeps."""
+    """The number of input states of a cell, which is also the number of edges that each node keeps."""
     return 1 if cell_type == RECURRENT else 2
 
 
@@ -56,12 +55,9 @@ class SearchSpace:
     """The candidate operations of every edge of every type of cell.
 
     `cells` maps cell types (one of FAMILIES; normal and reduce for images) to sequences of edges, each a sequence of
-    operation names, in the index order of alpha. Every edge has the same number of candidates, so alpha is one tensor
-    of shape (cell types, edges, candidates). `operations` adds your own: name -> function
-    `(channels, stride) -> torch.nn.Module`.
-
-    Raises ValueError where the number of edges fits no number of nodes, an edge lists an operation twice or an
-    unknown one, or edges differ in their number of candidates.
+    operation names, in the index order of alpha. `operations` adds your own: name -> function
+    `(channels, stride) -> torch.nn.Module`. Raises ValueError where the number of edges fits no number of nodes, an
+    edge lists an operation twice or an unknown one, or edges differ in their number of candidates.
     """
 
     name: str
@@ -71,30 +67,22 @@ class SearchSpace:
     def __post_init__(self):
         kinds = family(self.cells)
         if kinds is None:
-            raise ValueError(
-                f"space {self.name!r}: cells must map {ALLOWED_CELLS} to lists of edges, found {str(self.cells)[:80]}"
-            )
+            found = str(self.cells)[:80]
+            raise ValueError(f"space {self.name!r}: cells must map {ALLOWED_CELLS} to lists of edges, found {found}")
         cells = {kind: tuple(tuple(edge) for edge in self.cells[kind]) for kind in kinds}
         object.__setattr__(self, "cells", cells)
         for name in self.operations:
             if not re.fullmatch(r"\w{1,80}", name, re.ASCII):
-                raise ValueError(
-                    f"space {self.name!r}: operation name {name!r} is not allowed; it must be of letters, digits and "
-                    "_, so that a genotype can be written and read"
-                )
+                allowed = "of letters, digits and _, so that a genotype can be written and read"
+                raise ValueError(f"space {self.name!r}: operation name {name!r} is not allowed; it must be {allowed}")
         if len(set(map(len, cells.values()))) > 1 or self.nodes is None:
             counts = " and ".join(f"{kind} has {len(edges)} edges" for kind, edges in cells.items())
-            allowed = [len(edges_of(nodes, self.inputs)) for nodes in range(1, 5)]
-            raise ValueError(
-                f"space {self.name!r}: {counts}; all must have {', '.join(map(str, allowed))}, ... "
-                "(1, 2, 3, 4, ... nodes)"
-            )
+            allowed = ", ".join(str(len(edges_of(nodes, self.inputs))) for nodes in range(1, 5))
+            raise ValueError(f"space {self.name!r}: {counts}; all must have {allowed}, ... (1, 2, 3, 4, ... nodes)")
         sizes = {len(edge) for edges in cells.values() for edge in edges}
         if len(sizes) != 1 or 0 in sizes:
-            raise ValueError(
-                f"space {self.name!r}: every edge must have the same number of candidate operations, "
-                f"at least one; found {sorted(sizes)}"
-            )
+            needs = "the same number of candidate operations, at least one"
+            raise ValueError(f"space {self.name!r}: every edge must have {needs}; found {sorted(sizes)}")
         for cell_type, edges in cells.items():
             known = (RECURRENT_OPERATIONS if cell_type == RECURRENT else IMAGE_OPERATIONS) + tuple(self.operations)
             for index, edge in enumerate(edges):
@@ -119,7 +107,7 @@ class SearchSpace:
 
     @property
     def inputs(self) -> int:
-        """The number of input states of a cell, and of edges that every node keeps: 2, or 1 in a recurrent cell."""
+        """`inputs_of` its cells: 2, or 1 in a recurrent cell."""
         return inputs_of(self.cell_types[0])
 
     @cached_property
@@ -140,7 +128,7 @@ class SearchSpace:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """The shape of alpha and of the mixing weights: (cell types, edges, candidate operations)."""
+        """The shape of alpha and of the mixing weights: (cell types, edges, candidates)."""
         return len(self.cells), len(self.edges), self.candidates
 
     def cell(self, cell_type: str) -> tuple[tuple[str, ...], ...]:
@@ -149,12 +137,10 @@ class SearchSpace:
 
     @property
     def normal(self) -> tuple[tuple[str, ...], ...]:
-        """The edges of the normal cell."""
         return self.cells["normal"]
 
     @property
     def reduce(self) -> tuple[tuple[str, ...], ...]:
-        """The edges of the reduction cell."""
         return self.cells["reduce"]
 
     def with_nodes(self, nodes: int) -> SearchSpace:
@@ -165,8 +151,7 @@ class SearchSpace:
         return SearchSpace(self.name, {kind: edges[:count] for kind, edges in self.cells.items()}, self.operations)
 
     def without(self, operation: str) -> SearchSpace:
-        """The same space without one candidate. Raises ValueError if edges then differ in their number of
-        candidates."""
+        """The same space without one candidate. Raises ValueError if edges then have different numbers of them."""
         cells = {
             kind: [[name for name in edge if name != operation] for edge in edges] for kind, edges in self.cells.items()
         }
@@ -204,11 +189,9 @@ S3 = same_on_every_edge("S3", NONE, SKIP, SEP3)
 S4 = same_on_every_edge("S4", NOISE, SEP3)
 S5 = same_on_every_edge("S5", MAX, SKIP, SEP3, nodes=1)
 DARTS = same_on_every_edge("DARTS", NONE, MAX, AVG, SKIP, SEP3, SEP5, DIL3, DIL5)
-# Zela et al., appendix D: the reduced space of AutoDispNet (Saikia et al. 2019) for disparity
 S6 = same_on_every_edge("S6", SEP3, MAX, SKIP, cell_types=(*CELL_TYPES, UPSAMPLE))
 
 RNN = same_on_every_edge("RNN", *RECURRENT_OPERATIONS, nodes=8, cell_types=(RECURRENT,))  # 36 edges
-# The small recurrent space of Zela et al.: as RNN, but every edge chooses only between ReLU and identity.
 RNN_S = same_on_every_edge("RNN-S", RELU, IDENTITY, nodes=8, cell_types=(RECURRENT,))
 
 SPACES = {space.name: space for space in (S1, S2, S3, S4, S5, S6, DARTS, RNN, RNN_S)}

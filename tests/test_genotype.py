@@ -1,11 +1,10 @@
-"""Genotypes: the text of quark0/darts, JSON, discretization, mixing weights and graphs."""
+"""Genotypes: the text of quark0/darts, JSON, discretization and mixing weights."""
 
 import dataclasses
 import json
 import signal
 from collections import Counter
 
-import networkx as nx
 import pytest
 import torch
 import yaml
@@ -310,28 +309,3 @@ def test_the_all_skip_cell_has_skips_wherever_the_space_offers_them():
             assert taken == min(offered, 2)
     with pytest.raises(ValueError, match="operation: 'noise' is no candidate in space 'S1'"):
         uniform_genotype(spaces.S1, "noise")
-
-
-# --- The graph of a cell ----------------------------------------------------------------------
-
-
-def test_graph_holds_the_kept_edges_and_the_concatenation():
-    genotype = dl.Genotype.parse(TEXT)
-    graph = genotype.graph("normal")
-    assert list(graph) == ["c_{k-2}", "c_{k-1}", 0, "c_k"]
-    assert set(graph.edges(data="operation")) == {
-        ("c_{k-1}", 0, "sep_conv_3x3"),
-        ("c_{k-2}", 0, "skip_connect"),
-        (0, "c_k", None),
-    }
-
-
-@given(genotypes())
-def test_graph_of_a_cell_has_no_cycle_and_two_edges_into_every_node(genotype):
-    for cell_type in spaces.CELL_TYPES:
-        graph = genotype.graph(cell_type)
-        assert nx.is_directed_acyclic_graph(graph)
-        nodes = [node for node in graph if isinstance(node, int)]
-        assert len(nodes) == len(genotype.cells[cell_type]) // 2
-        assert all(graph.in_degree(node) == 2 for node in nodes)
-        assert graph.in_degree("c_k") == len(genotype.concat[cell_type])

@@ -19,11 +19,8 @@ TOLERANCE = 0.02  # of ||H v - lambda v|| / |lambda|; the eigenvalue itself is u
 
 @dataclass(frozen=True, eq=False)
 class Eigenpair:
-    """One eigenvalue of the Hessian, its uncertainty, and its cost.
-
-    `standard_error` is over batches (None for one batch), `residual` is ||H v - value v||, `products` counts the
-    Hessian-vector products used, each with one batch. `vector` has unit length and the shape of alpha.
-    """
+    """One eigenvalue of the Hessian: its `standard_error` over batches (None for one batch), its `vector` v of unit
+    length and alpha's shape, the `residual` ||H v - value v||, and the `products` H v used, each with one batch."""
 
     value: float
     standard_error: float | None
@@ -54,7 +51,6 @@ class Spectrum:
 
     @property
     def trace(self) -> float:
-        """The sum of all eigenvalues."""
         return float(self.values.sum())
 
 
@@ -76,8 +72,8 @@ def extreme_eigenvalues(
 ) -> list[Eigenpair]:
     """The `k` largest eigenvalues, largest first, or with `end="smallest"` the k smallest, smallest first.
 
-    Arguments as for `dominant_eigenvalue`. Never takes more than about 2 n products per batch: if Lanczos has not
-    converged after n, the dense matrix is used. Raises ValueError if there are fewer than k, or `end` is another word.
+    Arguments as for `dominant_eigenvalue`. Takes at most about 2 n products per batch: if Lanczos has not converged
+    after n, the dense matrix is used. Raises ValueError if there are fewer than k, or `end` is another word.
     """
     operator = _operator(search, options)
     n = operator.shape[0]
@@ -108,8 +104,8 @@ def extreme_eigenvalues(
         value = float(quotients.mean())
         error = float(quotients.std(ddof=1) / np.sqrt(batches)) if batches > 1 else None
         residual = float(np.linalg.norm(images.mean(0) - value * vector))
-        used = len(products) * batches
-        pairs.append(Eigenpair(value, error, vector.reshape(operator.layout), residual, used, dict(operator.options)))
+        vector, used = vector.reshape(operator.layout), len(products) * batches
+        pairs.append(Eigenpair(value, error, vector, residual, used, dict(operator.options)))
     return sorted(pairs, key=float, reverse=end == "largest")
 
 
@@ -118,8 +114,7 @@ def _lanczos(
 ) -> np.ndarray | None:
     """The eigenvectors (n, k) at one end of the spectrum, or None where the dense matrix should be used."""
     n = operator.shape[0]
-    # For one eigenvalue to a hundredth, the smallest basis of ARPACK takes the fewest products. For several it would be
-    # slow, and sometimes miss one.
+    # ARPACK's smallest basis takes the fewest products for one eigenvalue; for several it would sometimes miss one.
     basis = 3 if k == 1 else max(2 * k + 1, 20)
     if basis >= n:
         return None
@@ -135,15 +130,12 @@ def _lanczos(
 
 
 def spectrum(search, *, progress: bool = False, **options) -> Spectrum:
-    """All eigenvalues, from the dense matrix: exact to rounding, for n products per batch.
-
-    `search` and `options` as for `dominant_eigenvalue`. `progress` shows a bar in a terminal or notebook.
-    """
+    """All eigenvalues, from the dense matrix: exact to rounding, for n products per batch. `search` and `options` as
+    for `dominant_eigenvalue`. `progress` shows a bar in a terminal or notebook."""
     operator = _operator(search, options)
     before = operator.products
     matrices = operator.dense(progress)
-    used = operator.products - before
-    mean = matrices.mean(0)
+    used, mean = operator.products - before, matrices.mean(0)
     values, vectors = np.linalg.eigh(mean)
     values, vectors = values[::-1], vectors[:, ::-1]
     errors = None
@@ -154,11 +146,8 @@ def spectrum(search, *, progress: bool = False, **options) -> Spectrum:
 
 
 def trace(search, probes: int = 8, seed: int = 0, **options) -> tuple[float, float]:
-    """(estimate, standard error) of the trace from products with random signs (Hutchinson 1990).
-
-    `probes` random vectors, at least two. `search` and `options` as for `dominant_eigenvalue`. The exact trace is
-    `spectrum(search).trace`.
-    """
+    """(estimate, standard error) of the trace from products with `probes` (at least two) vectors of random signs
+    (Hutchinson 1990). Other arguments as for `dominant_eigenvalue`. The exact trace is `spectrum(search).trace`."""
     allow("probes", probes, whole(2))
     operator = _operator(search, options)
     signs = np.random.default_rng(seed).choice([-1.0, 1.0], (probes, operator.shape[0]))

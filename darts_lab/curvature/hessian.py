@@ -1,12 +1,9 @@
-"""The Hessian of a loss with respect to a few variables, such as alpha, as an operator: products, never the matrix.
+"""The Hessian of a loss with respect to a few variables, such as alpha, as an operator.
 
-Zela et al. 2020 (section 4) found that the dominant eigenvalue of the validation loss with respect to alpha rises as a
-search goes wrong. The matrix is small (56 alphas in S1, S2 and S4), but each of its rows costs more than a gradient. So
-it is used as an operator: its product with a vector is the derivative of a gradient (Pearlmutter 1994).
+The matrix is small (56 alphas in S1, S2 and S4), but each of its rows costs more than a gradient. So it is used through
+its products with vectors, which are derivatives of a gradient (Pearlmutter 1994):
 
     H v = d/d alpha (g . v),    g = d L(alpha) / d alpha
-
-Over several batches the matrix is the mean of those of the batches.
 """
 
 from __future__ import annotations
@@ -29,10 +26,8 @@ class Hessian(LinearOperator):
     of the `batches`, which can be any objects; the matrix is the mean over them. `context()` is entered around every
     use of `loss`: it can hold other state fixed, or raise if that has changed. `unseen` is the eigenvalue of directions
     to which the loss is blind, if there are any: softmax ignores a constant added to all alphas of an edge.
-    `keep_graphs=False` computes the gradient of a batch again for each product: twice the time, but the memory of one
-    batch. `options` are copied into every result. `products` counts products with the matrix of one batch.
-
-    `search.hessian(batches=8)` gives the Hessian of a search's validation loss.
+    `keep_graphs=False` computes gradients again for each product: twice the time, but the memory of one batch.
+    `options` are copied into every result. `products` counts products with the matrix of one batch.
     """
 
     def __init__(
@@ -105,7 +100,7 @@ class Hessian(LinearOperator):
 
 
 class Matrix(LinearOperator):
-    """A Hessian that is given as numbers, such as a logged one, with the interface of `Hessian` for one batch."""
+    """A Hessian given as numbers, such as a logged one, with the interface of `Hessian` for one batch."""
 
     def __init__(self, matrix):
         self.matrix, self.options, self.products, self.unseen = checked_matrix(matrix), {}, 0, None
@@ -140,14 +135,12 @@ def checked_matrix(matrix) -> np.ndarray:
 
 
 def operator(source, options: dict) -> Hessian | Matrix:
-    """`source` as an operator: it is one already, a matrix of numbers, or an object with a method `hessian`, such as a
-    search, which gets the `options`."""
+    """`source` as an operator: it is one, a matrix, or an object with a method `hessian`, which gets the `options`."""
     if isinstance(source, Hessian | Matrix | np.ndarray | Tensor | list):
         if options:
             raise ValueError(f"{next(iter(options))}: belongs to the Hessian of a search; give it where that is made")
         return source if isinstance(source, Hessian | Matrix) else Matrix(source)
     if not hasattr(source, "hessian"):
-        raise ValueError(
-            f"search: {type(source).__name__} is not allowed; it must be a Search, a Hessian or a symmetric matrix"
-        )
+        allowed = "a Search, a Hessian or a symmetric matrix"
+        raise ValueError(f"search: {type(source).__name__} is not allowed; it must be {allowed}")
     return source.hessian(**options)

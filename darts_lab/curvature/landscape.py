@@ -15,11 +15,8 @@ from darts_lab.curvature.hessian import operator as operator_of
 
 @dataclass(frozen=True, eq=False)
 class Landscape:
-    """The validation loss on a line or a plane through alpha.
-
-    `losses` (points,) or (points, points) are means over batches, `per_batch` (batches, ...) those of each. `steps`
-    (points,) are the distances from alpha along `directions` (1 or 2, *shape of alpha), which have unit length.
-    """
+    """`losses` (points,) or (points, points) are means over batches, `per_batch` (batches, ...) those of each. `steps`
+    (points,) are the distances from alpha along `directions` (1 or 2, *shape of alpha), which have unit length."""
 
     steps: np.ndarray
     losses: np.ndarray
@@ -36,17 +33,15 @@ def landscape(
 
     `directions` are one or two arrays of the shape of alpha, or a word: "eigen" for the vectors of the `dimensions`
     largest eigenvalues, "random" for random ones (drawn by `seed`, without the part that softmax cannot see). A second
-    one is made orthogonal to the first, and all have unit length. `search` is a Search, with `options` of
-    `Search.hessian`, or a `Hessian`. Raises ValueError for other directions.
+    one is made orthogonal to the first. `search` is a Search, with `options` of `Search.hessian`, or a `Hessian`.
     """
     operator = operator_of(search, options)
     allow("points", points, whole(3))
     allow("reach", reach, Positive)
     if isinstance(directions, str):
         if directions not in ("eigen", "random") or dimensions not in (1, 2):
-            raise ValueError(
-                f"directions: {directions!r} with dimensions {dimensions!r} is not allowed; 'eigen' or 'random', 1 or 2"
-            )
+            what = f"{directions!r} with dimensions {dimensions!r}"
+            raise ValueError(f"directions: {what} is not allowed; 'eigen' or 'random', 1 or 2")
         if directions == "eigen":
             directions = [pair.vector for pair in extreme_eigenvalues(operator, dimensions)]
         else:

@@ -1,8 +1,5 @@
-"""Checkpoints of quark0/darts, RobustDARTS and projects based on them, converted in both directions.
-
-Their supernets hold one module for every operation of every edge (`cells.2._ops.5._ops.1.op.6.weight`), ours stack the
-copies. `state_dict(supernet)` gives their form, `load_state_dict(supernet, theirs)` reads it.
-"""
+"""Checkpoints of quark0/darts, RobustDARTS and projects based on them, converted in both directions. Their supernets
+hold a module for every operation of every edge (`cells.2._ops.5._ops.1.op.6.weight`), ours stack the copies."""
 
 from __future__ import annotations
 
@@ -23,11 +20,8 @@ def state_dict(supernet: Supernet) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def load_state_dict(supernet: Supernet, theirs: Mapping[str, Tensor]) -> None:
-    """Copies a state dict with the names of quark0/darts into `supernet`.
-
-    Raises ValueError, and changes nothing, where names or shapes do not fit this space and size, or where the
-    poolings of one state, which share their running statistics here, have different ones.
-    """
+    """Copies a state dict with the names of quark0/darts into `supernet`. Raises ValueError, and changes nothing, where
+    names or shapes do not fit, or the poolings of one state, which share running statistics here, differ in them."""
     ours = _tensors(supernet)
     if not isinstance(theirs, Mapping) or not all(isinstance(tensor, Tensor) for tensor in theirs.values()):
         raise ValueError("state_dict: must map names to tensors, as torch.nn.Module.state_dict() gives them")
@@ -39,10 +33,9 @@ def load_state_dict(supernet: Supernet, theirs: Mapping[str, Tensor]) -> None:
     }
     for problem, names in misfits.items():
         if names:
-            raise ValueError(
-                f"state_dict: not a checkpoint of space {supernet.space.name!r} at this size: it {problem} "
-                f"{min(names)!r}" + (f" and {len(names) - 1} more" if len(names) > 1 else "")
-            )
+            what = f"{problem} {min(names)!r}" + (f" and {len(names) - 1} more" if len(names) > 1 else "")
+            space = supernet.space.name
+            raise ValueError(f"state_dict: not a checkpoint of space {space!r} at this size: it {what}")
     first_names: dict[tuple, str] = {}
     for name, tensor in ours.items():
         first = first_names.setdefault((tensor.data_ptr(), tensor.shape), name)
@@ -53,8 +46,8 @@ def load_state_dict(supernet: Supernet, theirs: Mapping[str, Tensor]) -> None:
 
 
 def read(path: str | Path) -> dict[str, Tensor]:
-    """The state dict in one of their files, on the CPU. No code from the file is run. Raises ValueError where the file
-    is damaged or holds more than tensors and plain values."""
+    """The state dict in one of their files, on the CPU; no code in it is run. Raises ValueError where it is damaged or
+    holds more than tensors and plain values."""
     return read_tensors(path, torch.device("cpu"))
 
 

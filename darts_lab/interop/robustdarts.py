@@ -22,11 +22,8 @@ class Logged(Recorded):
     """A search of Zela et al., whose Hessians are in a file beside its log."""
 
     def hessians(self) -> Iterator[tuple[int, np.ndarray]]:
-        """(epoch, Hessian of the validation loss with respect to alpha), in the epochs in which it was logged.
-
-        The matrices contain the decay of alpha, 1e-3 times the identity. Raises ValueError for one that is not
-        square, symmetric and finite.
-        """
+        """(epoch, Hessian of the validation loss with respect to alpha), where logged, with the decay of alpha: 1e-3
+        times the identity. Raises ValueError for one that is not square, symmetric and finite."""
         for epoch, matrix in _hessians(self.path, self.seed):
             try:
                 yield epoch, checked_matrix(matrix)
@@ -37,10 +34,9 @@ class Logged(Recorded):
 def read_robustdarts(path: str | Path) -> list[Logged]:
     """The searches in the published logs of Zela et al. 2020 (`experiments/search_logs` of automl/RobustDARTS).
 
-    `path` is that folder or one below it; the folder of a setting is named like `0.0_0.0003-2516843`. Accuracies in per
-    cent become errors as fractions. The dominant eigenvalues are computed from the logged Hessians (train mode, one
-    batch, with the decay of alpha). Runs that were cut short, that diverged, or whose files are damaged are included,
-    and `problems` names the reason. Raises ValueError where there are no such logs.
+    `path` is that folder or one below it. Accuracies in per cent become errors as fractions. The dominant eigenvalues
+    are computed from the logged Hessians (train mode, one batch, with the decay of alpha). `problems` says which runs
+    were cut short, diverged, or have damaged files. Raises ValueError where there are no such logs.
     """
     path = files.path_of(path)
     if not path.is_dir():
@@ -49,23 +45,20 @@ def read_robustdarts(path: str | Path) -> list[Logged]:
     folders = [folder for folder in (path, *path.rglob("*")) if folder.is_dir() and _SETTING.fullmatch(folder.name)]
     logs = sorted(log for folder in folders for log in folder.glob("log_*.txt") if log.stem[4:].isdigit())
     if not logs:
-        raise ValueError(
-            f"path: {str(path)!r} holds no logs of RobustDARTS: no folder named like 0.0_0.0003-2516843 with log_1.txt"
-        )
+        missing = "no folder named like 0.0_0.0003-2516843 with log_1.txt"
+        raise ValueError(f"path: {str(path)!r} holds no logs of RobustDARTS: {missing}")
     return [_read_log(log) for log in logs]
 
 
 def _read_log(log: Path) -> Logged:
     drop_path, weight_decay, job = _SETTING.fullmatch(log.parent.name).groups()
     space, data, seed = log.parents[2].name.upper(), log.parents[1].name, int(log.stem[4:])
-    problems: list[str] = []
-    losses = {"train_loss": [], "valid_loss": []}
+    problems, eigenvalues, losses = [], {}, {"train_loss": [], "valid_loss": []}
     try:
         logged = files.from_json(files.read_text(log.with_name(f"errors_{seed}.json")))
         losses = {name: [float(loss) for loss in logged[name]] for name in losses}
     except (OSError, ValueError, KeyError, TypeError) as error:
         problems.append(f"errors_{seed}.json cannot be read: {error}")
-    eigenvalues = {}
     try:
         for epoch, matrix in _hessians(log.parent, seed):
             try:
@@ -78,13 +71,13 @@ def _read_log(log: Path) -> Logged:
     for epoch, results in _epochs(log, problems):
         results |= {name: loss[epoch] if epoch < len(loss) else float("nan") for name, loss in losses.items()}
         results |= dict.fromkeys(("alpha_steps", "alpha", "mixing", "peak_memory_bytes"))  # which are not logged
-        eigenvalue = eigenvalues.get(epoch)
-        history.append(EpochRecord(epoch, weight_decay=float(weight_decay), dominant_eigenvalue=eigenvalue, **results))
-    last = history[-1].epoch if history else -1
-    if last < 49:
-        problems.append(f"ends after {last + 1} of 50 epochs")
-    if len(history) <= last:
-        problems.append(f"log_{seed}.txt tells of {len(history)} of the first {last + 1} epochs only")
+        results |= {"weight_decay": float(weight_decay), "dominant_eigenvalue": eigenvalues.get(epoch)}
+        history.append(EpochRecord(epoch, **results))
+    epochs = history[-1].epoch + 1 if history else 0
+    if epochs < 50:
+        problems.append(f"ends after {epochs} of 50 epochs")
+    if len(history) < epochs:
+        problems.append(f"log_{seed}.txt tells of {len(history)} of the first {epochs} epochs only")
     diverged = [record.epoch for record in history if not np.isfinite((record.train_loss, record.valid_loss)).all()]
     if diverged:
         problems.append(f"the loss is not a finite number from epoch {diverged[0]} on")

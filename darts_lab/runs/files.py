@@ -1,7 +1,4 @@
-"""Files that are written whole or not at all, files that are read without trusting them, and locks on folders.
-
-What a file holds is parsed, never evaluated. One that is damaged or too large raises an error of one sentence.
-"""
+"""Files that are written whole or not at all, files that are parsed and never evaluated, and locks on folders."""
 
 from __future__ import annotations
 
@@ -54,7 +51,7 @@ def lines(path: Path, most: int | None = None) -> list[dict]:
         return []
     records = []
     for number, line in enumerate(path.read_bytes().splitlines(keepends=True)[:most], 1):
-        if line.endswith(b"\n"):  # a last line without an end was being written when the process died
+        if line.endswith(b"\n"):  # else the process died while it wrote this line
             try:
                 records.append(from_json(line))
             except ValueError as error:
@@ -101,7 +98,7 @@ def read_text(path: str | Path, most: int = 1_000_000) -> str:
 
 
 def in_a_line(error: BaseException, most: int = 200) -> str:
-    """The message of an error in one line of at most `most` characters; that of a library may be long."""
+    """The message of an error in one line of at most `most` characters."""
     return " ".join(str(error).split())[:most]
 
 
@@ -110,43 +107,36 @@ class Damaged(ValueError):
 
 
 def check_sums(path: str | Path) -> None:
-    """Raises Damaged where a checksum in a file of `torch.save` is wrong. PyTorch does not look: it accepts 9 of 10
-    flipped bits."""
+    """Raises Damaged where a checksum in a file of `torch.save` is wrong. PyTorch accepts 9 of 10 flipped bits."""
     try:
         size = Path(path).stat().st_size
         with zipfile.ZipFile(path) as archive:
             if any(entry.compress_type or entry.file_size > size for entry in archive.infolist()):
                 raise ValueError("it claims more than it holds")
-            broken = archive.testzip()
-        if broken is not None:
-            raise ValueError(f"the sum of {broken!r} is wrong")
+            if (broken := archive.testzip()) is not None:
+                raise ValueError(f"the sum of {broken!r} is wrong")
     except (FileNotFoundError, PermissionError):
         raise
     except Exception as error:  # a damaged file can raise anything
-        reason = in_a_line(error, 100)
-        raise Damaged(f"checkpoint: {str(path)!r} cannot be read: it is damaged ({reason})") from error
+        raise Damaged(f"checkpoint: {str(path)!r} cannot be read: it is damaged ({in_a_line(error, 100)})") from error
 
 
 def read_tensors(path: str | Path, device: torch.device) -> dict:
-    """What `torch.save` wrote to a file: tensors and plain values. No code from the file is run.
-
-    Raises FileNotFoundError where there is no file, ValueError where it is damaged or holds anything else.
-    """
+    """What `torch.save` wrote to a file: tensors and plain values; no code in it is run. Raises FileNotFoundError where
+    there is no file, ValueError where it is damaged or holds anything else."""
     with open(path, "rb") as file:
         if file.read(2) == b"PK":  # files of old versions of PyTorch have no checksums
             check_sums(path)
     try:
         return torch.load(path, map_location=device, weights_only=True)
     except Exception as error:  # a damaged file can raise anything
-        raise ValueError(
-            f"checkpoint: {str(path)!r} cannot be read: it is damaged or holds more than tensors and plain values "
-            f"({type(error).__name__})"
-        ) from error
+        reason = f"it is damaged or holds more than tensors and plain values ({type(error).__name__})"
+        raise ValueError(f"checkpoint: {str(path)!r} cannot be read: {reason}") from error
 
 
 @contextmanager
 def writing(path: Path):
-    """A context in which an error of the disk, such as a full one, is reported in one sentence that names `path`."""
+    """A context in which an error of the disk, such as a full one, is one sentence that names `path`."""
     try:
         yield
     except OSError as error:
@@ -171,7 +161,7 @@ def locked(path: Path) -> FileLock:
 
 
 def held(path: str | Path) -> bool:
-    """Whether a search or training, in this process or another, holds the run in `path`."""
+    """Whether this process or another holds the run in `path`."""
     if not Path(path).is_dir():  # acquiring the lock would create the directory
         return False
     with ONE_AT_A_TIME:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ COSTS = ("seconds", "processor_seconds", "peak_memory_bytes")  # the fields of a
 @dataclass(frozen=True, eq=False)
 class EpochRecord:
     """The results of one epoch. `valid_*` are one-shot: of the supernet with all operations. Errors are the task's:
-    fractions in [0, 1] in classification. A one-shot loss that is not finite is recorded and changes nothing else."""
+    fractions in [0, 1] in classification. A one-shot loss that is not finite changes nothing else."""
 
     epoch: int  # 0, 1, ...
     train_loss: float
@@ -30,7 +30,7 @@ class EpochRecord:
     valid_error: float
     learning_rate: float
     alpha_steps: int | None  # in this epoch
-    alpha: Tensor | None  # (cell types, edges, candidates), after the epoch; None if a log does not say
+    alpha: Tensor | None  # (cell types, edges, candidates), after the epoch; None if a log lacks it
     mixing: Tensor | None  # the same after the activation
     genotype: Genotype
     weight_decay: float  # of w, in this epoch
@@ -47,9 +47,8 @@ class EpochRecord:
 
     def to_json(self) -> tuple[dict, dict]:
         """(results, costs): a line of history.jsonl and one of costs.jsonl."""
-        record = {field.name: getattr(self, field.name) for field in fields(self)}
+        record = vars(self) | {"genotype": str(self.genotype)}
         record |= {name: value.tolist() for name, value in record.items() if isinstance(value, Tensor)}
-        record["genotype"] = str(self.genotype)
         return record, {name: record.pop(name) for name in COSTS}
 
     @classmethod
@@ -68,7 +67,7 @@ def cost(history: Iterable, of: str = "seconds") -> float | None:
 
 @dataclass(frozen=True, eq=False)
 class Recorded:
-    """A search that was run, here or elsewhere: its settings, its epochs, and in `problems` what is wrong with it."""
+    """A search that was run, here or elsewhere; `problems` says what is wrong with it."""
 
     name: str
     path: Path
@@ -82,8 +81,7 @@ class Recorded:
 
     @property
     def genotype(self) -> Genotype:
-        """The result so far: the cell of the last epoch, or of the one that early stopping chose. Raises ValueError
-        before the first epoch is finished."""
+        """The cell of the last epoch, or of the one that early stopping chose. Raises ValueError before the first."""
         if not self.history:
             raise ValueError(f"run: {str(self.path)!r} has not finished its first epoch")
         stop = self.history[-1].stop_epoch
@@ -95,10 +93,8 @@ class Recorded:
 
 
 def read(path: str | Path) -> Recorded:
-    """The search in one of our run directories, up to its last finished epoch. Changes nothing in the directory.
-
-    Raises FileNotFoundError or ValueError where there is no search, it is damaged, or its history is of another run.
-    """
+    """The search in a run directory, up to its last finished epoch; changes nothing there. Raises FileNotFoundError or
+    ValueError where there is no search, it is damaged, or its history is of another run."""
     run = Run.of_kind(path, "search")
     run.check_history()
     try:
@@ -114,7 +110,7 @@ def read(path: str | Path) -> Recorded:
 
 
 def table(searches: Iterable[Recorded]) -> pd.DataFrame:
-    """One row for every epoch of every search: the search and the results of the epoch. Errors are fractions."""
+    """One row for every epoch of every search. Errors are fractions."""
     rows = []
     for search in searches:
         of_search = {name: getattr(search, name) for name in ("name", "space", "data", "seed", "drop_path")}
@@ -145,5 +141,5 @@ class TrainingRecord:
 
     def to_json(self) -> tuple[dict, dict]:
         """(results, costs)."""
-        record = asdict(self)
+        record = dict(vars(self))
         return record, {name: record.pop(name) for name in COSTS}

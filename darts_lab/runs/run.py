@@ -1,4 +1,4 @@
-"""A run on disk: a directory that holds everything about one search or one training.
+"""A run on disk: a directory that holds everything about one search or training.
 
     config.json     what was asked for, enough to start again
     history.jsonl   one line per epoch: its results, the same for the same config and device
@@ -8,9 +8,9 @@
     genotype.txt    the result so far
     lock            locked by the process that computes here
 
-The two lists grow line by line; every other file is written whole or not at all. After a process was killed, a list may
-be one line ahead of the checkpoint or end in half a line; the next epoch cuts it back. A checkpoint holds hashes of its
-config and history, and checksums of its own: one that is damaged or of another run is not used.
+The lists grow line by line; every other file is written whole or not at all. After a process was killed, a list may be
+one line ahead of the checkpoint or end in half a line; the next epoch cuts it back. A checkpoint holds checksums, and
+hashes of its config and history: one that is damaged or of another run is not used.
 """
 
 from __future__ import annotations
@@ -60,22 +60,19 @@ class Run:
 
     @classmethod
     def create(cls, config: dict, path: str | Path | None = None) -> Run:
-        """A new run directory: `path`, which must be new or empty, or else a folder in `runs` named after the config.
-
-        The environment variable DARTS_LAB_RUNS replaces `runs`. Raises FileExistsError where `path` is not empty.
-        """
+        """A new run directory: `path`, or else a folder named after the config, in `runs` or that which the environment
+        variable DARTS_LAB_RUNS names. Raises FileExistsError where `path` is not empty."""
         content = json.dumps(config, indent=1).encode()
         if path is not None:
             path = files.path_of(path)
-            if path.exists() and not _empty(path):
-                raise FileExistsError(f"path: {str(path)!r} is not empty; resume the run in it, or choose another")
-        with files.writing(path or Path(os.environ.get("DARTS_LAB_RUNS", "runs"))):
+            _check_empty(path)
+        root = Path(os.environ.get("DARTS_LAB_RUNS", "runs"))
+        with files.writing(path or root):
             if path is None:
-                path = _new_folder(f"{folder_name(config['name'])}-{config['hash']}")
+                path = _new_folder(root, f"{folder_name(config['name'])}-{config['hash']}")
             path.mkdir(parents=True, exist_ok=True)
             lock = files.locked(path)
-            if not _empty(path):  # another process was faster
-                raise FileExistsError(f"path: {str(path)!r} is not empty; resume the run in it, or choose another")
+            _check_empty(path)  # another process may have been faster
             _remove_leftovers(path)
             files.write(path / "config.json", content)
         run = cls(path)
@@ -83,11 +80,8 @@ class Run:
         return run
 
     def hold(self) -> None:
-        """Keeps other processes from computing here until `release`, or until this object is deleted.
-
-        Two objects of one process may hold a run, but only the one that wrote last can go on writing. Raises ValueError
-        where another process holds it, or where the run has gone on since this object read it.
-        """
+        """Keeps other processes from computing here until `release`, or until this object is deleted. Raises ValueError
+        where another process holds the run, or where it has gone on since this object read it."""
         with files.ONE_AT_A_TIME, files.writing(self.path):
             if self._lock is None:
                 self._lock = files.locked(self.path)
@@ -101,10 +95,8 @@ class Run:
         self._lock = None  # deleting the last reference in this process unlocks it
 
     def save(self, state: dict, record: dict, cost: dict, genotype: str, before: int) -> None:
-        """Adds one finished epoch after `before` others: its lines first, then the checkpoint that makes them valid.
-
-        Raises as `hold`, and OSError with one sentence where the disk is full.
-        """
+        """Adds a finished epoch after `before` others: its lines, then the checkpoint that makes them valid. Raises as
+        `hold`, and OSError with one sentence where the disk is full."""
         with files.ONE_AT_A_TIME, files.writing(self.path):
             self.hold()
             self.cut(before)
@@ -118,9 +110,10 @@ class Run:
             self._known, self._replaces_damaged = self._stamp(), False
 
     def _origin(self, epochs: int) -> dict:
-        """Hashes of the config and of the first `epochs` lines of the history: what a checkpoint belongs to."""
+        """What a checkpoint belongs to: hashes of the config and of the first `epochs` lines of the history."""
         lines = (self.path / "history.jsonl").read_bytes().splitlines(keepends=True)[:epochs]
-        return {"config": _digest(self.config), "history": hashlib.sha256(b"".join(lines)).hexdigest()}
+        texts = {"config": json.dumps(self.config, sort_keys=True).encode(), "history": b"".join(lines)}
+        return {name: hashlib.sha256(text).hexdigest() for name, text in texts.items()}
 
     def _stamp(self) -> tuple | None:
         """Inode, time and size of the checkpoint, which differ between any two of them."""
@@ -131,17 +124,11 @@ class Run:
         return status.st_ino, status.st_mtime_ns, status.st_size
 
     def load(self, device: torch.device) -> dict | None:
-        """The state after the last finished epoch, or None before the first. No code from the file is run.
-
-        Where the checkpoint is damaged or missing, the previous one is read, with a warning. Raises ValueError where
-        there is none, or where another version, which may compute something else, made the run.
-        """
-        version = self.config.get("version", __version__)
-        if version != __version__:
-            raise ValueError(
-                f"run: {str(self.path)!r} was made by darts_lab {version}, this is {__version__}, which would go on "
-                "differently"
-            )
+        """The state after the last finished epoch, or None before the first. Where the checkpoint is damaged or gone, it
+        is the previous one, with a warning. Raises ValueError without one, or where another version made the run."""
+        if (version := self.config.get("version", __version__)) != __version__:
+            made = f"was made by darts_lab {version}, this is {__version__}"
+            raise ValueError(f"run: {str(self.path)!r} {made}, which would go on differently")
         path, previous = self.path / "checkpoint.pt", self.path / "previous.pt"
         self._known = self._stamp()
         if self._known is None and not previous.exists():
@@ -186,11 +173,8 @@ class Run:
         self.check(state, epochs)
 
     def history(self, record: Callable[[dict], object] = dict, epochs: int | None = None) -> list:
-        """`record(line)` for every epoch, where `line` joins its lines of history.jsonl and costs.jsonl.
-
-        `epochs` is the number of epochs in the checkpoint; later lines are left out. Raises ValueError, with the number
-        of the line, where one is damaged, and where there are fewer than `epochs`.
-        """
+        """`record(line)` for every epoch, or for the first `epochs`, where `line` joins its lines of history.jsonl and
+        costs.jsonl. Raises ValueError where a line, which it names, is damaged, or there are fewer than `epochs`."""
         lists = [files.lines(self.path / name, epochs) for name in LISTS]
         for name, lines in zip(LISTS, lists, strict=True):
             self._check_count(name, len(lines), epochs or 0)
@@ -218,17 +202,12 @@ class Run:
             raise ValueError(f"run: {str(self.path / name)!r} holds {lines} epochs, its checkpoint {epochs}")
 
 
-def _digest(config: dict) -> str:
-    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
-
-
 def folder_name(name: str) -> str:
     """`name`, which may be a user's, reduced to at most 60 characters that every file system allows."""
     return re.sub(r"[^\w.()+-]+", "_", name).lstrip(".")[:60]
 
 
-def _new_folder(name: str) -> Path:
-    root = Path(os.environ.get("DARTS_LAB_RUNS", "runs"))
+def _new_folder(root: Path, name: str) -> Path:
     root.mkdir(parents=True, exist_ok=True)
     for number in itertools.count(1):
         path = root / (name if number == 1 else f"{name}-{number}")
@@ -244,6 +223,8 @@ def _remove_leftovers(path: Path) -> None:
         file.unlink(missing_ok=True)
 
 
-def _empty(path: Path) -> bool:
-    """Whether `path` is a directory that holds nothing, or only what a process left that died before it began."""
-    return path.is_dir() and not {*path.iterdir()} - {path / "lock", *files.leftovers(path, "config.json")}
+def _check_empty(path: Path) -> None:
+    """Raises FileExistsError where `path` holds more than a process leaves that died before it began."""
+    left = {path / "lock", *files.leftovers(path, "config.json")}
+    if path.exists() and not (path.is_dir() and left.issuperset(path.iterdir())):
+        raise FileExistsError(f"path: {str(path)!r} is not empty; resume the run in it, or choose another")

@@ -1,4 +1,4 @@
-"""Questions about found cells: which of several to keep, what they predict, and what discretization costs."""
+"""Which of several found cells to keep, what they predict, and what discretization costs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from darts_lab.tasks import scales
 
 @dataclass(frozen=True)
 class Selection:
-    """The best of several cells, by their validation errors after a short training, which are fractions in [0, 1]."""
+    """The best of several cells by their validation errors (as those of records) after a short training."""
 
     genotype: Genotype
     index: int
@@ -30,19 +30,17 @@ def select(genotypes, data="digits", scale="laptop", seed=0, epochs: int | None 
     """The best of several cells, such as those of several searches: what papers call "best of four".
 
     Each is trained from scratch for `epochs` (default: a sixth of the scale's, as in Liu et al. 2019, section 3.2) on
-    the training half of the search and measured on its validation half; the test split is not used. The test error of
-    the chosen cell is another quantity than the mean over all cells: report both. Other arguments as for `Training`.
-    Raises ValueError where there are no cells.
+    the training half of the search and measured on its validation half. The test error of the chosen cell is not the
+    mean over all cells: report both. Other arguments as for `Training`. Raises ValueError where there are no cells.
     """
     genotypes = list(genotypes)
     if not genotypes:
         raise ValueError("genotypes: are none; at least one is needed")
     data = datasets.load(data)
     task = tasks.of(data)
-    halves = task.halves(data)
     epochs = max(1, round(scales.get(scale, task.domain).evaluation.epochs / 6)) if epochs is None else epochs
     settings = {"train_samples": None, "test_samples": None} | settings | {"epochs": epochs}
-    results = [evaluate(genotype, halves, scale, seed, **settings) for genotype in genotypes]
+    results = [evaluate(genotype, task.halves(data), scale, seed, **settings) for genotype in genotypes]
     errors = tuple(result.test_error for result in results)
     index = errors.index(min(errors))
     return Selection(results[index].genotype, index, errors, epochs, sum(result.seconds for result in results))
@@ -50,12 +48,9 @@ def select(genotypes, data="digits", scale="laptop", seed=0, epochs: int | None 
 
 @torch.no_grad()
 def predictions(trained: Search | Training, samples: int | None = None, split: str = "test", data=None):
-    """The outputs of a search's supernet, or of the network of a training, on the first `samples` of a split (None:
-    all): arrays (inputs, predictions, targets), for figures.
-
-    Predictions are depths in metres, disparities in pixels or logits of classes. `data` is other data of the same kind
-    to use instead. Raises ValueError for a number of samples that the split does not hold.
-    """
+    """Arrays (inputs, predictions, targets) of the first `samples` of a split (None: all), for figures. Predictions, by
+    a search's supernet or a training's network, are depths in metres, disparities in pixels or logits of classes.
+    `data` is other data of the same kind. Raises ValueError for a number of samples that the split does not hold."""
     task = trained.task if data is None else type(trained.task)(data.to(trained.device), trained.settings)
     size = task.size(split) if samples is None else samples
     if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= task.size(split):
@@ -76,8 +71,7 @@ def predictions(trained: Search | Training, samples: int | None = None, split: s
 def discretization_drop(search: Search) -> float:
     """By how much the one-shot validation error rises if the supernet is reduced to the search's cell without
     retraining: a difference of fractions (Zela et al. 2020, Fig. 6 and 7)."""
-    discretized_error = search.one_shot(search.genotype.mixing(search.space))[1]
-    return discretized_error - search.one_shot()[1]
+    return search.one_shot(search.genotype.mixing(search.space))[1] - search.one_shot()[1]
 
 
 def ground_truth(trainings: pd.DataFrame) -> pd.DataFrame:

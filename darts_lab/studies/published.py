@@ -1,9 +1,9 @@
 """The papers' numbers, each with its source and certainty.
 
 `table(name)` gives the tables and figure points of Zela et al. 2020 (`cite()`) as tidy rows, one number each. Tables
-and figures are numbered as in the authors' paper for the NeurIPS 2019 workshop MetaLearn, from which they were read.
-Most of its numbers are also in the ICLR 2020 version, which numbers them otherwise. A number that is only in the ICLR
-version is included only if another paper quotes it. The column `certainty` says where a number comes from:
+and figures are numbered as in the authors' paper for the NeurIPS 2019 workshop MetaLearn, from which they were read;
+the ICLR 2020 version numbers them otherwise. A number that is only there is included only if another paper quotes it.
+The column `certainty` says where a number comes from:
 
 - "paper": read in the tables of the workshop paper;
 - "figure": measured on the vector paths of its figures, exact to the digits given;
@@ -12,13 +12,11 @@ version is included only if another paper quotes it. The column `certainty` says
 - "quoted": quoted by other papers, which `note` names;
 - "listed": listed by Papers with Code for that paper; not verified, and not known to be a mean.
 
-Maile et al. 2021 (DARTS-PRIME) has only the table "prime", with the two known numbers, which are "listed".
-
-Errors, regrets and drops of accuracy are in per cent, learnable parameters in millions. A `spread` is a standard
-deviation; those of the paper are population standard deviations (ddof=0) over 3 searches, each retrained once. A
-`setting` is written `name=value`, several separated by spaces, with the names of this package where it has one:
-`weight_decay` is the L2 factor, `drop_path` the largest probability of dropping a path. A point outside the axes of a
-figure has no value (NaN), except one of Fig. 3 that follows from its band; `note` says so.
+The table "prime" is of Maile et al. 2021 (DARTS-PRIME). Errors, regrets and drops of accuracy are in per cent,
+learnable parameters in millions. A `spread` is a standard deviation; those of the paper are population standard
+deviations (ddof=0) over 3 searches, each retrained once. A `setting` is `name=value`, several separated by spaces, with
+this package's names: `weight_decay` is the L2 factor, `drop_path` the largest probability of dropping a path. A point
+outside the axes of a figure has no value (NaN), except one of Fig. 3 that follows from its band; `note` says so.
 """
 
 from __future__ import annotations
@@ -32,14 +30,11 @@ CERTAINTIES = ("paper", "figure", "code", "logs", "quoted", "listed")
 TABLES = {  # name -> what it holds; the numbers are in published.csv
     "methods": "Test error of four methods, mean ± population std of 3 searches (Table 1).",
     "summary": "Test error of the best of 4 searches, the best by validation; DARTS alone is quoted elsewhere.",
-    "original_space": (
-        "Test error in the full DARTS space, mean ± spread of 5 repetitions, where other papers quote it."
-    ),
+    "original_space": "Test error in the full DARTS space, mean ± spread of 5 repetitions, as other papers quote it.",
     "drop_path": "Test error for four drop paths, with Cutout where it is not 0; one search, seed 1 (Fig. 10).",
     "l2": (
-        "Test error for five L2 factors, one search, seed 1 (Fig. 5). On CIFAR-10, the cells of S2 to S4 were "
-        'retrained in a smaller network (16 channels, 8 cells) than those of "drop_path", so the two cannot be '
-        "compared there."
+        "Test error for five L2 factors, one search, seed 1 (Fig. 5). On CIFAR-10, not to be compared with "
+        '"drop_path": the cells of S2 to S4 were retrained in a smaller network (16 channels, 8 cells).'
     ),
     "extra_strong": (
         "Test error with regularisation beyond the paper's (src/evaluation/results.yaml at f83f0a8, as 100 - "
@@ -67,9 +62,7 @@ TABLES = {  # name -> what it holds; the numbers are in published.csv
         "Dominant eigenvalue at the end, and drop of accuracy on discretization, of 47 searches in several spaces and "
         "data sets (Fig. 7: Spearman 0.736). Three decimals, because with two some ranks are shared."
     ),
-    "stops": (
-        "The epoch at which early stopping ends each search of seed 1 (Figs. 12 and 13, markers); 49 is the last epoch."
-    ),
+    "stops": "The epoch at which early stopping ends each search of seed 1 (markers of Figs. 12, 13); 49 is the last.",
     "disparity": (
         "End-point errors in pixels and parameters of disparity networks found in S6 (Tables 3 and 4), for six scales "
         "of the augmentation's variance, and for four L2 factors."

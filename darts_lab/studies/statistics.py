@@ -14,11 +14,8 @@ from darts_lab.checks import Between, allow
 
 @dataclass(frozen=True)
 class Estimate:
-    """An estimate from `n` samples, and the interval (`low`, `high`) that covers the true value in `level` of all
-    cases.
-
-    The limits are NaN if there are too few samples, or, for a correlation, if all are equal.
-    """
+    """An estimate from `n` samples, and the interval that covers the true value in `level` of all cases; its limits are
+    NaN if there are too few samples, or, for a correlation, if all are equal."""
 
     value: float
     low: float
@@ -46,10 +43,8 @@ def mean(values: Sequence[float], level: float = 0.95) -> Estimate:
 def bootstrap(
     values: Sequence[float], statistic: Callable = np.mean, level: float = 0.95, seed: int = 0, resamples: int = 9999
 ) -> Estimate:
-    """Any statistic of one sample, with the bias-corrected and accelerated bootstrap interval (Efron 1987).
-
-    `statistic` takes `axis`, as in NumPy. For heavy tails and medians; the interval is too narrow below ten samples.
-    """
+    """Any statistic of one sample, with the bias-corrected and accelerated bootstrap interval (Efron 1987), which is
+    too narrow below ten samples. `statistic` takes `axis`, as in NumPy."""
     values = _samples(values, level)
     value = float(statistic(values))
     if len(values) < 2 or np.ptp(values) == 0:
@@ -64,9 +59,7 @@ def correlation(
     x: Sequence[float], y: Sequence[float], kind: str = "pearson", level: float = 0.95, seed: int = 0
 ) -> Estimate:
     """Pearson's correlation with Fisher's interval; with `kind="spearman"` that of ranks, with a bootstrap interval.
-
-    Pairs with NaN are left out. Raises ValueError for another kind, and where x and y differ in length.
-    """
+    Pairs with NaN are left out. Raises ValueError for another kind, and where x and y differ in length."""
     if kind not in ("pearson", "spearman"):
         raise ValueError(f"kind: {kind!r} is not known; known: pearson, spearman")
     x, y = np.asarray(x, float), np.asarray(y, float)
@@ -107,8 +100,7 @@ def difference(one: Sequence[float], other: Sequence[float], level: float = 0.95
 def paired_difference(
     table: pd.DataFrame, value: str, one, other, of: str = "method", pairs=("seed",), level: float = 0.95
 ) -> Estimate:
-    """The mean of `differences` (arguments and errors as there) with the interval of Student's t. What the two rows of
-    a pair have in common, such as the seed, does not widen it."""
+    """The mean of `differences` (arguments and errors as there), as `mean` gives it."""
     return mean(differences(table, value, one, other, of, pairs), level)
 
 
@@ -131,24 +123,20 @@ def differences(
 
 def signed_rank(differences: Sequence[float]) -> float:
     """The two-sided p-value of Wilcoxon's signed-rank test of the hypothesis that paired differences are symmetric
-    about zero. They need not be normal, nor have one peak.
-
-    Exact for up to 50 differences without ties, else by the normal approximation corrected for ties. NaN if all are
-    zero.
-    """
+    about zero. Exact for up to 50 without ties, else by the normal approximation. NaN if all are zero."""
     values = _samples(differences, 0.95)
     return float(scipy.stats.wilcoxon(values).pvalue) if values.any() else np.nan
 
 
 def rank_sum(one: Sequence[float], other: Sequence[float]) -> float:
-    """The two-sided p-value of the test of Mann, Whitney and Wilcoxon of the hypothesis that a value of one sample is
-    as often above one of the other as below. The samples are not paired and can have any distribution."""
+    """The two-sided p-value of the test of Mann, Whitney and Wilcoxon of the hypothesis that a value of one unpaired
+    sample is as often above one of the other as below."""
     return float(scipy.stats.mannwhitneyu(_samples(one, 0.95), _samples(other, 0.95)).pvalue)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """p-values of several tests, in the order given, corrected for their number (Holm 1979): if those below a level are
-    rejected, the probability of any wrong rejection is at most that level."""
+    """p-values, in the order given, corrected for the number of tests (Holm 1979): if those below a level are rejected,
+    the probability of any wrong rejection is at most that level."""
     p = np.asarray(p_values, float)
     order, corrected = p.argsort(), np.empty_like(p)
     corrected[order] = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)).clip(max=1)

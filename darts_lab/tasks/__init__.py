@@ -1,4 +1,4 @@
-"""What a search is for. A search knows nothing else of it than what `Task` says."""
+"""What a search is for: a search knows only what `Task` says."""
 
 from __future__ import annotations
 
@@ -6,22 +6,20 @@ from darts_lab import data as datasets
 from darts_lab import runs
 from darts_lab.data import bathymetry, stereo
 from darts_lab.data.corpus import Corpus
-from darts_lab.tasks.base import Task as Task
-from darts_lab.tasks.classification import Classification as Classification
-from darts_lab.tasks.disparity import Disparity as Disparity
-from darts_lab.tasks.language import Language as Language
-from darts_lab.tasks.regression import Regression as Regression
+from darts_lab.tasks.base import Task
+from darts_lab.tasks.classification import Classification
+from darts_lab.tasks.disparity import Disparity
+from darts_lab.tasks.language import Language
+from darts_lab.tasks.regression import Regression
 
-KINDS = {  # the task of every kind of data ...
-    datasets.Dataset: Classification, Corpus: Language, stereo.Stereo: Disparity, bathymetry.Soundings: Regression,
-}  # fmt: skip
-NAMED = dict.fromkeys(datasets.NAMES, Classification)  # ... and of the data that have a name
-NAMED |= dict.fromkeys(("pydocs", "ptb"), Language) | dict.fromkeys(("stereo", "flyingthings3d"), Disparity)
-NAMED |= {"bathymetry": Regression}
+# the task of every kind of data, and of the data that have a name
+KINDS = {datasets.Dataset: Classification, Corpus: Language, stereo.Stereo: Disparity, bathymetry.Soundings: Regression}
+NAMED = dict.fromkeys(datasets.NAMES, Classification) | dict.fromkeys(("pydocs", "ptb"), Language)
+NAMED |= dict.fromkeys(("stereo", "flyingthings3d"), Disparity) | {"bathymetry": Regression}
 
 
 def of(data) -> type[Task]:
-    """The task that goes with data, or with the name of some."""
+    """The task that goes with data, or with the name of data."""
     if isinstance(data, str):
         return NAMED[data.lower()]
     return next(task for kind, task in KINDS.items() if isinstance(data, kind))

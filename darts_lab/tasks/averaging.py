@@ -8,7 +8,7 @@ import torch
 
 
 class AveragedSGD(torch.optim.ASGD):
-    """SGD without momentum that keeps the mean of its weights, once `begin` has been called: Polyak averaging."""
+    """SGD without momentum that keeps the mean of its weights once `begin` is called: Polyak averaging."""
 
     def __init__(self, parameters, learning_rate: float, weight_decay: float):
         super().__init__(parameters, learning_rate, lambd=0.0, t0=math.inf, weight_decay=weight_decay, foreach=True)
@@ -18,7 +18,7 @@ class AveragedSGD(torch.optim.ASGD):
         return self.param_groups[0]["t0"] < math.inf
 
     def begin(self) -> None:
-        """From the next step on the means are kept."""
+        """Keeps the means from the next step on."""
         self.param_groups[0]["t0"] = float(next(iter(self.state.values()))["step"]) - 1  # PyTorch weighs one step late
 
     def step(self, closure=None):

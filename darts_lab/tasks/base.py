@@ -1,5 +1,4 @@
-"""What a search needs to know of its task, and nothing else: batches, loss, error, and the networks that fit the
-data."""
+"""What a search needs to know of its task: batches, loss, error, and the networks that fit the data."""
 
 from __future__ import annotations
 
@@ -20,20 +19,20 @@ from darts_lab.spaces import SearchSpace
 
 
 class Task(ABC):
-    """A task on `data`, three splits of samples that lie on one device, with the `settings` of a search or training.
+    """A task on `data`, three splits of samples on one device, with the `settings` of a search or training.
 
-    A subclass says what `supernet`, `network`, `loss` and `deviation` are; the rest suits whatever consists of
-    independent samples. Batches are pairs (inputs, targets); what inputs, targets and outputs are is the task's affair.
+    A subclass defines the abstract methods; the rest suits images that are independent samples. Batches are pairs
+    (inputs, targets); what inputs, targets and outputs are is the task's affair.
     """
 
-    domain: str  # what it is called
+    domain: str
     scales: dict[str, Scale]  # its presets by name
     cell_types: tuple[str, ...] = ("normal", "reduce")  # of the spaces that can be searched
     metric, factor, unit = "error", 100, "%"  # how an error is called and shown: `factor` times it, in `unit`
     clips_unrolled = False  # whether the unrolled step of second order clips its gradient as the real step does
 
     def __init__(self, data, settings=None):
-        self.data, self.settings = data, settings  # settings: of the search or the training, where the task needs them
+        self.data, self.settings = data, settings  # settings may be None where no method needs them
 
     @classmethod
     def show(cls, error: float, digits: int = 1) -> str:
@@ -52,11 +51,8 @@ class Task(ABC):
 
     @staticmethod
     def published(space: str, data: str, protocol: str, settings: dict) -> dict:
-        """`settings` of a training from scratch at paper scale, completed with what the papers say of space and
-        data."""
+        """`settings` of a training from scratch at paper scale, completed with the papers' for space and data."""
         return settings
-
-    # Networks
 
     @abstractmethod
     def supernet(self, space: SearchSpace, settings, generator: torch.Generator, **more) -> nn.Module:
@@ -64,10 +60,10 @@ class Task(ABC):
 
     @abstractmethod
     def network(self, genotype: Genotype, settings, generator: torch.Generator, operations=None) -> nn.Module:
-        """The network of one genotype, its weights drawn from `generator` (on the CPU): outputs = network(inputs)."""
+        """The network of one genotype, drawn likewise: outputs = network(inputs)."""
 
     def optimizer(self, weights: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        """What descends in a training from scratch; its rate is set anew in every epoch."""
+        """The optimizer of a training from scratch; its rate is set anew in every epoch."""
         s = self.settings
         return torch.optim.SGD(weights, s.learning_rate, momentum=s.momentum, weight_decay=s.weight_decay, foreach=True)
 
@@ -77,14 +73,11 @@ class Task(ABC):
 
     @classmethod
     def check_cells(cls, cells: SearchSpace | Genotype, data: str) -> None:
-        """Raises ValueError where the cells of a space or genotype are not of the types that `data`, a name, needs."""
+        """Raises ValueError where the cells are not of the types that `data`, a name, needs."""
         if cells.cell_types != cls.cell_types:
             what = f"space: {cells.name!r}" if isinstance(cells, SearchSpace) else "genotype:"
-            raise ValueError(
-                f"{what} has cells {', '.join(cells.cell_types)}; data {data!r} needs {', '.join(cls.cell_types)}"
-            )
-
-    # Batches
+            has, needs = ", ".join(cells.cell_types), ", ".join(cls.cell_types)
+            raise ValueError(f"{what} has cells {has}; data {data!r} needs {needs}")
 
     def size(self, split: str) -> int:
         """Samples in a split."""
@@ -99,14 +92,12 @@ class Task(ABC):
         return self.size(split) // batch_size
 
     def order(self, batch_size: int, generator: torch.Generator) -> Iterable:
-        """The places of the training batches of one epoch, in their order; `training_batch` makes a batch of each.
-
-        Asked for once, where an epoch begins: what `carry` has kept is forgotten.
-        """
+        """The places of the training batches of an epoch, in order. Called once, where it begins: what `carry` has kept
+        is forgotten."""
         return datasets.shuffled_batches(self.size("train"), batch_size, generator)
 
     def rate(self, place) -> float:
-        """What the learning rate of w is multiplied by for the training batch at `place`."""
+        """The factor on the learning rate of w for the training batch at `place`."""
         return 1.0
 
     def draw(self, batch_size: int, generator: torch.Generator):
@@ -120,26 +111,21 @@ class Task(ABC):
 
     @abstractmethod
     def training_batch(self, split: str, place, generator, strength: float | None = None):
-        """(inputs, targets), augmented. `strength`, 0 to 1, is that of the task's strong augmentation where it has one,
-        such as the probability of Cutout; None: none."""
+        """(inputs, targets), augmented. `strength`, 0 to 1, is that of a strong augmentation, if any; None: none."""
 
-    @abstractmethod
     def plain_batch(self, split: str, place) -> tuple[Tensor, Tensor]:
         """(inputs, targets), not augmented."""
+        return datasets.plain_batch(self.data, split, place)
 
     def carry(self, split: str, outputs) -> None:
-        """Told of the outputs of every training batch, and of every validation batch of an alpha step: for tasks in
-        which the next batch goes on where the last one ended."""
+        """Gets the outputs of every training batch and of every validation batch of an alpha step, for tasks in which
+        the next batch goes on where the last one ended."""
         return
 
-    # Training from scratch
-
     def after_epoch(self, training) -> float | None:
-        """Told of every epoch of a training from scratch, before its record: gives the validation error where the task
-        watches it, and may set `training.kept`, the weights that are tested."""
+        """Called after every epoch of a training from scratch, before its record. Returns the validation error where
+        the task watches it; may set `training.kept`, the weights that are tested."""
         return None
-
-    # Loss and error
 
     @abstractmethod
     def loss(self, outputs, targets: Tensor) -> Tensor:
@@ -160,11 +146,11 @@ class Task(ABC):
         """What a batch adds to the error, summed over its samples, on the device: mistakes, squared deviations, ..."""
 
     def answer(self, outputs, targets: Tensor) -> Tensor:
-        """Outputs in the form and unit of targets, where there is one."""
+        """Outputs in the form and unit of targets."""
         return outputs
 
     def error(self, deviation: float, samples: int) -> float:
-        """The error, less is better, from deviations summed over so many samples."""
+        """The error, less is better, from deviations summed over `samples`."""
         return deviation / samples
 
     @torch.no_grad()
@@ -175,19 +161,16 @@ class Task(ABC):
             outputs = forward(inputs)
             loss = loss + self.loss(outputs, targets) * len(targets)
             deviation = deviation + self.deviation(outputs, targets)
-        size = self.size(split)
-        return float(loss) / size, self.error(float(deviation), size)
+        return float(loss) / self.size(split), self.error(float(deviation), self.size(split))
 
     def batches(self, split: str, batch_size: int = 256) -> Iterator[tuple[Tensor, Tensor]]:
-        """The whole split in order, not augmented: (inputs, targets) by batches."""
+        """The whole split in order, not augmented."""
         for indices in torch.arange(self.size(split), device=self.data.train[1].device).split(batch_size):
             yield self.plain_batch(split, indices)
 
-    # Which data
-
     def describe(self) -> tuple:
-        """Whatever else than their values decides how batches are made of the data."""
-        return ()
+        """What else than their values decides how batches are made of the data."""
+        return self.data.mean, self.data.std
 
     def fingerprint(self) -> str:
         """Sixteen hexadecimal digits that tell data apart: every value, and how batches are made of them."""
@@ -202,3 +185,8 @@ class Task(ABC):
         """Raises ValueError where `run` was made with other data."""
         if self.fingerprint() != run.config["data"]["fingerprint"]:
             raise ValueError(f"data: {self.data.name!r} is not what the run {str(run.path)!r} was made with")
+
+
+def at_least_float32(outputs: Tensor) -> Tensor:
+    """`outputs`, or in float32 if they are bfloat16."""
+    return outputs.float() if outputs.dtype == torch.bfloat16 else outputs

@@ -16,7 +16,8 @@ from darts_lab.genotype import Genotype
 from darts_lab.networks.hourglass import DenseNetwork, DenseSupernet, check_pairs
 from darts_lab.settings import EvaluationSettings, Scale, SearchSettings
 from darts_lab.spaces import CELL_TYPES, UPSAMPLE, SearchSpace
-from darts_lab.tasks.base import Task
+from darts_lab.tasks.base import Task, at_least_float32
+from darts_lab.tasks.classification import PLAIN_TRAINING, SMALL_SEARCH
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class DisparitySearch(SearchSettings):
     """Settings of a search for a disparity network."""
 
     augmentation: Amount = 1.0  # multiplies the variance of every parameter of the augmentation, see `stereo.augment`
-    displacements: Natural = 40  # pixels of the quarter-sized images that the correlation looks to the left
+    displacements: Natural = 40  # how far to the left the correlation looks, in pixels of the quarter-sized images
 
 
 @dataclass(frozen=True)
@@ -36,56 +37,49 @@ class DisparityEvaluation(EvaluationSettings):
 
 
 # Zela et al., appendix D: 300,000 iterations at half resolution, SGD on w and Adam on alpha, first order, no warm
-# start; 300,000 at full resolution by Adam, 1e-4 to 0 along a cosine. Their code is not published; rates of the search
-# as the authors tell them (github.com/lmb-freiburg/autodispnet, issue 1). By its name the data come at half resolution;
-# for the training, `stereo.flying_things(path, shrinkage=1)` gives the full one. Channels, cells and batches are not
-# given: ours, in the layout of AutoDispNet, and so is everything that stands in no other comment here. Epochs are what
-# makes 300,000 iterations of the 10,909 pairs of a half of FlyingThings3D, and of both halves.
+# start; 300,000 at full resolution by Adam, 1e-4 to 0 along a cosine. Their code is not published; the rates of the
+# search are from github.com/lmb-freiburg/autodispnet, issue 1. The named data are at half resolution; for the training,
+# `stereo.flying_things(path, shrinkage=1)` gives the full one. All else is ours, in the layout of AutoDispNet. Epochs
+# make 300,000 iterations of the 10,909 pairs of a half of FlyingThings3D, and of both halves.
+_PLAIN = PLAIN_TRAINING | {"weight_decay": 0.0}
 DISPARITY_PAPER = Scale(
     "paper",
     DisparitySearch(channels=16, layers=9, epochs=220, batch_size=8, order=1, cutout=0, curvature_every=10),
-    DisparityEvaluation(
-        channels=16, layers=9, epochs=110, batch_size=8, learning_rate=1e-4, weight_decay=0.0, drop_path=0.0, cutout=0,
-        auxiliary=0.0,
-    ),
+    DisparityEvaluation(channels=16, layers=9, epochs=110, batch_size=8, learning_rate=1e-4, **_PLAIN),
     27,
-)  # fmt: skip
+)
 
 # Chosen so that a search takes one to two of one on `digits`, and a training from scratch gets well below half of the
 # best constant's 9.1 px (a searched cell: 2.9 px, one run).
 DISPARITY_LAPTOP = Scale(
     "laptop",
     DisparitySearch(
-        channels=8, layers=6, nodes=2, train_samples=512, valid_samples=512, epochs=30, batch_size=32, order=1,
-        learning_rate=0.1, alpha_learning_rate=1e-2, cutout=0, displacements=8, paths=64, path_batches=1, finalists=5,
+        channels=8, layers=6, nodes=2, train_samples=512, valid_samples=512, epochs=30, batch_size=32, cutout=0,
+        displacements=8, paths=64, finalists=5, **SMALL_SEARCH,
     ),
-    DisparityEvaluation(
-        channels=8, layers=6, epochs=8, batch_size=32, learning_rate=3e-3, weight_decay=0.0, drop_path=0.0, cutout=0,
-        auxiliary=0.0, displacements=8,
-    ),
+    DisparityEvaluation(channels=8, layers=6, epochs=8, batch_size=32, learning_rate=3e-3, displacements=8, **_PLAIN),
     27,
 )  # fmt: skip
 DISPARITY_TINY = Scale(
     "tiny",
     DisparitySearch(
-        channels=4, layers=3, nodes=2, train_samples=16, valid_samples=16, epochs=3, batch_size=8, order=1,
-        learning_rate=0.1, alpha_learning_rate=1e-2, cutout=0, displacements=8, curvature_every=1, paths=6,
-        path_batches=1, finalists=2,
+        channels=4, layers=3, nodes=2, train_samples=16, valid_samples=16, epochs=3, batch_size=8, cutout=0,
+        displacements=8, curvature_every=1, paths=6, finalists=2, **SMALL_SEARCH,
     ),
     DisparityEvaluation(
         channels=4, layers=3, train_samples=32, test_samples=16, epochs=2, batch_size=8, learning_rate=3e-3,
-        weight_decay=0.0, drop_path=0.0, cutout=0, auxiliary=0.0, displacements=8,
+        displacements=8, **_PLAIN,
     ),
     27,
 )  # fmt: skip
-UNIT = 10.0  # pixels: what an output of 1 stands for, so that the networks begin within reach of the answer
+UNIT = 10.0  # pixels that an output of 1 stands for, so that the networks begin within reach of the answer
 
 
 class Disparity(Task):
     """A disparity for every pixel of the left image of a `stereo.Stereo`; the error is the end-point error in pixels.
 
-    The loss is the end-point error of every map that the network gives, brought to the size of the image, in units of
-    ten pixels: the finest counts 1, each coarser one half of the one before. Pixels of unknown disparity count nowhere.
+    The loss is the end-point error of every map of the network at the size of the image, in units of ten pixels: the
+    finest counts 1, each coarser one half of the one before. Pixels of unknown disparity count nowhere.
     """
 
     domain = "disparity"
@@ -107,36 +101,26 @@ class Disparity(Task):
         """Adam, as Zela et al. 2020 train the networks that they found (appendix D)."""
         return torch.optim.Adam(weights, self.settings.learning_rate, weight_decay=self.settings.weight_decay)
 
-    def training_batch(
-        self, split: str, place: Tensor, generator, strength: float | None = None
-    ) -> tuple[Tensor, Tensor]:
+    def training_batch(self, split: str, place: Tensor, generator, strength: float | None = None):
         """Augmented as strongly as `settings.augmentation` says; there is no Cutout."""
         images, disparities = (part[place] for part in getattr(self.data, split))
         images, disparities = stereo.augment(datasets.unit(images), disparities, self.settings.augmentation, generator)
         return datasets.normalise(images, self.data), disparities
-
-    def plain_batch(self, split: str, place: Tensor) -> tuple[Tensor, Tensor]:
-        return datasets.plain_batch(self.data, split, place)
 
     def loss(self, outputs: tuple[Tensor, ...], targets: Tensor) -> Tensor:
         errors = (stereo.end_point_error(_whole(output, targets), targets).mean() for output in outputs)
         return sum(error / UNIT / 2**level for level, error in enumerate(errors))
 
     def deviation(self, outputs: tuple[Tensor, ...], targets: Tensor) -> Tensor:
-        """The end-point errors of a batch, summed."""
         return stereo.end_point_error(_whole(outputs[0].detach(), targets), targets).sum()
 
     def answer(self, outputs: tuple[Tensor, ...], targets: Tensor) -> Tensor:
         return _whole(outputs[0], targets)
 
-    def describe(self) -> tuple:
-        return self.data.mean, self.data.std
-
 
 def _whole(output: Tensor, targets: Tensor) -> Tensor:
     """A map in pixels and at the size of the targets, in no less than float32."""
-    output = output.float() if output.dtype == torch.bfloat16 else output
-    return UNIT * F.interpolate(output[:, None], targets.shape[1:], mode="bilinear")[:, 0]
+    return UNIT * F.interpolate(at_least_float32(output)[:, None], targets.shape[1:], mode="bilinear")[:, 0]
 
 
 def _sizes(settings) -> dict[str, int]:

@@ -23,12 +23,18 @@ from darts_lab.tasks.base import Task
 @dataclass(frozen=True)
 class _Reading:
     """How a language model is fed and regularized, in search and training alike. Defaults: `rnn/train_search.py` of
-    quark0/darts, Liu et al. 2019; `batch_size` is how many streams of text are read side by side, `channels` the width
-    of words and hidden states, and numbers of samples are numbers of words."""
+    quark0/darts, Liu et al. 2019. `batch_size` is the number of streams of text read side by side, `channels` the width
+    of words and hidden states; samples are words."""
 
+    layers: Count = 1
+    learning_rate: Positive = 20.0
+    learning_rate_min: Amount = 20.0  # constant
+    momentum: Fraction = 0.0
+    clip: Positive = 0.25
+    cutout: Natural = 0
     bptt: Count = 35  # words of a window: the hidden state is carried on, the gradient is not
-    short_windows: Fraction = 0.05  # the probability that a window is only half as long; its learning rate follows
-    window_spread: Amount = 0.0  # the standard deviation of its length beside that, in words
+    short_windows: Fraction = 0.05  # the probability that a window is half as long; its learning rate follows
+    window_spread: Amount = 0.0  # the standard deviation of its length, in words
     dropout_output: Fraction = 0.75  # of the cell's output; all masks stay the same over a window
     dropout_hidden: Fraction = 0.25  # of the states inside the cell
     dropout_input: Fraction = 0.75  # of the cell's input
@@ -42,38 +48,26 @@ class _Reading:
 
 @dataclass(frozen=True)
 class LanguageSearchSettings(_Reading, SearchSettings):
-    """Sizes and hyper-parameters of a search for a recurrent cell. Defaults: as `_Reading`."""
+    """Settings of a search for a recurrent cell. Defaults: as `_Reading`."""
 
     channels: Count = 300
-    layers: Count = 1
     batch_size: Count = 256
-    learning_rate: Positive = 20.0
-    learning_rate_min: Amount = 20.0  # it stays
-    momentum: Fraction = 0.0
-    weight_decay: Amount = 5e-7  # Zela et al. 2020: times 1, 3, 9 and 27 (LANGUAGE_L2_FACTORS)
-    clip: Positive = 0.25
+    weight_decay: Amount = 5e-7
     alpha_learning_rate: Amount = 3e-3
     alpha_betas: Betas = (0.9, 0.999)
-    cutout: Natural = 0
     running_statistics: Switch = True  # of the batch-norms in evaluation; False: those of the streams, see `recurrent`
 
 
 @dataclass(frozen=True)
 class LanguageEvaluationSettings(_Reading, EvaluationSettings):
-    """Sizes and hyper-parameters of training one recurrent cell from scratch. Defaults: `rnn/train.py` of quark0/darts,
-    but for the number of epochs, which is that of Zela et al. 2020 (8,000 there)."""
+    """Settings of training one recurrent cell from scratch. Defaults: `rnn/train.py` of quark0/darts, but for the
+    number of epochs, which is that of Zela et al. 2020 (8,000 there)."""
 
     channels: Count = 850
-    layers: Count = 1
     epochs: Count = 1600
     batch_size: Count = 64
-    learning_rate: Positive = 20.0
-    learning_rate_min: Amount = 20.0
-    momentum: Fraction = 0.0
     weight_decay: Amount = 8e-7
-    clip: Positive = 0.25
     drop_path: Fraction = 0.0
-    cutout: Natural = 0
     auxiliary: Amount = 0.0
     window_spread: Amount = 5.0
     dropout_word: Fraction = 0.1
@@ -84,50 +78,42 @@ class LanguageEvaluationSettings(_Reading, EvaluationSettings):
 # not averaged (`average` 1.0 of `schedules.FisherTrace`), and trainings last at most 1,200 epochs, or until 20 in a row
 # bring no better validation.
 LANGUAGE_L2_FACTORS = (5e-7, 15e-7, 45e-7, 135e-7)  # weight decays of w in search, Zela et al. 2020, Fig. 11
+_STRONG = 27  # times the plain factor: the strongest of Fig. 11
 
-# How laptop's numbers were chosen. Four nodes and 64 channels, so that a search of 600 steps takes about 260 s of
-# processor time on a crowded machine; a text short enough to be read 24 times in that, because the rules that watch the
-# eigenvalue need as many epochs. No dropout: weights that learn their text by heart are what a search can suffer from,
-# and what L2 is meant to mend. The L2 factor is ten times the paper's, whose search has about nine times as many steps.
-# Tried, one seed: three of four edges become the identity and one ReLU; the one-shot perplexity falls to 155 (single
-# words: 234) at epoch 12 and rises to 207. With 64,000 words and 12 epochs, as many steps, all four are the identity
-# from epoch 5 on, and it is 111.
+# How laptop's numbers were chosen. A search of 600 steps takes about 260 s of processor time on a crowded machine. The
+# text is short enough to be read 24 times in that, because the rules that watch the eigenvalue need as many epochs. No
+# dropout: weights that learn their text by heart are what a search can suffer from and L2 is meant to mend. The L2
+# factor is ten times the paper's, whose search has about nine times as many steps. With one seed, three of four edges
+# become the identity and one ReLU; the one-shot perplexity falls to 155 (single words: 234) at epoch 12 and rises to
+# 207. With 64,000 words and 12 epochs, as many steps, all four are the identity from epoch 5 on, and it is 111.
 _UNDROPPED = dict.fromkeys(
     ("dropout_output", "dropout_hidden", "dropout_input", "dropout_embedding", "short_windows", "window_spread"), 0.0
 )
-_STRONG = 27  # times the plain factor: the strongest of Zela et al., Fig. 11 (language) and Table 4 (disparity)
-_LANGUAGE = {
-    scale.name: scale
-    for scale in (
-        Scale(
-            "tiny",
-            LanguageSearchSettings(
-                channels=8, nodes=3, train_samples=600, valid_samples=300, epochs=3, batch_size=8, order=1, bptt=6,
-                learning_rate=5.0, learning_rate_min=5.0, curvature_every=1, paths=6, path_batches=1, finalists=2,
-                valid_streams=8, test_streams=8, running_statistics=False, **_UNDROPPED,
-            ),
-            LanguageEvaluationSettings(
-                channels=8, train_samples=600, test_samples=300, epochs=2, batch_size=8, bptt=6, learning_rate=5.0,
-                learning_rate_min=5.0, valid_streams=256, test_streams=8, nonmonotone=1, **_UNDROPPED,
-            ),
-            _STRONG,
-        ),
-        Scale(
-            "laptop",
-            LanguageSearchSettings(
-                channels=64, nodes=4, train_samples=32_000, valid_samples=12_800, epochs=24, batch_size=64, order=1,
-                bptt=20, weight_decay=5e-6, alpha_learning_rate=1e-2, initial_spread=0.1, valid_streams=64,
-                test_streams=64, paths=64, path_batches=1, finalists=5, running_statistics=False, **_UNDROPPED,
-            ),
-            LanguageEvaluationSettings(
-                channels=64, epochs=6, batch_size=64, bptt=20, weight_decay=5e-6, initial_spread=0.1, nonmonotone=2,
-                valid_streams=64, test_streams=64, **_UNDROPPED,
-            ),
-            _STRONG,
-        ),
-        Scale("paper", LanguageSearchSettings(), LanguageEvaluationSettings(), _STRONG),
-    )
-}  # fmt: skip
+LANGUAGE_TINY = Scale(
+    "tiny",
+    LanguageSearchSettings(
+        channels=8, nodes=3, train_samples=600, valid_samples=300, epochs=3, batch_size=8, order=1, bptt=6,
+        learning_rate=5.0, learning_rate_min=5.0, curvature_every=1, paths=6, path_batches=1, finalists=2,
+        valid_streams=8, test_streams=8, running_statistics=False, **_UNDROPPED,
+    ),
+    LanguageEvaluationSettings(
+        channels=8, train_samples=600, test_samples=300, epochs=2, batch_size=8, bptt=6, learning_rate=5.0,
+        learning_rate_min=5.0, valid_streams=256, test_streams=8, nonmonotone=1, **_UNDROPPED,
+    ),
+    _STRONG,
+)  # fmt: skip
+_LAPTOP = dict.fromkeys(("channels", "batch_size", "valid_streams", "test_streams"), 64) | _UNDROPPED
+_LAPTOP |= {"bptt": 20, "weight_decay": 5e-6, "initial_spread": 0.1}
+LANGUAGE_LAPTOP = Scale(
+    "laptop",
+    LanguageSearchSettings(
+        nodes=4, train_samples=32_000, valid_samples=12_800, epochs=24, order=1, alpha_learning_rate=1e-2, paths=64,
+        path_batches=1, finalists=5, running_statistics=False, **_LAPTOP,
+    ),
+    LanguageEvaluationSettings(epochs=6, nonmonotone=2, **_LAPTOP),
+    _STRONG,
+)  # fmt: skip
+LANGUAGE_PAPER = Scale("paper", LanguageSearchSettings(), LanguageEvaluationSettings(), _STRONG)
 
 
 class Window(NamedTuple):
@@ -142,16 +128,16 @@ class Language(Task):
     """Language modelling on a `Corpus`: cross-entropy of the next word, and perplexity, its exponential, as the error.
 
     A batch is one window of every stream: inputs are (words (streams, window), hidden state (streams, channels)),
-    targets the words one further on. In training the hidden state goes on from window to window, and so it does over
-    the validation windows of the alpha steps, which follow each other from a random one on; both begin at zero in every
-    epoch. All other batches (curvature, scoring) begin with a hidden state of zero. Samples are predicted words.
+    targets the words one further on. The hidden state goes on over the windows of training, and over the validation
+    windows of the alpha steps, which follow each other from a random one on; both begin at zero in every epoch. All
+    other batches (curvature, scoring) begin at zero. Samples are predicted words.
     """
 
     domain = "language"
-    scales = _LANGUAGE
+    scales = {scale.name: scale for scale in (LANGUAGE_TINY, LANGUAGE_LAPTOP, LANGUAGE_PAPER)}
     cell_types = (RECURRENT,)
     metric, factor, unit = "perplexity", 1, ""
-    clips_unrolled = True  # as the code of Liu et al. 2019 (`rnn/architect.py`): its learning rate of 20 asks for it
+    clips_unrolled = True  # as Liu et al. 2019 (`rnn/architect.py`): the learning rate of 20 asks for it
 
     def __init__(self, data, settings):
         super().__init__(data, settings)
@@ -160,7 +146,7 @@ class Language(Task):
 
     @staticmethod
     def whole(data):
-        """Train alone: the validation split tells when to average, and which weights to keep."""
+        """The validation split does not train: it tells when to average, and which weights to keep."""
         return data
 
     @staticmethod
@@ -183,29 +169,19 @@ class Language(Task):
                 raise ValueError(f"{name}: {getattr(settings, name)!r} is not allowed; it must be {allowed}")
         streams, length = settings.batch_size, settings.bptt + 1
         for split in ("train", "valid") if searching else ("train",):
-            if len(getattr(self.data, split)[0]) < streams * length:
-                raise ValueError(
-                    f"batch_size: {streams} streams of {length} words need {streams * length} words, the {split} split "
-                    f"has {len(getattr(self.data, split)[0])}"
-                )
-
-    # Networks
+            words = len(getattr(self.data, split)[0])
+            if words < streams * length:
+                need = f"{streams} streams of {length} words need {streams * length} words"
+                raise ValueError(f"batch_size: {need}, the {split} split has {words}")
 
     def supernet(self, space: SearchSpace, settings, generator: torch.Generator, node_norm=True) -> RecurrentSupernet:
         """Every node has its batch-norm in any case."""
-        sizes = self._sizes(settings) | {"running_statistics": settings.running_statistics}
-        return RecurrentSupernet(space, len(self.data.words), generator=generator, **sizes)
+        more = _sizes(settings) | {"running_statistics": settings.running_statistics}
+        return RecurrentSupernet(space, len(self.data.words), generator=generator, **more)
 
     def network(self, genotype: Genotype, settings, generator: torch.Generator, operations=None) -> RecurrentNetwork:
-        sizes = self._sizes(settings)
-        return RecurrentNetwork(genotype, len(self.data.words), generator=generator, own=operations, **sizes)
-
-    def _sizes(self, settings) -> dict:
-        names = ("output", "hidden", "input", "embedding", "word")
-        dropout = [getattr(settings, f"dropout_{name}") for name in names]
-        return {"channels": settings.channels, "spread": settings.initial_spread, "dropout": dropout}
-
-    # Batches
+        more = _sizes(settings) | {"own": operations}
+        return RecurrentNetwork(genotype, len(self.data.words), generator=generator, **more)
 
     def _length(self, split: str, streams: int) -> int:
         """Words that each stream predicts: all but its first."""
@@ -223,19 +199,16 @@ class Language(Task):
 
     def order(self, batch_size: int, generator: torch.Generator) -> list[Window]:
         whole = self.most("valid", self.settings.batch_size)
-        self.hidden, self.next_window = {}, self._random(whole, generator) if whole else 0
+        self.hidden, self.next_window = {}, _random(whole, generator) if whole else 0
         windows, begin, length = [], 0, self._length("train", batch_size)
         while begin < length:
             windows.append(Window(begin, min(self._window(generator), length - begin), batch_size))
             begin += windows[-1].length
         return windows
 
-    def _random(self, below: int, generator: torch.Generator) -> int:
-        return int(torch.randint(below, (), generator=generator, device=generator.device))
-
     def _window(self, generator: torch.Generator) -> int:
-        """The length of the next training window: half of `bptt` now and then, normally spread around that, from 5 to
-        `bptt` + 20 (quark0/darts, `rnn/train.py`; their search has no spread)."""
+        """The length of a training window: `bptt` or half of it, normally spread, from 5 to `bptt` + 20 (quark0/darts,
+        `rnn/train.py`; their search has no spread)."""
         s, length = self.settings, self.settings.bptt
         if s.short_windows and torch.rand((), generator=generator, device=generator.device) < s.short_windows:
             length = s.bptt / 2
@@ -248,10 +221,10 @@ class Language(Task):
         return place.length / self.settings.bptt
 
     def draw(self, batch_size: int, generator: torch.Generator) -> Window:
-        """The window behind the last one; after the last one of the split its first, with a hidden state of zero."""
+        """The window after the last; at the end of the split its first, with a hidden state of zero."""
         whole = self.most("valid", batch_size)
         if self.next_window is None:
-            self.next_window = self._random(whole, generator)
+            self.next_window = _random(whole, generator)
         if self.next_window >= whole:
             self.next_window = 0
             self.hidden.pop("valid", None)
@@ -266,13 +239,10 @@ class Language(Task):
         return Window(number * self.settings.bptt, self.settings.bptt, streams)
 
     def training_batch(self, split: str, place: Window, generator, strength: float | None = None):
-        """The window at `place` and the hidden state that has been carried there."""
-        return self._batch(split, place, self.hidden.get(split))
+        """The window at `place` and the hidden state carried there."""
+        return self.plain_batch(split, place, self.hidden.get(split))
 
-    def plain_batch(self, split: str, place: Window):
-        return self._batch(split, place, None)
-
-    def _batch(self, split: str, place: Window, hidden: Tensor | None):
+    def plain_batch(self, split: str, place: Window, hidden: Tensor | None = None):
         text = getattr(self.data, split)[0]
         streams = text[: len(text) // place.streams * place.streams].view(place.streams, -1)
         if hidden is None:
@@ -283,13 +253,11 @@ class Language(Task):
     def carry(self, split: str, outputs: Output) -> None:
         self.hidden[split] = outputs.hidden.detach()
 
-    # Loss and error
-
     def loss(self, outputs: Output, targets: Tensor) -> Tensor:
         return F.nll_loss(outputs.log_probabilities.flatten(0, 1), targets.flatten())
 
     def training_loss(self, outputs: Output, targets: Tensor) -> Tensor:
-        """The loss, and `slowness` times the mean square of how much the outputs change from word to word."""
+        """The loss, and `slowness` times the mean squared change of the outputs from word to word."""
         loss, states = self.loss(outputs, targets), outputs.states
         if self.settings.slowness == 0 or states.shape[1] < 2:
             return loss
@@ -297,7 +265,7 @@ class Language(Task):
 
     @torch.no_grad()
     def deviation(self, outputs: Output, targets: Tensor) -> Tensor:
-        """The negative logarithm of the probability of every word, summed over all of them."""
+        """The sum of the negative log-probabilities of all words."""
         return -outputs.log_probabilities.gather(2, targets[:, :, None]).sum()
 
     def error(self, deviation: float, samples: int) -> float:
@@ -305,40 +273,34 @@ class Language(Task):
 
     @torch.no_grad()
     def measure(self, forward: Callable, split: str, batch_size: int | None = None) -> tuple[float, float]:
-        """`batch_size` is the number of streams (default: that of the settings); the hidden state is carried
-        through."""
+        """`batch_size` is the number of streams (default: of the settings); the hidden state is carried through."""
         s = self.settings
         streams = (s.test_streams if split == "test" else s.valid_streams) if batch_size is None else batch_size
         streams = min(streams, len(getattr(self.data, split)[0]) // 2)
         deviation, length, hidden = 0.0, self._length(split, streams), None
         for begin in range(0, length, s.bptt):
             place = Window(begin, min(s.bptt, length - begin), streams)
-            inputs, targets = self._batch(split, place, hidden)
+            inputs, targets = self.plain_batch(split, place, hidden)
             outputs = forward(inputs)
             deviation, hidden = deviation + self.deviation(outputs, targets), outputs.hidden
         return float(deviation) / (length * streams), self.error(float(deviation), length * streams)
 
     def batches(self, split: str, batch_size: int | None = None) -> Iterator:
         """The windows of a split in order, each with a hidden state of zero."""
-        streams = self.settings.batch_size if batch_size is None else batch_size
+        streams = batch_size or self.settings.batch_size
         for begin in range(0, self._length(split, streams), self.settings.bptt):
             length = min(self.settings.bptt, self._length(split, streams) - begin)
-            yield self._batch(split, Window(begin, length, streams), None)
-
-    # Training from scratch
+            yield self.plain_batch(split, Window(begin, length, streams))
 
     def optimizer(self, weights) -> AveragedSGD:
         return AveragedSGD(weights, self.settings.learning_rate, self.settings.weight_decay)
 
     def after_epoch(self, training) -> float:
-        """NT-ASGD (Merity et al. 2018): weights are averaged from the epoch on whose validation perplexity is worse
-        than the best but that of the last `nonmonotone` epochs; kept are those, averaged or not, that are best
-        there."""
+        """NT-ASGD (Merity et al. 2018): averages the weights once the validation perplexity is worse than the best
+        before the last `nonmonotone` epochs. The weights with the best one, averaged or not, are kept."""
         optimizer, averaging = training.optimizer, training.optimizer.averaging
-        now = {
-            name: (optimizer.state[weight]["ax"] if averaging else weight).detach()
-            for name, weight in training.network.named_parameters()
-        }
+        named = training.network.named_parameters()
+        now = {name: (optimizer.state[weight]["ax"] if averaging else weight).detach() for name, weight in named}
         error, before = training.measure("valid", now)[1], [record.valid_error for record in training.history]
         if error < min(before, default=math.inf):
             training.kept = {name: weight.clone() for name, weight in now.items()}
@@ -347,7 +309,14 @@ class Language(Task):
             optimizer.begin()
         return error
 
-    # Which data
-
     def describe(self) -> tuple:
         return (self.data.words,)
+
+
+def _sizes(settings) -> dict:
+    dropout = [getattr(settings, f"dropout_{name}") for name in ("output", "hidden", "input", "embedding", "word")]
+    return {"channels": settings.channels, "spread": settings.initial_spread, "dropout": dropout}
+
+
+def _random(below: int, generator: torch.Generator) -> int:
+    return int(torch.randint(below, (), generator=generator, device=generator.device))

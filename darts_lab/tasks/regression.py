@@ -8,42 +8,32 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from darts_lab import data as datasets
 from darts_lab.genotype import Genotype
 from darts_lab.networks.images import Network, Supernet, check_images
 from darts_lab.settings import EvaluationSettings, Scale, SearchSettings
 from darts_lab.spaces import SearchSpace
-from darts_lab.tasks.base import Task
-from darts_lab.tasks.classification import BOTH_CELLS, LAPTOP, TINY, UNSCALED_SEARCH
+from darts_lab.tasks.base import Task, at_least_float32
+from darts_lab.tasks.classification import BOTH_CELLS, LAPTOP, PLAIN_TRAINING, TINY, UNSCALED_SEARCH
 
-# The code of Maile et al. 2021 (`train_bath.py`, `bath_eval.py`): a plain DARTS search of 50 epochs, 16 channels and 8
-# cells; then 36 channels, 8 cells, 100 epochs, batches of 64, 0.025 along a cosine, no drop path. What these scripts
-# leave to DARTS is as in DARTS.
+# The code of Maile et al. 2021 (`train_bath.py`, `bath_eval.py`); what these scripts leave to DARTS is as in DARTS.
 BATHYMETRY_PAPER = Scale(
     "paper",
     SearchSettings(channels=16, layers=8, epochs=50, batch_size=64, order=1, cutout=0),
-    EvaluationSettings(
-        channels=36, layers=8, epochs=100, batch_size=64, learning_rate=0.025, drop_path=0.0, cutout=0, auxiliary=0.0
-    ),
+    EvaluationSettings(channels=36, layers=8, epochs=100, batch_size=64, learning_rate=0.025, **PLAIN_TRAINING),
 )
 
 # The search as for `digits`; the training until a searched cell was below half of the mean's 7.2 m (3.0 m, one run).
-BATHYMETRY_LAPTOP = Scale(
-    "laptop",
-    replace(UNSCALED_SEARCH, cutout=0),
-    replace(LAPTOP.evaluation, train_samples=None, epochs=20, **BOTH_CELLS),
-)
+_TRAINING = replace(LAPTOP.evaluation, train_samples=None, epochs=20, **BOTH_CELLS)
+BATHYMETRY_LAPTOP = Scale("laptop", replace(UNSCALED_SEARCH, cutout=0), _TRAINING)
 BATHYMETRY_TINY = Scale("tiny", replace(TINY.search, cutout=0), TINY.evaluation)
-UNIT = 10.0  # metres: targets are depths times 0.1, as in the code of Maile et al. 2021 (`depth_normalization`)
+UNIT = 10.0  # metres that an output of 1 stands for, as in their code (`depth_normalization` 0.1)
 
 
 class Regression(Task):
-    """The depth at the centre of a patch of a `bathymetry.Soundings`; the error is the root of its mean square in
-    metres.
+    """The depth at the centre of a patch of a `bathymetry.Soundings`; the error is its root mean square in metres.
 
-    The networks are those for images, with one output in place of classes. The loss is the mean square in units of ten
-    metres. (The search network of Maile et al. ends in three linear layers without anything between them; what they can
-    say, one linear layer can.)
+    The networks are those for images, with one output in place of classes. (The search network of Maile et al. ends in
+    three linear layers with nothing between them, which are one.) The loss is the mean square in units of ten metres.
     """
 
     domain = "bathymetry"
@@ -60,32 +50,22 @@ class Regression(Task):
     def network(self, genotype: Genotype, settings, generator: torch.Generator, operations=None) -> Network:
         return Network(genotype, operations=operations, generator=generator, **self._sizes(settings))
 
-    def training_batch(
-        self, split: str, place: Tensor, generator, strength: float | None = None
-    ) -> tuple[Tensor, Tensor]:
+    def training_batch(self, split: str, place: Tensor, generator, strength: float | None = None):
         """Not augmented, as in the code of Maile et al."""
         return self.plain_batch(split, place)
-
-    def plain_batch(self, split: str, place: Tensor) -> tuple[Tensor, Tensor]:
-        return datasets.plain_batch(self.data, split, place)
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return (self.answer(outputs, targets) - targets).div(UNIT).square().mean()
 
     def deviation(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """The squared deviations of a batch, summed, in square metres."""
         return (self.answer(outputs.detach(), targets) - targets).square().sum()
 
     def answer(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        return UNIT * (outputs.float() if outputs.dtype == torch.bfloat16 else outputs)[:, 0]
+        return UNIT * at_least_float32(outputs)[:, 0]
 
     def error(self, deviation: float, samples: int) -> float:
         return math.sqrt(deviation / samples)
 
-    def describe(self) -> tuple:
-        return self.data.mean, self.data.std
-
     def _sizes(self, settings) -> dict[str, int]:
-        return {
-            "channels": settings.channels, "layers": settings.layers, "classes": 1, "in_channels": self.data.channels
-        }  # fmt: skip
+        sizes = {"channels": settings.channels, "layers": settings.layers}
+        return sizes | {"classes": 1, "in_channels": self.data.channels}
