@@ -1,9 +1,8 @@
 """What a run is asked to do, resolved once: a search, the training of a cell from scratch, or one after the other.
 
-A `Plan` is the config of a run, the key of a row in a table of runs, and what a sweep sends to its workers. It has one
-form in JSON and one hash. Settings that equal the defaults of their class (those of the papers), and parts of a method
-that equal those of plain DARTS, do not enter the hash. So a new setting or part changes no older hash, as long as its
-default is what was done before.
+A `Plan` is the config of a run, the key of a table's row, and what a sweep sends to its workers. Settings that equal
+the defaults of their class, and parts of a method that equal those of plain DARTS, do not enter its hash: so a new
+setting whose default is what was done before changes no older hash.
 """
 
 from __future__ import annotations
@@ -144,11 +143,8 @@ def of_training(genotype, data, scale, seed, device=None, space=None, protocol="
 
 
 def of_job(job: dict) -> Plan:
-    """The plan of a job of a sweep: the arguments of `Search` by name; under "evaluation" the settings of the training
-    that follows (None: no training); with a "genotype" no search.
-
-    Raises as `of_search`, and for settings that contradict the method, whose name would then mean something else.
-    """
+    """The plan of a job of a sweep (see `studies.sweep`). Raises as `of_search`, and for settings that contradict the
+    method, whose name would then mean something else."""
     if not isinstance(job, dict):
         raise ValueError(f"job: {job!r} is not allowed; it must be a dictionary of arguments of Search")
     settings = dict(job)

@@ -124,8 +124,8 @@ class Run:
         return status.st_ino, status.st_mtime_ns, status.st_size
 
     def load(self, device: torch.device) -> dict | None:
-        """The state after the last finished epoch, or None before the first. Where the checkpoint is damaged or gone, it
-        is the previous one, with a warning. Raises ValueError without one, or where another version made the run."""
+        """The state after the last finished epoch, or None before the first. Where the checkpoint is damaged or gone,
+        it is the previous one, with a warning. Raises ValueError without one, or where another version made the run."""
         if (version := self.config.get("version", __version__)) != __version__:
             made = f"was made by darts_lab {version}, this is {__version__}"
             raise ValueError(f"run: {str(self.path)!r} {made}, which would go on differently")

@@ -10,31 +10,24 @@ from torch import Tensor
 from torch.func import functional_call
 
 from darts_lab.environment import full_precision, lower_precision, restore
-from darts_lab.methods.method import Method
 from darts_lab.methods.schedules import Timing
 from darts_lab.methods.terms import survivors
 from darts_lab.networks.cell import frozen_statistics
+from darts_lab.plan import Plan
 from darts_lab.search import bilevel
-from darts_lab.settings import SearchSettings
-from darts_lab.spaces import SearchSpace
 from darts_lab.tasks import Task
 
 SMALLEST = 1e-6  # alpha of an operation that only remains because its node has no other
 
 
 class Descent:
-    """The supernet, alpha and all else that steps change, at the start of a search from `seed`.
+    """All that the steps of a search change. Batches are (inputs, targets); alpha and mixing weights have the shape
+    (cell types, edges, candidates)."""
 
-    Batches are (inputs, targets). Mixing weights and alpha have the shape (cell types, edges, candidates).
-    """
-
-    def __init__(
-        self, task: Task, space: SearchSpace, method: Method, settings: SearchSettings, seed: int, device: torch.device
-    ):
-        self.task, self.space, self.method, self.settings, self.seed, self.device = (
-            task, space, method, settings, seed, device,
-        )  # fmt: skip
-        initial = torch.Generator().manual_seed(seed)
+    def __init__(self, task: Task, plan: Plan, device: torch.device):
+        self.task, self.seed, self.device = task, plan.seed, device
+        self.space, self.method, self.settings = space, method, settings = plan.space, plan.method, plan.search
+        initial = torch.Generator().manual_seed(plan.seed)
         self.supernet = task.supernet(space, settings, initial, **method.network).to(device)
         self.forward = torch.compile(self.supernet, dynamic=False) if settings.compile else self.supernet
         alpha = settings.alpha_spread * torch.randn(space.shape, generator=initial)
@@ -43,7 +36,7 @@ class Descent:
             alpha += 1 / space.candidates
             self.alive = torch.ones(space.shape, dtype=torch.bool, device=device)
         self.alpha = alpha.to(device).requires_grad_()
-        self.generator = torch.Generator(device).manual_seed(seed + 2**32)  # order, augmentation, noise
+        self.generator = torch.Generator(device).manual_seed(plan.seed + 2**32)  # order, augmentation, noise
         self.timing = Timing()  # what the schedule of alpha remembers
         mixing = self.activate(self.alpha.detach())
         self.multipliers = None if method.admm is None else method.admm.begin(self.alpha, mixing, space)
@@ -104,8 +97,7 @@ class Descent:
         return self.weight_step(train, drop_path)[0]
 
     def alpha_step(self, train, valid, learning_rate: float, drop_path: float = 0.0) -> Tensor:
-        """A step of alpha on the batch `valid`: its loss, on the device; `train` and `learning_rate` are for the
-        unrolled step."""
+        """A step of alpha on the batch `valid`: its loss, on the device. Arguments as for `steps`."""
         gradient, outputs, loss = self._alpha_gradient(train, valid, learning_rate, drop_path)
         bilevel.alpha_step(gradient, self.alpha, self.alpha_optimizer)
         self.task.carry("valid", outputs)

@@ -155,8 +155,7 @@ def progress(loop: Loop, words: str | None = None, shown: Callable | None = None
 
         for epoch in dl.progress(search): ...
 
-    `words` stand before the bar, `shown(record)` behind it (default: the training error); further `options` are those
-    of tqdm.
+    `words` stand before the bar, `shown(record)` behind it (default: the training error); `options` are tqdm's.
     """
     with tqdm(
         total=loop.settings.epochs, desc=words or loop.name, unit="epoch", **({"disable": None} | options)

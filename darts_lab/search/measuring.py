@@ -1,8 +1,4 @@
-"""The Hessian of a search's validation loss: what `darts_lab.curvature` measures, made from a search.
-
-Every result says what was measured, in its `options`: which batches, in which mode of the batch-norms, with or without
-the decay of alpha, with respect to alpha or to the mixing weights.
-"""
+"""The Hessian of a search's validation loss, for `darts_lab.curvature`; its `options` say what was measured."""
 
 from __future__ import annotations
 
@@ -34,8 +30,7 @@ def hessian(
     train mode, drop path as in the search at that time, with the decay of alpha, 1e-3 in all their runs. `keep_graphs`
     as for `Hessian`.
 
-    Nothing of the search changes, its random numbers included. Raises ValueError, naming the argument, for anything
-    that is not allowed.
+    Nothing of the search changes, its random numbers included. Raises ValueError for anything that is not allowed.
     """
     if mode not in ("train", "eval"):
         raise ValueError(f"mode: {mode!r} is not allowed; it must be 'train' or 'eval'")

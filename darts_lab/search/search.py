@@ -1,11 +1,5 @@
-"""The bilevel search as an iterator: every turn is one epoch and yields its record.
-
-    min_alpha  L_valid(w*(alpha), alpha)   subject to   w*(alpha) = argmin_w L_train(w, alpha)
-
-(Liu et al. 2019, eq. 3 and 4.) Each step takes one step of Adam on alpha with a random validation batch, then one
-step of SGD on w with the next training batch. First order uses d L_valid / d alpha at the current w; second order
-differentiates through one step of w (eq. 6 and 7).
-"""
+"""The bilevel search (Liu et al. 2019, algorithm 1) as an iterator over epochs: a step of Adam on alpha with a random
+validation batch, then a step of SGD on w with the next training batch; see `bilevel` for the mathematics."""
 
 from __future__ import annotations
 
@@ -68,7 +62,7 @@ class Search(Loop):
         self.task.check(self.space, self.settings)
         self.measured = measured_epochs(self.settings.epochs, self.settings.curvature_every)
         _check_sizes(self)
-        self.descent = Descent(self.task, self.space, self.method, self.settings, self.seed, self.device)
+        self.descent = Descent(self.task, self.plan, self.device)
         self.history: list[EpochRecord] = []
         self.snapshots: dict[int, dict] = {}  # states of measured epochs, for adaptation to return to
         self.eigenvector: Tensor | None = None  # of the last measurement: where the next one begins

@@ -22,8 +22,7 @@ from darts_lab.search.loop import Loop, check_finite, cosine, progress
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A genotype trained from scratch. `test_error` is the task's, in classification that of the last epoch, a fraction
-    in [0, 1]."""
+    """A genotype trained from scratch. Errors are the task's, in classification fractions in [0, 1]."""
 
     genotype: Genotype
     test_error: float
@@ -34,19 +33,17 @@ class Evaluation:
     epochs: int
     seconds: float
     peak_memory_bytes: int
-    processor_seconds: float | None = None  # of all threads; None where a run tells nothing of it
+    processor_seconds: float | None = None  # of all threads; None where a run does not say
 
 
 class Training(Loop):
     """Training of one genotype from scratch; iterate over it, once for each epoch.
 
-    The network is trained on what the task calls the whole data (for images both halves of the search). `result()`
-    measures it on the test split once, at the end. Arguments as for `Search`; `space` brings operations of your own
-    and, at paper scale, chooses the published width and depth (`protocol` "default" or "L2", see
-    `scales.paper_network`). Further keywords change single settings, such as `epochs=20`. With `reductions="skip"`, the
-    default at laptop scale, the reduction cells of the network are skips, so that the normal cell of `genotype` alone
-    is measured (results/protocol.md says why); `**scales.BOTH_CELLS` trains both, as the papers do. `path` is a run
-    directory; by default nothing is written. A `Plan` in place of `genotype` says all but `path`.
+    Images of both halves of the search train it; `result()` measures it on the test split once, at the end. Arguments
+    as for `Search`, but by default nothing is written. `space` brings operations of your own and, at paper scale,
+    chooses the published width and depth (`protocol` "default" or "L2", see `scales.paper_network`). With
+    `reductions="skip"`, the default at laptop scale, the reduction cells of the network are skips, so that the normal
+    cell alone is measured (results/protocol.md says why); `**scales.BOTH_CELLS` trains both, as the papers do.
     """
 
     name = "training"

@@ -68,11 +68,10 @@ def sweep(
 
     Nor is what `known`, the table of an earlier sweep of this version, has a row for. `executor` is None (one job after
     the other, here), "loky" (a process for every core), a number of such processes, or any
-    `concurrent.futures.Executor`. A job whose worker dies is sent again, up to `retries` times. A job that fails is a
-    row with its `error`, and is done again by the next call. `threads` is how many of PyTorch's threads each job uses
-    on a CPU: the same number gives the same bits, however many workers there are. A bar shows how many jobs are done
-    and the time left; `report` gets a line for every job that ends. All that has ended below `path` also stands in
-    table.csv and table.parquet there (`read`), and its epochs can be read (`epochs`).
+    `concurrent.futures.Executor`. A job whose worker dies is sent again, up to `retries` times; one that fails is a row
+    with its `error`, and is done again by the next call. `threads` is how many of PyTorch's threads each job uses: the
+    same number gives the same bits, however many workers there are. `report` gets a line for every job that ends. The
+    table also stands in table.csv and table.parquet below `path` (`read`; `epochs` reads the epochs).
 
     Raises ValueError, before anything is done, where a job is not allowed or stands twice, `path` holds anything but a
     sweep of this version of darts_lab, or the executor takes no jobs.

@@ -1,7 +1,7 @@
 """Widgets for notebooks and the dashboard: the live lab, and stored runs epoch by epoch."""
 
-from darts_lab.widgets.lab import Lab as Lab
-from darts_lab.widgets.replay import Replay as Replay
+from darts_lab.widgets.lab import Lab
+from darts_lab.widgets.replay import Replay
 
 
 def dashboard(scale="laptop"):
