@@ -31,6 +31,7 @@ class Lab(widgets.VBox):
 
     def __init__(self, space="S2", data="digits", method="DARTS", scale="laptop", seed=0, **settings):
         self.worker, self.settings = Worker(self), settings
+        self.tracks: list[Track] = []  # for `close`, which Python calls too where a check below fails
         self.kept: list[Kept] = []
         self.evaluation: Evaluation | None = None  # the last one
         self._reported = self._drawn = self._drawing_time = 0.0

@@ -62,7 +62,6 @@ class Worker:
                     self.lab.report()
 
     def forget(self) -> None:
-        """Drops the searches and the retrainings that wait."""
         self._end_retraining()
         for track in self.lab.tracks:
             track.forget()
