@@ -198,24 +198,25 @@ class Cell(nn.Module):
             states.append(self.norms[wave](node) if self.norms else node)
         return torch.cat([states[state] for state in self.concat], 1)
 
-    def _from_shared(self, wave: int, states, weighting, kept) -> Iterator[tuple[int, Tensor]]:
+    def _from_shared(self, wave: int, states, weighting, kept) -> list[tuple[int, Tensor]]:
         """What the nodes receive of a wave's shared operations, as (node, tensor)."""
         modules, sources = self.shared[wave], [source for source, _ in self.readers[wave]]
         if weighting is None:
+            received = []
             for module, source, places in zip(modules, sources, self.readers[wave].values(), strict=True):
                 part = module(states[source])
                 drops = kept is not None and not isinstance(module, nn.Identity)
                 for place in places:
-                    yield place.node, part * kept[:, place.edge, None, None, None] if drops else part
-            return
+                    received.append((place.node, part * kept[:, place.edge, None, None, None] if drops else part))
+            return received
         running, table, matrix = weighting.plan.parts[wave], weighting.plan.tables[wave], weighting.matrices[wave]
         if not running:
-            return
+            return []
         parts = [modules[part](states[sources[part]]) for part in running]
         if kept is not None:  # the weights differ from sample to sample: (batch, nodes, parts)
             edges = [0 if place is None else place.edge for row in table.values() for place in row]
             matrix = matrix * torch.stack([kept[:, edge] for edge in edges], 1).unflatten(1, matrix.shape)
-        yield from zip(table, _mix(parts, matrix), strict=True)
+        return list(zip(table, _mix(parts, matrix), strict=True))
 
 
 def kept_paths(cell: nn.Module, like: Tensor, samples: int, edges: int, drop_path: float, generator) -> Tensor | None:

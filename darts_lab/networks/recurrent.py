@@ -64,10 +64,8 @@ class Cell(nn.Module):
             self.own = nn.ModuleDict({name: make(channels, 1) for name, make in (own or {}).items() if name in used})
 
     def parts(self, mixing: Tensor | None, runs=None, kept: Tensor | None = None) -> list[list[Part]]:
-        """For each node its edges, in groups on which the same operations run.
-
-        `mixing` (edges, candidates) and `kept` (streams, edges) weigh them, None by 1; without `runs` all run.
-        """
+        """For each node its edges, in groups on which the same operations run. `mixing` (edges, candidates) and `kept`
+        (streams, edges) weigh them, None by 1; without `runs` all run."""
         groups = [{} for _ in range(self.nodes)]
         for edge, (_, node, names) in enumerate(self.edges):
             running = [True] * len(names) if runs is None else runs[edge]
