@@ -11,14 +11,12 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass, replace
 
-import torch
-
 from darts_lab import data as datasets
 from darts_lab import methods, spaces, tasks
 from darts_lab.checks import Seed, allow
 from darts_lab.environment import choose_device
 from darts_lab.genotype import Genotype
-from darts_lab.methods.method import Method
+from darts_lab.methods.method import Method, in_words
 from darts_lab.settings import EvaluationSettings, SearchSettings, from_values, override
 from darts_lab.spaces import KNOWN_OPERATIONS, NONE, SearchSpace
 from darts_lab.tasks import scales
@@ -43,7 +41,10 @@ class Plan:
     search: SearchSettings | None = None
     evaluation: EvaluationSettings | None = None
     genotype: Genotype | None = None
-    device: torch.device | None = None
+    device: str | None = None
+
+    def __post_init__(self):
+        allow("seed", self.seed, Seed)
 
     @property
     def names(self) -> dict:
@@ -61,12 +62,12 @@ class Plan:
     def to_json(self) -> dict:
         """The plan as JSON can hold it."""
         content = self.names | {
-            "space": None if self.space is None else {"name": self.space.name, "cells": self.space.cells},
+            "space": None if self.space is None else _space_json(self.space),
             "parts": {} if self.method is None else self.method.parts(),
             "settings": None if self.search is None else asdict(self.search),
             "evaluation": None if self.evaluation is None else asdict(self.evaluation),
             "genotype": None if self.genotype is None else str(self.genotype),
-            "device": None if self.device is None else self.device.type,
+            "device": self.device,
         }
         return json.loads(json.dumps(content | {"data": {"name": content["data"]}}))  # as it will be read back
 
@@ -81,8 +82,11 @@ class Plan:
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
 
     def training_of(self, genotype: Genotype | str) -> Plan:
-        """The plan of the training of the cell that this plan's search found."""
-        return replace(self, space=None, method=None, search=None, genotype=_genotype(genotype))
+        """The plan of the training of `genotype`, the cell that this plan's search found. Raises ValueError where none
+        is asked for."""
+        if self.evaluation is None:
+            raise ValueError("evaluation: None; the plan asks for no training from scratch")
+        return replace(self, method=None, search=None, genotype=_genotype(genotype, self.space))
 
     @classmethod
     def from_json(cls, content: dict, *, space=None, data=None, method=None, device=None) -> Plan:
@@ -97,7 +101,11 @@ class Plan:
             None if content[name] is None else from_values(type(defaults), content[name])
             for name, defaults in (("settings", kinds.search), ("evaluation", kinds.evaluation))
         )
-        if space is None and content["space"] is not None:
+        if space is not None:
+            space = spaces.get(space)
+        elif content["space"] is not None:
+            if own := content["space"].get("operations"):
+                raise ValueError(f"space: has operations of your own ({', '.join(own)}); pass it as space=")
             space = SearchSpace(**content["space"])
         if search is None:
             method = None if content["method"] is None else Method(content["method"])
@@ -105,10 +113,8 @@ class Plan:
             method = methods.get(method or content["method"])
             _check_parts(method, content)
             space = _space(space, method, search)
-        allow("seed", content["seed"], Seed)
         genotype = None if content["genotype"] is None else _genotype(content["genotype"], space)
-        device = device or content["device"]
-        device = None if device is None else choose_device(device)[0]
+        device = content["device"] if device is None else str(device)
         return cls(space, data, method, content["scale"], content["seed"], search, evaluation, genotype, device)
 
 
@@ -125,8 +131,7 @@ def of_search(space, data, method, scale, seed, device=None, **settings) -> Plan
     scale = scales.get(scale, tasks.of(data).domain)
     settings = override(scale.search, **(method.defaults(scale) | settings))
     space = _space(space, method, settings)
-    allow("seed", seed, Seed)
-    device = None if device is None else choose_device(device)[0]
+    device = None if device is None else str(choose_device(device)[0])
     return Plan(space, data, method, scale.name, seed, settings, device=device)
 
 
@@ -136,8 +141,7 @@ def of_training(genotype, data, scale, seed, device=None, space=None, protocol="
     task = tasks.of(data)
     scale = scales.get(scale, task.domain)
     genotype = _genotype(genotype, space)
-    allow("seed", seed, Seed)
-    device = None if device is None else choose_device(device)[0]
+    device = None if device is None else str(choose_device(device)[0])
     settings = _evaluation(scale, task, space, data, protocol, settings)
     return Plan(space, data, None, scale.name, seed, evaluation=settings, genotype=genotype, device=device)
 
@@ -171,7 +175,6 @@ def of_job(job: dict) -> Plan:
             raise ValueError("evaluation: None is not allowed beside a genotype, for which there is nothing else to do")
         genotype = _genotype(genotype)
         task.check_cells(genotype, names["data"])
-        allow("seed", names["seed"], Seed)
         plan = Plan(space, names["data"], Method(names["method"]), scale.name, names["seed"], genotype=genotype)
     if evaluation is None:
         return plan
@@ -207,6 +210,11 @@ def _data(data):
     """The name of known data, in lower case, or data that can be searched on."""
     known = isinstance(data, str) and data.lower() in datasets.NAMES
     return data.lower() if known else datasets.load(data)
+
+
+def _space_json(space: SearchSpace) -> dict:
+    operations = {name: in_words(function) for name, function in space.operations.items()}
+    return {"name": space.name, "cells": space.cells} | ({"operations": operations} if operations else {})
 
 
 def _space(space, method: Method, settings: SearchSettings) -> SearchSpace:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Annotated
 
 from darts_lab.checks import Amount, Betas, Count, CountOrAll, Fraction, Natural, Positive, Switch, check, one_of
@@ -99,7 +99,13 @@ def from_values(kind: type, values: dict):
 
     Raises ValueError for a senseless value, TypeError for a field that is not there and for `values` of another type.
     """
-    values = {name: tuple(value) if isinstance(value, list) else value for name, value in {**values}.items()}
     settings = kind(**values)
     check(settings)
-    return settings
+    changes = {}
+    for field in fields(settings):
+        value = getattr(settings, field.name)
+        if isinstance(value, list):
+            changes[field.name] = tuple(value)
+        elif isinstance(field.default, float) and isinstance(value, int):
+            changes[field.name] = float(value)  # so that 1 and 1.0 are the same plan
+    return replace(settings, **changes)

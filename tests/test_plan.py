@@ -2,11 +2,14 @@
 
 import json
 from dataclasses import dataclass, replace
+from functools import partial
 
 import pytest
+import torch
 
 import darts_lab as dl
 from darts_lab import methods, plan
+from darts_lab.methods.method import in_words
 from darts_lab.methods.monitors import EarlyStopping, Rule
 from darts_lab.methods.terms import Proximity
 from darts_lab.plan import Plan, changed, of_job, of_search, of_training
@@ -80,14 +83,14 @@ def test_the_parts_of_a_method_are_those_in_which_it_differs_from_plain_darts():
 def test_search_training_and_sweep_start_from_a_plan(tmp_path):
     small = {"epochs": 1, "curvature_every": 0}
     asked = of_search("S2", "digits", "DARTS", "tiny", 3, **small)
-    search = dl.Search(asked, path=tmp_path / "run")
+    search = dl.Search.of(asked, tmp_path / "run")
     assert (
         search.plan is asked
         and search.plan.hash == dl.Search("S2", scale="tiny", seed=3, path=False, **small).plan.hash
     )
     next(search)
     assert search.run.config["hash"] == asked.hash == dl.Search.resume(tmp_path / "run").plan.hash
-    training = dl.Training(of_training(CELL, "digits", "tiny", 0))
+    training = dl.Training.of(of_training(CELL, "digits", "tiny", 0))
     assert training.plan.genotype == training.genotype
 
 
@@ -123,3 +126,76 @@ def test_what_is_no_plan_is_refused(content):
     with pytest.raises((KeyError, TypeError, ValueError)):
         Plan.from_json(content)
     assert plan.JOB["space"] == "S2"
+
+
+def pull(strength):
+    def term(alpha, mixing, progress, space):
+        return strength * mixing.square().sum()
+
+    return term
+
+
+class Pull:
+    def __init__(self, strength):
+        self.strength = strength
+
+    def __call__(self, alpha, mixing, progress, space):
+        return self.strength * mixing.sum()
+
+
+def test_functions_are_told_apart_by_what_they_enclose_and_the_same_in_every_process():
+    made = [
+        pull(0.1),
+        pull(100.0),
+        Pull(1.0),
+        Pull(2.0),
+        partial(pull(1.0), progress=2),
+        partial(pull(1.0), progress=3),
+    ]
+    made += [lambda *_: 1.0, lambda *_: 2.0, lambda *_: abs(1.0)]
+    words = [in_words(one) for one in made]
+    assert len(set(words)) == len(words) and not any(" at 0x" in text for text in words)
+    assert in_words({"b": 1, "a": pull}) == "{'a': pull, 'b': 1}"
+    hashes = {of_search("S2", "digits", dl.Method("mine", terms=(one,)), "tiny", 0).hash for one in made}
+    assert len(hashes) == len(made)
+
+
+def test_a_run_goes_on_only_with_what_it_was_begun_with(tmp_path):
+    def begun(name, **arguments):
+        search = dl.Search(scale="tiny", path=tmp_path / name, epochs=2, curvature_every=0, **arguments)
+        next(search), search.release()
+        return tmp_path / name
+
+    run = begun("method", method=dl.Method("mine", terms=(pull(0.0),)))
+    with pytest.raises(ValueError, match="method: 'mine' had terms .* of 0.0, this 'mine' has .* of 9.0"):
+        dl.Search.resume(run, method=dl.Method("mine", terms=(pull(9.0),)))
+    edges = [("skip_connect", "mine")] * 5
+    own = dl.SearchSpace("own", {"normal": edges, "reduce": edges}, operations={"mine": convolution})
+    run = begun("space", space=own)
+    with pytest.raises(ValueError, match=r"space: has operations of your own \(mine\); pass it as space="):
+        dl.Search.resume(run)
+    with pytest.raises(ValueError, match="has the hash .*; what its config.json and these arguments ask for has"):
+        dl.Search.resume(run, space=replace(own, operations={"mine": another}))
+    assert dl.Search.resume(run, space=own).epoch == 1
+    run = begun("plain")
+    with pytest.raises(ValueError, match="has the hash"):
+        dl.Search.resume(run, space="S4")
+
+
+def convolution(channels, stride):
+    return torch.nn.Conv2d(channels, channels, 3, stride, 1)
+
+
+def another(channels, stride):
+    return torch.nn.Conv2d(channels, channels, 1, stride)
+
+
+def test_a_plan_without_what_is_wanted_is_refused_and_whole_numbers_are_numbers():
+    with pytest.raises(ValueError, match="plan: .* asks for no training"):
+        dl.Training.of(PLANS["DARTS"])
+    with pytest.raises(ValueError, match="plan: .* asks for no search"):
+        dl.Search.of(PLANS["training"])
+    with pytest.raises(ValueError, match="evaluation: None; the plan asks for no training"):
+        PLANS["DARTS"].training_of(CELL)
+    hashes = {of_search("S2", "digits", "DARTS", "tiny", 0, learning_rate=rate).hash for rate in (1, 1.0)}
+    assert len(hashes) == 1

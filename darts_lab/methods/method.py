@@ -5,9 +5,12 @@ Parts of different papers combine freely: `dl.Method("mine", {"weight_decay": 0.
 
 from __future__ import annotations
 
+import hashlib
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import partial
+from types import FunctionType
 
 import torch
 from torch import Generator, Tensor
@@ -80,6 +83,8 @@ class Method:
             "schedule": (Every, "one of those in schedules"),
             "monitor": (EarlyStopping | Adaptation | None, "a monitors.EarlyStopping or Adaptation, or None"),
             "strong_decay": (bool, "True or False"),
+            "pruning": (bool, "True or False"),
+            "train_portion": (float | None, "a number in (0, 1), or None"),
         }
         for name, (kind, words) in kinds.items():
             if not isinstance(getattr(self, name), kind):
@@ -102,19 +107,32 @@ class Method:
         answer."""
         plain = Method(self.name)
         names = [one.name for one in fields(self) if one.name not in ("name", "settings", "strong_decay")]
-        return {name: _words(getattr(self, name)) for name in names if getattr(self, name) != getattr(plain, name)}
+        return {name: in_words(getattr(self, name)) for name in names if getattr(self, name) != getattr(plain, name)}
 
 
-def _words(part) -> str:
-    """A part of a method in words that are the same in every process: a function's name, what differs in a
-    dataclass."""
+def in_words(part) -> str:
+    """A function, or another part of a method, in words that are the same in every process: its name, what it encloses,
+    what differs from the defaults of a dataclass."""
     if isinstance(part, partial):
-        return f"{_words(part.func)} with {part.args or ''}{part.keywords or ''}"
-    if isinstance(part, tuple):
-        return ", ".join(map(_words, part))
-    if is_dataclass(part):
-        values = [(one.name, getattr(part, one.name)) for one in fields(part) if getattr(part, one.name) != one.default]
-        return f"{type(part).__qualname__}({', '.join(f'{name}={_words(value)}' for name, value in values)})"
-    if type(part).__repr__ is object.__repr__:  # which would give an address in memory
-        return type(part).__qualname__
-    return getattr(part, "__qualname__", None) or repr(part)
+        arguments = [in_words(value) for value in part.args]
+        arguments += [f"{name}={in_words(value)}" for name, value in sorted(part.keywords.items())]
+        return f"{in_words(part.func)} with {', '.join(arguments)}"
+    if isinstance(part, Mapping):
+        return "{" + ", ".join(f"{key!r}: {in_words(value)}" for key, value in sorted(part.items())) + "}"
+    if isinstance(part, tuple | list):
+        return ", ".join(map(in_words, part))
+    if isinstance(part, FunctionType):
+        part = inspect.unwrap(part)  # of decorators such as torch.no_grad
+        enclosed = [cell.cell_contents for cell in part.__closure__ or ()]
+        if part.__name__ == "<lambda>":  # of which many have the same name
+            code = part.__code__
+            enclosed += [value for value in code.co_consts if isinstance(value, int | float | str)]
+            enclosed.append(hashlib.sha256(repr((code.co_code, code.co_names)).encode()).hexdigest()[:8])
+        return part.__qualname__ + (f" of {in_words(enclosed)}" if enclosed else "")
+    if is_dataclass(part) and not isinstance(part, type):
+        values = {one.name: getattr(part, one.name) for one in fields(part) if getattr(part, one.name) != one.default}
+    elif type(part).__repr__ is object.__repr__:  # which would give an address in memory
+        values = getattr(part, "__dict__", {})
+    else:
+        return getattr(part, "__qualname__", None) or repr(part)
+    return f"{type(part).__qualname__}({', '.join(f'{name}={in_words(value)}' for name, value in values.items())})"

@@ -175,22 +175,29 @@ class Descent:
 
     def _unrolled_gradient(self, train, valid, learning_rate: float, drop_path: float):
         """`bilevel.second_order` of these losses; the unrolled step is clipped where the task does so."""
-        s, names, weights = self.settings, list(self.weights), list(self.weights.values())
+        s, names, weights, noise = self.settings, list(self.weights), list(self.weights.values()), []
 
         def train_loss(values: list[Tensor], alpha: Tensor) -> Tensor:
             outputs = self.outputs(train[0], self.draw(alpha), drop_path, dict(zip(names, values, strict=True)))
             return self.task.training_loss(outputs, train[1])
 
         def valid_loss(values: list[Tensor], alpha: Tensor):
-            return self._valid_loss(valid, drop_path, dict(zip(names, values, strict=True)))
+            result = self._valid_loss(valid, drop_path, dict(zip(names, values, strict=True)))
+            noise.append(self.generator.get_state())
+            return result
 
+        end_loss = with_same_noise(self.generator, train_loss)
+        if self.method.draw is not None:  # w' and both ends see the same sample
+            train_loss = end_loss
         buffers = [self.optimizer.state.get(weight, {}).get("momentum_buffer") for weight in weights]
         gradient, loss, outputs = bilevel.second_order(
             train_loss, valid_loss, weights, self.alpha,
             rate=learning_rate, decay=self.optimizer.param_groups[0]["weight_decay"], momentum=s.momentum,
             buffers=None if None in buffers else buffers, epsilon=s.unrolled_epsilon,
-            clip=s.clip if self.task.clips_unrolled else None, end_loss=with_same_noise(self.generator, train_loss),
+            clip=s.clip if self.task.clips_unrolled else None, end_loss=end_loss,
         )  # fmt: skip
+        if self.method.draw is not None:
+            self.generator.set_state(noise[0])  # the next sample is another one
         return gradient, outputs, loss
 
     # All that changes
@@ -216,9 +223,9 @@ class Descent:
         self.supernet.load_state_dict(state["supernet"])
         self.optimizer.load_state_dict(deepcopy(state["optimizer"]))  # which would else share its tensors
         self.alpha_optimizer.load_state_dict(deepcopy(state["alpha_optimizer"]))
-        self.timing = Timing(**state.get("timing", {}))
+        self.timing = Timing(**state["timing"])
         restore(self.generator, state, elsewhere=self.seed + 2**36 + self.timing.batches)
-        self.multipliers = state.get("multipliers")
+        self.multipliers = state["multipliers"]
         if self.alive is not None:
             self.alive = state["alive"]
             self.running = self.alive.tolist()

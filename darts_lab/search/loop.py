@@ -28,7 +28,14 @@ class Loop(ABC):
 
     name: str  # "search" or "training", as errors call it
 
-    def __init__(self, plan: Plan, path):
+    @classmethod
+    def of(cls, plan: Plan, path=None):
+        """What a plan asks for, written as `path` says. Raises as the class itself."""
+        loop = cls.__new__(cls)
+        loop._begin(plan, path)
+        return loop
+
+    def _begin(self, plan: Plan, path) -> None:
         keep_memory()
         deterministic()
         self.plan, self._path = plan, path
@@ -71,7 +78,7 @@ class Loop(ABC):
             "version": __version__,
             **plan,
             "data": plan["data"] | {"fingerprint": self.task.fingerprint()},
-            "device": self.device.type,
+            "device": str(self.device),
         }
 
     def __iter__(self) -> Loop:
@@ -85,7 +92,8 @@ class Loop(ABC):
     def step(self):
         """Goes on by one batch, or by a measurement after the last; gives the epoch's record at its end, None before.
 
-        Raises StopIteration when it is finished, RuntimeError when an exception has ended the epoch.
+        Raises StopIteration when it is finished, RuntimeError when an exception has ended the epoch, FloatingPointError
+        for numbers that are not finite, ValueError or OSError where the run cannot be written.
         """
         if self._steps is None:
             if self.finished:
@@ -136,10 +144,15 @@ class Loop(ABC):
                 "it can still be read"
             )
         try:
-            loop = cls(Plan.from_json(run.config, data=data_of(run, data), **given), path=path)
+            loop = cls.of(Plan.from_json(run.config, data=data_of(run, data), **given), path)
             loop.task.check_made(run)
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"run: {str(run.path)!r} holds no {cls.name} that can go on: {error}") from error
+        if loop.plan.hash != run.config["hash"]:
+            raise ValueError(
+                f"run: {str(run.path)!r} has the hash {str(run.config['hash'])[:20]!r}; what its config.json and these "
+                f"arguments ask for has {loop.plan.hash!r}"
+            )
         loop.run, state = run, run.load(loop.device)
         epochs = 0 if state is None else state.get("records", state["epoch"])
         if state is not None:

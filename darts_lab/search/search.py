@@ -12,12 +12,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from darts_lab import curvature, plan, tasks
+from darts_lab import curvature, tasks
 from darts_lab import data as datasets
 from darts_lab.environment import choose_device, stopwatch
 from darts_lab.genotype import Genotype, discretize
 from darts_lab.methods.monitors import measured_epochs
-from darts_lab.plan import Plan
+from darts_lab.plan import Plan, of_search
 from darts_lab.runs.records import EpochRecord
 from darts_lab.search import measuring, steps
 from darts_lab.search.descent import Descent
@@ -37,7 +37,7 @@ class Search(Loop):
     `space`, `method` and `scale` are names or objects, `data` a name, a `Dataset` or anything with train, valid and
     test pairs of tensors. `device` is chosen automatically (cuda, mps, cpu). `path` is the run directory (default: a
     new one below `runs/`; False: nothing is written). Further keywords change single settings of the scale, such as
-    `epochs=10` or `weight_decay=0.0081`; they override the method's. A `Plan` in place of `space` says all but `path`.
+    `epochs=10` or `weight_decay=0.0081`; they override the method's.
     Nothing is written before the first step.
 
     The same arguments give the same numbers, bit for bit on the CPU, and `Search.resume(path)` continues as if there
@@ -49,9 +49,12 @@ class Search(Loop):
     def __init__(
         self, space="S2", data="digits", method="DARTS", scale="laptop", seed=0, device=None, path=None, **settings
     ):
-        if not isinstance(space, Plan):
-            space = plan.of_search(space, data, method, scale, seed, device, **settings)
-        super().__init__(space, path)
+        self._begin(of_search(space, data, method, scale, seed, device, **settings), path)
+
+    def _begin(self, plan: Plan, path) -> None:
+        if plan.search is None:
+            raise ValueError(f"plan: {plan.name!r} asks for no search")
+        super()._begin(plan, path)
         self.space, self.method, self.settings = self.plan.space, self.plan.method, self.plan.search
         self.device, self.device_reason = choose_device(self.plan.device)
         self.seed = self.plan.seed
@@ -153,8 +156,9 @@ class Search(Loop):
     def change(self, **settings: float) -> None:
         """Changes `weight_decay`, or `drop_path` (the largest, at the end), from the next epoch on.
 
-        The record of that epoch holds it in `changed`, so a resumed search goes on with it. Raises ValueError, and
-        changes nothing, for other settings and for values that are not allowed.
+        The record of that epoch holds it in `changed`, so a resumed search goes on with it; until that epoch has ended
+        it is not on disk. Raises ValueError, and changes nothing, for other settings and for values that are not
+        allowed.
         """
         for name in settings.keys() - set(CHANGEABLE):
             raise ValueError(f"{name}: cannot be changed while a search runs; only {', '.join(CHANGEABLE)} can")
@@ -240,24 +244,23 @@ class Search(Loop):
             "space": self.space.name,
             "snapshots": self.snapshots,
             "waiting": self.waiting,
-            "selected": None if self.selected is None else str(self.selected),
         }
 
     def _tensors(self) -> dict:
-        return self.descent.state() | {"eigenvector": self.eigenvector}
+        selected = None if self.selected is None else str(self.selected)
+        return self.descent.state() | {"eigenvector": self.eigenvector, "selected": selected}
 
     def _load_tensors(self, state: dict) -> None:
         self.descent.load_state(state)
-        vector = state.get("eigenvector")
+        vector, selected = state["eigenvector"], state["selected"]
         self.eigenvector = None if vector is None else vector.cpu()
+        self.selected = None if selected is None else Genotype.parse(selected, _operations(self.space))
 
     def load_state(self, state: dict) -> None:
         """Takes over a `state`. Raises ValueError where it is not one of this search's space and sizes."""
         with _fitting(self, state):
             self._load_tensors(state)
             self.snapshots, self.waiting = dict(state["snapshots"]), dict(state["waiting"])
-            text = state["selected"]
-            self.selected = None if text is None else Genotype.parse(text, _operations(self.space))
 
     def record(self, content: dict) -> EpochRecord:
         """The record of an epoch from its lines on disk."""

@@ -9,11 +9,11 @@ import torch
 from torch.func import functional_call
 
 from darts_lab import data as datasets
-from darts_lab import plan, runs, tasks
+from darts_lab import runs, tasks
 from darts_lab.environment import choose_device, lower_precision, restore, stopwatch
 from darts_lab.genotype import Genotype, skip_reductions
 from darts_lab.networks.cell import parameter_count
-from darts_lab.plan import Plan
+from darts_lab.plan import Plan, of_training
 from darts_lab.runs.files import in_a_line
 from darts_lab.runs.records import TrainingRecord
 from darts_lab.search import bilevel
@@ -41,7 +41,7 @@ class Training(Loop):
 
     Images of both halves of the search train it; `result()` measures it on the test split once, at the end. Arguments
     as for `Search`, but by default nothing is written. `space` brings operations of your own and, at paper scale,
-    chooses the published width and depth (`protocol` "default" or "L2", see `scales.paper_network`). With
+    chooses the published width and depth (`protocol` "default" or "L2", see `tasks.classification`). With
     `reductions="skip"`, the default at laptop scale, the reduction cells of the network are skips, so that the normal
     cell alone is measured (results/protocol.md says why); `**scales.BOTH_CELLS` trains both, as the papers do.
     """
@@ -52,9 +52,12 @@ class Training(Loop):
         self, genotype, data="digits", scale="laptop", seed=0, device=None, path=None, space=None, protocol="default",
         **settings,
     ):  # fmt: skip
-        if not isinstance(genotype, Plan):
-            genotype = plan.of_training(genotype, data, scale, seed, device, space, protocol, **settings)
-        super().__init__(genotype, False if path is None else path)
+        self._begin(of_training(genotype, data, scale, seed, device, space, protocol, **settings), path)
+
+    def _begin(self, plan: Plan, path) -> None:
+        if plan.evaluation is None:
+            raise ValueError(f"plan: {plan.name!r} asks for no training")
+        super()._begin(plan, False if path is None else path)
         self.genotype, self.settings, self.seed = self.plan.genotype, self.plan.evaluation, self.plan.seed
         self.space = self.plan.space
         self.device, self.device_reason = choose_device(self.plan.device)

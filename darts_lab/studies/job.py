@@ -41,7 +41,7 @@ def work(content: dict, path: str | Path, threads: int = 1) -> dict:
     try:
         here.mkdir(parents=True, exist_ok=True)
         with FileLock(here / "lock", timeout=0):
-            row = finished(here)
+            row = finished(plan, here)
             resumed = row is None and any(map(begun, here.glob("*")))
             if row is None:
                 searched = _searched(plan, here)
@@ -68,11 +68,11 @@ def folder(plan: Plan, path: Path) -> Path:
     return path / f"{runs.folder_name(words(plan))}-{plan.hash}"
 
 
-def finished(here: Path) -> dict | None:
-    """The row in the folder of a job that has ended well; else None."""
+def finished(plan: Plan, here: Path) -> dict | None:
+    """The row in the folder `here` of a job that has ended well; else None."""
     file = here / "row.json"
-    row = files.object_in(file) if file.is_file() else None
-    return row if row is not None and row.get("error") is None else None
+    row = files.object_in(file) if file.is_file() else {"config_hash": None}
+    return row if row.get("config_hash") == plan.hash and row.get("error") is None else None
 
 
 def begun(run: Path) -> bool:
@@ -111,7 +111,7 @@ def _searched(plan: Plan, here: Path) -> dict:
     """What the search of a job came to; it goes on where it was interrupted."""
     if plan.search is None:
         return _counts(plan.genotype) | {"genotype": str(plan.genotype)}
-    search = Search.resume(here / "search") if begun(here / "search") else Search(plan, path=here / "search")
+    search = Search.resume(here / "search") if begun(here / "search") else Search.of(plan, here / "search")
     for _ in search:
         pass
     last, (_, eigenvalues) = search.history[-1], measurements(search.history)
@@ -149,7 +149,7 @@ def _trained(plan: Plan, here: Path, genotype: str) -> dict:
     if begun(here / "training"):
         training = Training.resume(here / "training")
     else:
-        training = Training(plan.training_of(genotype), path=here / "training")
+        training = Training.of(plan.training_of(genotype), here / "training")
     for _ in training:
         pass
     result = training.result()

@@ -32,6 +32,8 @@ from darts_lab.plan import Plan
 from darts_lab.runs import files
 from darts_lab.studies.job import COLUMNS, begun, failed, finished, folder, in_words, words, work
 
+KEYS = 2  # the form of the hashes by which folders are named: 2 is that of plans
+
 
 def grid(**axes) -> list[dict]:
     """Jobs for every combination: `grid(space=["S1", "S2"], method="DARTS", seed=range(3))` gives six.
@@ -66,8 +68,8 @@ def sweep(
 ) -> pd.DataFrame:
     """The table of `jobs`, one row each, in their order; what is finished below `path` is not done again.
 
-    Nor is what `known`, the table of an earlier sweep of this version, has a row for. `executor` is None (one job after
-    the other, here), "loky" (a process for every core), a number of such processes, or any
+    Nor is what `known`, the table of an earlier sweep of this version, has a row for, on whatever machine. `executor`
+    is None (one job after the other, here), "loky" (a process for every core), a number of such processes, or any
     `concurrent.futures.Executor`. A job whose worker dies is sent again, up to `retries` times; one that fails is a row
     with its `error`, and is done again by the next call. `threads` is how many of PyTorch's threads each job uses: the
     same number gives the same bits, however many workers there are. `report` gets a line for every job that ends. The
@@ -93,7 +95,7 @@ def sweep(
     rows = {
         number: row
         for number, one in enumerate(plans)
-        if (row := finished(folder(one, path)) or before.get(one.hash)) is not None
+        if (row := finished(one, folder(one, path)) or before.get(one.hash)) is not None
     }
     todo = {number: one for number, one in enumerate(plans) if number not in rows}
     if rows:
@@ -203,17 +205,19 @@ def _claim(path: Path) -> None:
     ValueError where it is something else."""
     file = path / "sweep.json"
     if file.is_file():
-        version = files.object_in(file).get("version")
-        if version != __version__:
+        content = files.object_in(file)
+        if content.get("version") != __version__:
             raise ValueError(
-                f"path: {str(path)!r} holds results of darts_lab {version}, this is {__version__}; "
+                f"path: {str(path)!r} holds results of darts_lab {content.get('version')}, this is {__version__}; "
                 "choose another folder"
             )
+        if content.get("keys") != KEYS:
+            raise ValueError(f"path: {str(path)!r} holds results under keys of another form; choose another folder")
         return
     if path.exists() and not (path.is_dir() and {*path.iterdir()} <= files.leftovers(path, file.name)):
         raise ValueError(f"path: {str(path)!r} is neither new nor empty nor the folder of a sweep")
     path.mkdir(parents=True, exist_ok=True)
-    files.write(file, json.dumps({"version": __version__}).encode())
+    files.write(file, json.dumps({"version": __version__, "keys": KEYS}).encode())
 
 
 def _write_table(path: Path) -> None:

@@ -58,7 +58,7 @@ def verify(row: dict) -> pd.DataFrame:
     computed on another kind of device: batches come in another order there.
     """
     of_row, here = plan_of(row), choose_device()[0].type
-    if row.get("device", here) != here:
+    if not pd.isna(row.get("device")) and row["device"] != here:
         raise ValueError(
             f"row: was computed on {str(row['device'])[:80]!r}, here it would be on {here!r}, with batches in another "
             "order; nothing would come out the same"

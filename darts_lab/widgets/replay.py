@@ -213,4 +213,4 @@ def _space_of(search: Recorded) -> SearchSpace:
     except (FileNotFoundError, TypeError):  # the logs of others, or a history without a path
         return spaces.get(search.space).with_nodes(search.history[0].genotype.nodes)
     own = {name for cell in asked["cells"].values() for edge in cell for name in edge} - {*KNOWN_OPERATIONS}
-    return SearchSpace(**asked, operations=dict.fromkeys(own))
+    return SearchSpace(asked["name"], asked["cells"], dict.fromkeys(own))
