@@ -100,7 +100,7 @@ class Pair:
         def reference():
             textbook.search_epoch(net, alphas, of_w, of_alpha, [self.train], [self.valid], lr, order=order, clip=clip)
 
-        return reference, lambda: search.descent.steps(self.train, self.valid, lr)
+        return reference, lambda: search.descent.step(self.train, self.valid, lr)
 
     def first_order(self):
         return self.step(1)

@@ -86,7 +86,7 @@ def _step(pair: Pair, search: dl.Search, device: str) -> str:
     """What a first-order step takes, and the first of all."""
 
     def step():
-        search.descent.steps(pair.train, pair.valid, 0.025)
+        search.descent.step(pair.train, pair.valid, 0.025)
 
     first = seconds(step, device, times=1, skipped=0)
     return f"{1e3 * seconds(step, device):8.1f} ms {peak(step, device) / 1e6:8.0f} MB   first step {first:.1f} s"
@@ -103,7 +103,7 @@ def curvature(device: str, size: str = "paper", space: str = "DARTS") -> float:
     pair = Pair(size, space, device)
     search = pair.search(1)
     for _ in range(3):
-        search.descent.steps(pair.train, pair.valid, 0.025)
+        search.descent.step(pair.train, pair.valid, 0.025)
     gradient = seconds(lambda: search.descent.alpha_gradient(pair.train, pair.valid, 0.025), device)
     found = []
     took = seconds(lambda: found.append(dl.curvature.dominant_eigenvalue(search)), device, times=3, skipped=1)
@@ -140,7 +140,7 @@ def _search(space: str, order: int, device: str) -> tuple[float, float]:
     """Seconds of a step of a search of the papers' size, and of a look at one batch."""
     pair = Pair("paper", space, device)
     search = pair.search(order)
-    step = seconds(lambda: search.descent.steps(pair.train, pair.valid, 0.025), device)
+    step = seconds(lambda: search.descent.step(pair.train, pair.valid, 0.025), device)
     return step, seconds(torch.no_grad()(lambda: search.supernet(pair.valid[0], search.mixing.detach())), device)
 
 

@@ -34,7 +34,7 @@ METHODS = {
         Method("DARTS"),  # first order at laptop scale, second order at paper scale (Zela et al. use `--unrolled`)
         Method("DARTS-1st", {"order": 1}),
         Method("DARTS-2nd", {"order": 2}),
-        Method("R-DARTS(L2)", strong_decay=True),
+        Method("R-DARTS(L2)", strong_decay=True),  # 81 times the plain L2 factor, or `Scale.strong_decay`
         Method("R-DARTS(DP)", {"drop_path": DROP_PATHS[-1]}),  # Zela et al., section 5, the largest; with Cutout
         Method("DARTS-ES", monitor=EarlyStopping()),  # Zela et al., section 5.1
         Method("DARTS-ADA", monitor=Adaptation()),  # Zela et al., appendix D.1

@@ -33,7 +33,7 @@ def best_random_cell(search, with_none: bool = False) -> Genotype:
     for cell in cells:
         mixing, deviation = cell.mixing(space), 0
         for _ in range(s.path_batches):
-            inputs, targets = task.plain_batch("valid", task.draw(search.valid_batch_size, generator))
+            inputs, targets = task.plain_batch("valid", task.next_valid(search.valid_batch_size, generator))
             outputs = search.supernet(inputs, mixing, generator=generator)
             deviation = deviation + task.deviation(outputs, targets)
         deviations.append(deviation)

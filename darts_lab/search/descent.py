@@ -73,7 +73,7 @@ class Descent:
     @property
     def progress(self) -> float:
         """How much of the search is done, the present training batch included: from 0 to 1."""
-        batches = self.settings.epochs * self.task.steps(self.settings.batch_size)
+        batches = self.settings.epochs * self.task.batches_per_epoch(self.settings.batch_size)
         return min(1.0, (self.timing.batches + 1) / batches)
 
     def outputs(self, inputs, mixing: Tensor, drop_path: float = 0.0, weights=None):
@@ -88,7 +88,7 @@ class Descent:
 
     # One step of each
 
-    def steps(self, train, valid, learning_rate: float, drop_path: float = 0.0) -> Tensor:
+    def step(self, train, valid, learning_rate: float, drop_path: float = 0.0) -> Tensor:
         """A step of alpha on the batch `valid`, then one of w on `train`: the training loss, on the device.
 
         `learning_rate` is that of w in the unrolled step of second order.
@@ -97,7 +97,7 @@ class Descent:
         return self.weight_step(train, drop_path)[0]
 
     def alpha_step(self, train, valid, learning_rate: float, drop_path: float = 0.0) -> Tensor:
-        """A step of alpha on the batch `valid`: its loss, on the device. Arguments as for `steps`."""
+        """A step of alpha on the batch `valid`: its loss, on the device. Arguments as for `step`."""
         gradient, outputs, loss = self._alpha_gradient(train, valid, learning_rate, drop_path)
         bilevel.alpha_step(gradient, self.alpha, self.alpha_optimizer)
         self.task.carry("valid", outputs)

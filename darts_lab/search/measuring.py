@@ -85,7 +85,7 @@ def after_epoch(search, valid: tuple | None) -> Eigenpair:
     s, task, generator = search.settings, search.task, search.descent.generator
     if s.curvature_parity:
         if valid is None:
-            place = task.draw(search.valid_batch_size, generator)
+            place = task.next_valid(search.valid_batch_size, generator)
             valid = task.training_batch("valid", place, generator, search.strength)
         options = {"batches": [valid], "parity": True, "seed": search.seed + search.epoch}
     else:

@@ -148,7 +148,7 @@ class Search(Loop):
     @property
     def steps_per_epoch(self) -> int:
         """Training batches of an epoch."""
-        return self.task.steps(self.settings.batch_size)
+        return self.task.batches_per_epoch(self.settings.batch_size)
 
     def __repr__(self) -> str:
         return f"Search({self.plan.name}, epoch {self.epoch} of {self.settings.epochs}, {self.device.type})"

@@ -41,7 +41,7 @@ def taken(search, learning_rate: float) -> Generator[None, None, tuple[Steps, tu
         if moment is not None:
             moments.append([*moment, due])
         if due:
-            place_of_valid = task.draw(search.valid_batch_size, generator)
+            place_of_valid = task.next_valid(search.valid_batch_size, generator)
         if due or (schedule.repeats and place_of_valid is not None):
             valid = task.training_batch("valid", place_of_valid, generator, strength)
             valid_losses[len(losses)] = descent.alpha_step(train, valid, rate, drop_path)

@@ -1,4 +1,8 @@
-"""What a search needs to know of its task: batches, loss, error, and the networks that fit the data."""
+"""What a search needs to know of its task: batches, loss, error, and the networks that fit the data.
+
+A new domain is a file in `data/`, one in `networks/`, one here with its presets, and an entry in `tasks/__init__.py` and
+`tasks/scales.py`.
+"""
 
 from __future__ import annotations
 
@@ -83,7 +87,7 @@ class Task(ABC):
         """Samples in a split."""
         return len(getattr(self.data, split)[1])
 
-    def steps(self, batch_size: int) -> int:
+    def batches_per_epoch(self, batch_size: int) -> int:
         """Batches of an epoch."""
         return math.ceil(self.size("train") / batch_size)
 
@@ -100,7 +104,7 @@ class Task(ABC):
         """The factor on the learning rate of w for the training batch at `place`."""
         return 1.0
 
-    def draw(self, batch_size: int, generator: torch.Generator):
+    def next_valid(self, batch_size: int, generator: torch.Generator):
         """The place of the next validation batch of an alpha step."""
         return datasets.random_batch(self.size("valid"), batch_size, generator)
 

@@ -190,7 +190,7 @@ class Language(Task):
     def size(self, split: str) -> int:
         return self.settings.batch_size * self._length(split, self.settings.batch_size)
 
-    def steps(self, batch_size: int) -> int:
+    def batches_per_epoch(self, batch_size: int) -> int:
         """Windows of an epoch; where their length varies, somewhat more in the end."""
         return math.ceil(self._length("train", batch_size) / self.settings.bptt)
 
@@ -220,7 +220,7 @@ class Language(Task):
     def rate(self, place: Window) -> float:
         return place.length / self.settings.bptt
 
-    def draw(self, batch_size: int, generator: torch.Generator) -> Window:
+    def next_valid(self, batch_size: int, generator: torch.Generator) -> Window:
         """The window after the last; at the end of the split its first, with a hidden state of zero."""
         whole = self.most("valid", batch_size)
         if self.next_window is None:

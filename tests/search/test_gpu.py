@@ -70,11 +70,11 @@ def test_the_host_waits_nowhere_inside_a_step(space, order):
         for split in ("train", "valid")
     )
     for _ in range(2):
-        search.descent.steps(train, valid, 0.1, drop_path=0.1)
+        search.descent.step(train, valid, 0.1, drop_path=0.1)
     training = dl.Training(search.genotype, "digits", "tiny", path=False)
     training.descend(*train)
     with no_waiting():
-        search.descent.steps(train, valid, 0.1, drop_path=0.1)
+        search.descent.step(train, valid, 0.1, drop_path=0.1)
         training.descend(*train)
     with no_waiting(), pytest.raises(RuntimeError):  # it does see waiting
         float(search.descent.weight_step(train)[2])

@@ -626,7 +626,7 @@ def test_bfloat16_is_used_in_forward_passes_and_never_in_the_differences_of_seco
     gradients = [search.descent.alpha_gradient(train, valid, 0.1) for search in (full, lower)]
     assert torch.equal(*gradients) == (order == 2)
     assert relative(gradients[1], gradients[0]) < 0.3
-    losses = [float(search.descent.steps(train, valid, 0.1)) for search in (full, lower)]
+    losses = [float(search.descent.step(train, valid, 0.1)) for search in (full, lower)]
     assert losses[0] != losses[1] == pytest.approx(losses[0], rel=0.02)
     assert all(weight.dtype == torch.float32 for weight in lower.descent.weights.values())
 

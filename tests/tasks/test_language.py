@@ -70,7 +70,7 @@ def test_windows_of_parallel_streams_cover_the_text_and_every_target_is_the_next
     batches = [task.training_batch("train", place, None) for place in task.order(7, generator())]
     assert torch.equal(torch.cat([words for (words, _), _ in batches], 1), streams[:, :-1])
     assert torch.equal(torch.cat([targets for _, targets in batches], 1), streams[:, 1:])
-    assert len(batches) == task.steps(7) == math.ceil(99 / 8)
+    assert len(batches) == task.batches_per_epoch(7) == math.ceil(99 / 8)
     assert task.size("train") == sum(targets.numel() for _, targets in batches) == 7 * 99
     assert all(rate == 1 for rate in map(task.rate, task.order(7, generator())[:-1]))
 
@@ -136,7 +136,7 @@ def test_validation_windows_begin_anywhere_and_follow_each_other(sayings):
     whole, begins = task.most("valid", 5), set()
     for seed in range(40):
         task.order(5, generator(seed))
-        places = [task.draw(5, generator()) for _ in range(2 * whole)]
+        places = [task.next_valid(5, generator()) for _ in range(2 * whole)]
         begins.add(places[0].begin)
         assert [place.begin // 6 for place in places] == [(places[0].begin // 6 + n) % whole for n in range(2 * whole)]
     assert begins == {6 * number for number in range(whole)}
@@ -298,8 +298,8 @@ def test_searches_of_one_text_and_another_are_told_apart(sayings, make_search, t
 def test_stale_steps_are_those_of_the_official_loop_and_not_the_default(make_search):
     def steps(schedule):
         search = make_search(method=dl.Method("mine", {"order": 1}, schedule=schedule), batch_size=4)
-        drawn, real = [], search.task.draw
-        search.task.draw = lambda *rest: drawn.append(real(*rest)) or drawn[-1]
+        drawn, real = [], search.task.next_valid
+        search.task.next_valid = lambda *rest: drawn.append(real(*rest)) or drawn[-1]
         taken, due = [], []
         for record in search:
             taken.append(record.alpha_steps)
