@@ -9,8 +9,6 @@ dl.evaluate(search.genotype).test_error        # train the found cell from scrat
 dl.lab()                                       # the same with buttons, in a notebook
 """
 
-from __future__ import annotations
-
 __version__ = "0.1.0"
 
 from darts_lab import curvature, data, figures, genotype, methods, runs, settings, spaces

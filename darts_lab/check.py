@@ -1,7 +1,5 @@
 """`dl.check()`: what this installation has, in words."""
 
-from __future__ import annotations
-
 import os
 import platform
 from importlib import metadata

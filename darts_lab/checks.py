@@ -1,7 +1,5 @@
 """Types of values with what is allowed of them. `check` tests the fields of a dataclass, `allow` a single value."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import cache
 from typing import Annotated, NamedTuple, get_type_hints

@@ -1,7 +1,5 @@
 """The command line: darts-lab search | evaluate | sweep | verify | spectrum | check."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

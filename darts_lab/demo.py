@@ -1,8 +1,6 @@
 """`python -m darts_lab.demo`, or `make demo`: searches S2 on the embedded digits with plain DARTS and a stronger L2
 factor, trains both found cells from scratch, prints one table and draws one figure."""
 
-from __future__ import annotations
-
 import os
 import statistics
 import time

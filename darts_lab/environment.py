@@ -1,7 +1,5 @@
 """The machine of a run: its device, processor, memory, and precision."""
 
-from __future__ import annotations
-
 import ctypes
 import os
 import platform

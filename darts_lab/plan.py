@@ -226,7 +226,7 @@ def _space(space, method: Method, settings: SearchSettings) -> SearchSpace:
 
 
 def _genotype(genotype, space: SearchSpace | None = None) -> Genotype:
-    names = KNOWN_OPERATIONS + (() if space is None else tuple(space.operations))
+    names = KNOWN_OPERATIONS if space is None else space.names
     if isinstance(genotype, str):
         genotype = Genotype.parse(genotype, names)
     if not isinstance(genotype, Genotype):

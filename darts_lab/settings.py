@@ -1,7 +1,5 @@
 """How large everything is: the settings of a search and of a training from scratch, and what is allowed of them."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, fields, replace
 from typing import Annotated
 
@@ -101,11 +99,7 @@ def from_values(kind: type, values: dict):
     """
     settings = kind(**values)
     check(settings)
-    changes = {}
-    for field in fields(settings):
-        value = getattr(settings, field.name)
-        if isinstance(value, list):
-            changes[field.name] = tuple(value)
-        elif isinstance(field.default, float) and isinstance(value, int):
-            changes[field.name] = float(value)  # so that 1 and 1.0 are the same plan
-    return replace(settings, **changes)
+    floats = {field.name for field in fields(kind) if isinstance(field.default, float)}
+    as_meant = {name: float(values[name]) for name in floats & values.keys()}  # 1 and 1.0 are the same plan
+    as_meant |= {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
+    return replace(settings, **as_meant)

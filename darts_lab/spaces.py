@@ -122,6 +122,11 @@ class SearchSpace:
         return edges_of(self.nodes, self.inputs)
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """The operations that a genotype may name: the known ones and the space's own."""
+        return (*KNOWN_OPERATIONS, *self.operations)
+
+    @property
     def candidates(self) -> int:
         """The number of operations that compete on one edge."""
         return len(next(iter(self.cells.values()))[0])

@@ -1,7 +1,5 @@
 """The Hessian of a loss with respect to alpha: products, eigenvalues, spectrum, trace, landscape."""
 
-from __future__ import annotations
-
 from darts_lab.curvature.eigenvalues import (
     TOLERANCE,
     Eigenpair,

@@ -1,7 +1,5 @@
 """Eigenvalues of a Hessian from products with vectors, with their residuals and standard errors."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from inspect import signature
 

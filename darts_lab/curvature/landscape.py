@@ -1,7 +1,5 @@
 """The validation loss on a line or a plane through alpha."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

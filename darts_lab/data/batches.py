@@ -1,7 +1,5 @@
 """Batches of images, drawn and augmented on the device of the data. All randomness comes from a given generator."""
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor

@@ -1,8 +1,6 @@
 """Depth of the sea from four-band patches: the embedded `bathymetry`, and a reader of the layout of Maile et al. 2021,
 whose data (Sentinel-2 over surveyed coasts) are private."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise

@@ -1,7 +1,5 @@
 """Running text as numbered words: the embedded `pydocs`, Penn Treebank from a directory, your own by `from_text`."""
 
-from __future__ import annotations
-
 import ast
 import hashlib
 import re

@@ -1,7 +1,5 @@
 """`digits`: real handwriting on real photographs, composed from what installed packages hold."""
 
-from __future__ import annotations
-
 from functools import lru_cache
 from importlib.resources import as_file, files
 

@@ -1,7 +1,5 @@
 """Data by name: embedded sets, and sets in a folder of the user's."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

@@ -3,8 +3,6 @@
 A point of the scene is in the same row of both images, in columns c (left) and c - d (right): d pixels of disparity.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """Pictures of mixing weights and cells."""
 
-from __future__ import annotations
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D

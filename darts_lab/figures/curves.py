@@ -1,7 +1,5 @@
 """What a search did, epoch by epoch, and what its curvature looks like."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

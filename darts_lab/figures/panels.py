@@ -1,7 +1,5 @@
 """The panels of the live lab, and all of them on one figure."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 

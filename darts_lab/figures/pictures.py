@@ -1,7 +1,5 @@
 """Images, and maps of a value for every pixel."""
 
-from __future__ import annotations
-
 import numpy as np
 from matplotlib.axes import Axes
 

@@ -1,7 +1,5 @@
 """Figures as files: PDF, PNG, and the plotted values as CSV, with the hash of the run; and a page of all of them."""
 
-from __future__ import annotations
-
 import hashlib
 import html
 import io

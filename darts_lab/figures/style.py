@@ -1,7 +1,5 @@
 """One style for all figures, and one colour and dash for each operation."""
 
-from __future__ import annotations
-
 import matplotlib
 import numpy as np
 from cycler import cycler

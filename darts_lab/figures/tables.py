@@ -2,8 +2,6 @@
 are a pandas categorical have the same colours in every picture, whichever of them it shows. seaborn is imported inside
 the functions: it imports pyplot, which the package leaves to those who draw."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes

@@ -1,8 +1,6 @@
 """Checkpoints of quark0/darts, RobustDARTS and projects based on them, converted in both directions. Their supernets
 hold a module for every operation of every edge (`cells.2._ops.5._ops.1.op.6.weight`), ours stack the copies."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 

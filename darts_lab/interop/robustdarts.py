@@ -1,7 +1,5 @@
 """The published logs of Zela et al. 2020 (github.com/automl/RobustDARTS), as searches like ours."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from datetime import datetime

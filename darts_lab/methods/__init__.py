@@ -1,6 +1,4 @@
 """A method is data: what a search does with alpha and with the weights beside the plain bilevel steps."""
 
-from __future__ import annotations
-
 from darts_lab.methods.method import Method, clip, softmax
 from darts_lab.methods.named import DROP_PATHS, L2_FACTORS, METHODS, PORTION, WAITING, get

@@ -3,8 +3,6 @@
 Parts of different papers combine freely: `dl.Method("mine", {"weight_decay": 0.0081, "order": 2})`.
 """
 
-from __future__ import annotations
-
 import hashlib
 import inspect
 from collections.abc import Callable, Mapping

@@ -12,8 +12,6 @@ versions of it:
 A monitor sees only the history, so a resumed search ends in the same epoch as one that was not interrupted.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, NamedTuple

@@ -1,7 +1,5 @@
 """The methods of the papers, by name."""
 
-from __future__ import annotations
-
 from functools import partial
 
 from darts_lab.methods.method import Method, clip

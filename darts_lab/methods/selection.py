@@ -1,8 +1,6 @@
 """Random search with weight sharing (Li and Talwalkar 2019): a random cell in every step of w, and the best of many at
 the end."""
 
-from __future__ import annotations
-
 import torch
 from torch import Generator, Tensor
 

@@ -6,8 +6,6 @@ towards cells that need no discretization; the formulas are those of their code,
 said otherwise. Regularizers of the weights, weight decay and drop path, are settings of the search.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

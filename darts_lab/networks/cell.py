@@ -1,7 +1,5 @@
 """A cell as a function of its mixing weights, for supernets and, with one candidate an edge, networks of a genotype."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial

@@ -14,8 +14,6 @@ inputs and fit one alpha. The doubling is bilinear, not a transposed convolution
 operations. No coarser disparity is an input of the next cell.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F

@@ -4,8 +4,6 @@ Layout as in Liu et al. 2019 (quark0/darts): a 3 x 3 stem of three times the wid
 thirds of the depth, which halve the image and double the channels, mean pooling and a linear classifier.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F

@@ -16,8 +16,6 @@ it returns (batch, active copies * channels, height / stride, width / stride), c
 tensors of copy i under the names they have in quark0/darts.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -11,8 +11,6 @@ takes the statistics of the streams that are read side by side: with running one
 official code, the hidden state of a half-trained supernet diverges over hundreds of words.
 """
 
-from __future__ import annotations
-
 from functools import partial
 from typing import NamedTuple
 

@@ -9,8 +9,6 @@ Networks of DARTS spend most of their time here. So every pass, derivatives too,
 - an image *smaller than the kernel* is padded with zeros beforehand.
 """
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,6 +1,4 @@
 """A run on disk, and its records."""
 
-from __future__ import annotations
-
 from darts_lab.runs.records import COSTS, EpochRecord, Recorded, cost, read, table
 from darts_lab.runs.run import Run, folder_name

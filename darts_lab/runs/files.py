@@ -1,7 +1,5 @@
 """Files that are written whole or not at all, files that are parsed and never evaluated, and locks on folders."""
 
-from __future__ import annotations
-
 import json
 import os
 import secrets

@@ -7,8 +7,6 @@ each.
 functions of the weights and alpha, everything else as tensors and numbers.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import torch

@@ -1,7 +1,5 @@
 """What a search descends: the weights w and alpha of a supernet, each with its optimizer, and one step of either."""
 
-from __future__ import annotations
-
 from copy import deepcopy
 from dataclasses import asdict
 

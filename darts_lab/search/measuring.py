@@ -1,7 +1,5 @@
 """The Hessian of a search's validation loss, for `darts_lab.curvature`; its `options` say what was measured."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from contextlib import contextmanager
 

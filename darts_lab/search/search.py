@@ -23,7 +23,6 @@ from darts_lab.search import measuring, steps
 from darts_lab.search.descent import Descent
 from darts_lab.search.loop import Loop, cosine
 from darts_lab.settings import override
-from darts_lab.spaces import KNOWN_OPERATIONS, SearchSpace
 
 CHANGEABLE = ("weight_decay", "drop_path")  # what `Search.change` may change
 
@@ -254,7 +253,7 @@ class Search(Loop):
         self.descent.load_state(state)
         vector, selected = state["eigenvector"], state["selected"]
         self.eigenvector = None if vector is None else vector.cpu()
-        self.selected = None if selected is None else Genotype.parse(selected, _operations(self.space))
+        self.selected = None if selected is None else Genotype.parse(selected, self.space.names)
 
     def load_state(self, state: dict) -> None:
         """Takes over a `state`. Raises ValueError where it is not one of this search's space and sizes."""
@@ -264,7 +263,7 @@ class Search(Loop):
 
     def record(self, content: dict) -> EpochRecord:
         """The record of an epoch from its lines on disk."""
-        return EpochRecord.from_json(content, _operations(self.space))
+        return EpochRecord.from_json(content, self.space.names)
 
     @classmethod
     def resume(cls, path: str | Path, *, space=None, data=None, method=None, device=None) -> Search:
@@ -286,11 +285,6 @@ def _fitting(search: Search, state: dict):
             f"checkpoint: of space {state.get('space')!r}, does not fit a search of space {search.space.name!r} with "
             f"{search.settings.channels} channels and {search.settings.layers} cells: {(lines[1:] or lines)[0][:200]}"
         ) from error
-
-
-def _operations(space: SearchSpace) -> tuple[str, ...]:
-    """The names of operations that a genotype of `space` may have."""
-    return tuple(space.operations) + KNOWN_OPERATIONS
 
 
 def _check_sizes(search: Search) -> None:

@@ -1,8 +1,6 @@
 """The steps of one epoch of a search: for every training batch one of alpha, where the schedule says so, and one of
 w."""
 
-from __future__ import annotations
-
 from collections.abc import Generator
 from typing import NamedTuple
 

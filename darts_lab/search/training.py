@@ -1,7 +1,5 @@
 """Train one genotype from scratch and measure it on the test split: the number that counts."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 

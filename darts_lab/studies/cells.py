@@ -1,7 +1,5 @@
 """Which of several found cells to keep, what they predict, and what discretization costs."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import pandas as pd

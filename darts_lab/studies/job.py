@@ -1,7 +1,5 @@
 """One job of a sweep: a search, the training of its cell, and the row of a table that they give."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

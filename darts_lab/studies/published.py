@@ -19,8 +19,6 @@ this package's names: `weight_decay` is the L2 factor, `drop_path` the largest p
 outside the axes of a figure has no value (NaN), except one of Fig. 3 that follows from its band; `note` says so.
 """
 
-from __future__ import annotations
-
 from importlib.resources import files
 
 import pandas as pd

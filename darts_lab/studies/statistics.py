@@ -1,7 +1,5 @@
 """Means, differences and correlations with their intervals, and p-values, from SciPy."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 

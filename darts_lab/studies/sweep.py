@@ -14,8 +14,6 @@ and `concurrent.futures.as_completed` are used: loky on one machine, `dask.distr
 beyond.
 """
 
-from __future__ import annotations
-
 import io
 import itertools
 import json

@@ -1,7 +1,5 @@
 """A row of a table done again: its plan, search and training, and whether they give the same."""
 
-from __future__ import annotations
-
 import tempfile
 from dataclasses import asdict
 

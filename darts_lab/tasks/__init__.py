@@ -1,7 +1,5 @@
 """What a search is for: a search knows only what `Task` says."""
 
-from __future__ import annotations
-
 from darts_lab import data as datasets
 from darts_lab import runs
 from darts_lab.data import bathymetry, stereo

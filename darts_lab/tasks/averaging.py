@@ -1,7 +1,5 @@
 """Averaged SGD, by which recurrent networks are trained from scratch (Merity et al. 2018)."""
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -1,10 +1,8 @@
 """What a search needs to know of its task: batches, loss, error, and the networks that fit the data.
 
-A new domain is a file in `data/`, one in `networks/`, one here with its presets, and an entry in `tasks/__init__.py` and
-`tasks/scales.py`.
+A new domain is a file in `data/`, one in `networks/`, one here with its presets, and an entry in `tasks/__init__.py`
+and `tasks/scales.py`.
 """
-
-from __future__ import annotations
 
 import hashlib
 import math

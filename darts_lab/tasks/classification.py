@@ -1,8 +1,6 @@
 """Image classification and its presets: `paper` is the protocol of Zela et al. 2020 (`args.py`, `config.yaml` and
 `evaluation/config.yaml` of their code), `laptop` shows the same phenomena in minutes, `tiny` proves that code runs."""
 
-from __future__ import annotations
-
 import itertools
 import math
 from dataclasses import replace

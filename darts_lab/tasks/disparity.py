@@ -1,7 +1,5 @@
 """Disparity of image pairs, and its presets."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 

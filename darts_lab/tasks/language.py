@@ -1,7 +1,5 @@
 """Language modelling, to predict every next word of a text, and its presets."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """A number for every image, the depth of the sea, and its presets."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import replace
 

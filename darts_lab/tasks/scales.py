@@ -1,7 +1,5 @@
 """How large, by one word, in every domain."""
 
-from __future__ import annotations
-
 from darts_lab.settings import Scale
 from darts_lab.tasks.classification import BOTH_CELLS as BOTH_CELLS
 from darts_lab.tasks.classification import Classification

@@ -1,7 +1,5 @@
 """The controls: what is searched, with which method, and with which parameters."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import ipywidgets as widgets

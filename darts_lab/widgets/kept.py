@@ -1,7 +1,5 @@
 """Cells that a lab keeps, from any epoch of its searches, and their retraining from scratch."""
 
-from __future__ import annotations
-
 import html
 import time
 import weakref

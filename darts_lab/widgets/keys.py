@@ -1,7 +1,5 @@
 """The buttons of a lab, when they can be pressed, and the keys that press them."""
 
-from __future__ import annotations
-
 import anywidget
 import ipywidgets as widgets
 import traitlets

@@ -1,8 +1,6 @@
 """The live lab: controls, and pictures of searches that run in a background thread, because no kernel handles buttons
 while a cell runs. Buttons only set what the worker should do."""
 
-from __future__ import annotations
-
 import asyncio
 import html
 import time

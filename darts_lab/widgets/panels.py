@@ -1,8 +1,6 @@
 """The panels of the lab: an image for each of `figures.PANELS`, drawn again only when it would change, and one at a
 time: it takes 50 to 100 ms, and all of them would delay the search by several batches."""
 
-from __future__ import annotations
-
 import io
 import threading
 import time

@@ -1,7 +1,5 @@
 """Stored searches, ours or the logs of Zela et al., epoch by epoch, and what a rule of early stopping says of them."""
 
-from __future__ import annotations
-
 import html
 import os
 import threading

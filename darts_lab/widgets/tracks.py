@@ -1,7 +1,5 @@
 """One search of a lab: its controls, its panels, its steps, and the words that describe it."""
 
-from __future__ import annotations
-
 import html
 import itertools
 import os

@@ -1,8 +1,6 @@
 """What a lab computes: its searches and retrainings, batch after batch in a background thread that exists only while
 something is computed."""
 
-from __future__ import annotations
-
 import math
 import threading
 import time

@@ -710,7 +710,7 @@ def test_a_method_may_draw_the_mixing_weights_of_both_steps(small_search, colour
     assert [record.to_json()[0] for record in resumed] == [record.to_json()[0] for record in records[1:]]
 
 
-def test_a_drawn_method_sees_the_same_draw_at_both_ends_of_the_second_order_difference(small_search):
+def test_a_drawn_method_sees_one_draw_in_the_unrolled_step_and_at_both_ends_of_the_difference(small_search):
     seen = []
 
     def draw(alpha, progress, generator):
@@ -718,9 +718,13 @@ def test_a_drawn_method_sees_the_same_draw_at_both_ends_of_the_second_order_diff
         return softmax(alpha)
 
     search = small_search(method=dl.Method("drawn", {"order": 2}, draw=draw))
-    search.descent.alpha_gradient(*two_batches(search), 0.1)
-    _, _, one_end, other_end = seen  # after those of the unrolled step and of the validation loss
-    assert torch.equal(one_end, other_end) and not torch.equal(seen[0], seen[1])
+    batches = two_batches(search)
+    for _ in range(2):
+        search.descent.alpha_gradient(*batches, 0.1)
+    for unrolled, of_valid, one_end, other_end in (seen[:4], seen[4:]):
+        assert torch.equal(unrolled, one_end) and torch.equal(unrolled, other_end)
+        assert not torch.equal(unrolled, of_valid)
+    assert len({tuple(one.tolist()) for one in seen}) == 4, "every step draws anew"
 
 
 def test_a_method_may_perturb_the_mixing_weights_of_the_weight_step_by_looking_at_its_loss(small_search):
