@@ -174,11 +174,11 @@ def test_a_run_goes_on_only_with_what_it_was_begun_with(tmp_path):
     run = begun("space", space=own)
     with pytest.raises(ValueError, match=r"space: has operations of your own \(mine\); pass it as space="):
         dl.Search.resume(run)
-    with pytest.raises(ValueError, match="has the hash .*; what its config.json and these arguments ask for has"):
+    with pytest.raises(ValueError, match="space: the run .* was made with another one"):
         dl.Search.resume(run, space=replace(own, operations={"mine": another}))
     assert dl.Search.resume(run, space=own).epoch == 1
     run = begun("plain")
-    with pytest.raises(ValueError, match="has the hash"):
+    with pytest.raises(ValueError, match="space: the run .* was made with another one"):
         dl.Search.resume(run, space="S4")
 
 

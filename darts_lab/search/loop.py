@@ -149,10 +149,11 @@ class Loop(ABC):
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"run: {str(run.path)!r} holds no {cls.name} that can go on: {error}") from error
         if loop.plan.hash != run.config["hash"]:
-            raise ValueError(
-                f"run: {str(run.path)!r} has the hash {str(run.config['hash'])[:20]!r}; what its config.json and these "
-                f"arguments ask for has {loop.plan.hash!r}"
-            )
+            now, file = loop.config(), str(run.path / "config.json")
+            for name in ("space", "data"):
+                if now[name] != run.config[name]:
+                    raise ValueError(f"{name}: the run {str(run.path)!r} was made with another one")
+            raise ValueError(f"run: {file!r} is damaged: its hash is not that of what it asks for")
         loop.run, state = run, run.load(loop.device)
         epochs = 0 if state is None else state.get("records", state["epoch"])
         if state is not None:

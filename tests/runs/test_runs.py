@@ -166,10 +166,12 @@ def test_a_training_from_scratch_is_resumed_bit_for_bit(data, small, tmp_path):
         assert (first.test_error, first.test_loss, first.genotype) == (second.test_error, second.test_loss, genotype)
 
 
-def test_a_run_from_before_a_setting_goes_on_as_it_began(data, small_search, small, tmp_path):
-    """Its config says nothing of the setting, and the scale has another value for it by now."""
-    search = small_search(path=tmp_path / "search")
-    training = Training(search.genotype, data, small, path=tmp_path / "training")
+def test_a_run_from_before_a_setting_goes_on_as_it_began(data, tmp_path):
+    """Its config does not name the setting, for which the scale has another value than the default by now."""
+    sizes = {"channels": 4, "layers": 3, "batch_size": 8, "train_samples": 16}
+    more = {"valid_samples": 16, "decay_scale": 1.0, "curvature_every": 0}
+    search = dl.Search("S2", data, scale="laptop", path=tmp_path / "search", **sizes, **more)
+    training = Training(search.genotype, data, "laptop", path=tmp_path / "training", reductions="searched", **sizes)
     for run, part, of_scale, name in (
         (search, "settings", "search", "decay_scale"), (training, "evaluation", "evaluation", "reductions"),
     ):  # fmt: skip
@@ -180,7 +182,7 @@ def test_a_run_from_before_a_setting_goes_on_as_it_began(data, small_search, sma
         laptop = dl.scales.get("laptop")
         assert told[part].pop(name) == default != getattr(getattr(laptop, of_scale), name)
         run.run.release()
-        config.write_text(json.dumps(told | {"scale": "laptop"}))
+        config.write_text(json.dumps(told))
         again = type(run).resume(run.run.path, data=data)
         assert getattr(again.settings, name) == default
 
@@ -388,7 +390,7 @@ DAMAGES = {
     "config nested": (damaged_config(b"[" * 100_000), "run: .*config.json' is damaged: it is nested too deeply"),
     "config of another seed": (
         edited_config(seed=1),
-        "config.json' is damaged, or it and the checkpoint are of different",
+        "config.json' is damaged: its hash is not that of what it asks for",
     ),
     "a digit of history": (
         lambda path: (path / "history.jsonl").write_bytes(
@@ -471,7 +473,7 @@ def test_a_run_of_own_operations_asks_for_its_space(small_search, data, tmp_path
     whole, broken = (small_search(space, path=tmp_path / name) for name in ("whole", "broken"))
     list(whole)
     next(broken)
-    with pytest.raises(ValueError, match="operation 'mine' .* is not known.*operations="):
+    with pytest.raises(ValueError, match=r"space: has operations of your own \(mine\); pass it as space="):
         dl.Search.resume(tmp_path / "broken", data=data)
     list(dl.Search.resume(tmp_path / "broken", data=data, space=space))
     assert same(*(torch.load(tmp_path / name / "checkpoint.pt", weights_only=True) for name in ("whole", "broken")))
@@ -503,7 +505,7 @@ def test_code_in_a_checkpoint_is_not_run(reference, data, tmp_path):
         (edited_config(kind="search"), "holds no training that can go on"),
         (
             edited_settings("evaluation", channels=12),
-            r"^run: '[^\n]*config.json' is damaged, or it and the checkpoint are of different runs$",
+            r"^run: '[^\n]*config.json' is damaged: its hash is not that of what it asks for$",
         ),
         (edited_config(genotype="Genotype()"), "genotype: 'Genotype.*' does not have the form"),
         (cut("history.jsonl", 0), "holds 0 epochs, its checkpoint 1"),

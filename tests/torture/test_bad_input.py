@@ -1,5 +1,6 @@
 """Wrong calls: each gives one clear error that names argument, value and what is allowed, and writes nothing."""
 
+import json
 import os
 from types import SimpleNamespace
 
@@ -47,7 +48,9 @@ def spoiled(images, value):
 def checkpoint_of_s2_in_a_run_of_s4(lab):
     config = (lab.run / "config.json").read_text()
     try:
-        (lab.run / "config.json").write_text(config.replace("skip_connect", "noise").replace('"S2"', '"S4"'))
+        other = json.loads(config.replace("skip_connect", "noise").replace('"S2"', '"S4"'))
+        other["hash"] = dl.Plan.from_json(other, data=lab.data).hash
+        (lab.run / "config.json").write_text(json.dumps(other))
         dl.Search.resume(lab.run, data=lab.data)
     finally:
         (lab.run / "config.json").write_text(config)
