@@ -190,6 +190,11 @@ def another(channels, stride):
     return torch.nn.Conv2d(channels, channels, 1, stride)
 
 
+def test_a_plan_keeps_which_of_several_devices_it_names():
+    on_second = replace(PLANS["DARTS"], device="cuda:1")
+    assert Plan.from_json(on_second.to_json()).device == "cuda:1" and on_second.hash == PLANS["DARTS"].hash
+
+
 def test_a_plan_without_what_is_wanted_is_refused_and_whole_numbers_are_numbers():
     with pytest.raises(ValueError, match="plan: .* asks for no training"):
         dl.Training.of(PLANS["DARTS"])

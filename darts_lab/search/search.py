@@ -35,9 +35,8 @@ class Search(Loop):
 
     `space`, `method` and `scale` are names or objects, `data` a name, a `Dataset` or anything with train, valid and
     test pairs of tensors. `device` is chosen automatically (cuda, mps, cpu). `path` is the run directory (default: a
-    new one below `runs/`; False: nothing is written). Further keywords change single settings of the scale, such as
-    `epochs=10` or `weight_decay=0.0081`; they override the method's.
-    Nothing is written before the first step.
+    new one below `runs/`; False: nothing is written), which nothing is written to before the first step. Further
+    keywords change single settings of the scale, such as `epochs=10`; they override the method's.
 
     The same arguments give the same numbers, bit for bit on the CPU, and `Search.resume(path)` continues as if there
     had been no interruption. Raises ValueError, naming the argument, for anything that is not allowed.
@@ -86,8 +85,7 @@ class Search(Loop):
 
     @property
     def mixing(self) -> Tensor:
-        """The present mixing weights, differentiable with respect to alpha; where the method selects the genotype,
-        its."""
+        """The present mixing weights, differentiable in alpha; those of the selected cell if there is one."""
         if self.selected is not None:
             return self.selected.mixing(self.space).to(self.device)
         return self.descent.activate(self.alpha)
@@ -132,8 +130,8 @@ class Search(Loop):
 
     @property
     def strength(self) -> float | None:
-        """How strong the task's strong augmentation (Cutout for images) is, when `drop_path` is what it is: 0 to 1, or
-        None for none. As in Zela et al., it goes with drop path only, and rises with it."""
+        """How strong the task's strong augmentation (Cutout for images) is now, 0 to 1, or None. As in Zela et al., it
+        goes with drop path only, and rises with it."""
         s = self.settings
         if s.drop_path == 0:
             return None
@@ -171,7 +169,7 @@ class Search(Loop):
         s = self.settings = replace(self.settings, **self._changed)
         epoch, learning_rate = self.epoch, cosine(s, self.epoch)
         costs = stopwatch(self.device)
-        outcome, valid = yield from steps.taken(self, learning_rate)
+        outcome, valid = yield from steps.take(self, learning_rate)
         yield None  # what follows takes as long as several batches
         eigenpair = None
         if epoch in self.measured:
@@ -235,8 +233,7 @@ class Search(Loop):
     # On disk
 
     def state(self) -> dict:
-        """Everything that changes: weights, alpha, both optimisers, the generator, and what adaptation may return
-        to."""
+        """Everything that changes, what adaptation may return to included."""
         return self._tensors() | {
             "epoch": self.epoch,
             "records": len(self.history),

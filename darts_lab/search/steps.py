@@ -1,5 +1,4 @@
-"""The steps of one epoch of a search: for every training batch one of alpha, where the schedule says so, and one of
-w."""
+"""The steps of one epoch: for every training batch one of alpha, where the schedule says so, and one of w."""
 
 from collections.abc import Generator
 from typing import NamedTuple
@@ -19,7 +18,7 @@ class Steps(NamedTuple):
     fisher_trace: float | None  # its running average, where the schedule goes by it
 
 
-def taken(search, learning_rate: float) -> Generator[None, None, tuple[Steps, tuple | None]]:
+def take(search, learning_rate: float) -> Generator[None, None, tuple[Steps, tuple | None]]:
     """Takes the steps of the present epoch; between two batches the caller may wait, look, or never come back. Gives
     what they came to, and the last validation batch of an alpha step, where there was one.
 

@@ -20,7 +20,7 @@ from filelock import FileLock
 import darts_lab as dl
 from darts_lab.environment import processor
 from darts_lab.plan import of_job
-from darts_lab.studies.job import COLUMNS, COSTS, _row, work
+from darts_lab.studies.job import COLUMNS, COSTS, _row, finished, folder, work
 from darts_lab.studies.sweep import epochs, grid, read, sweep
 from darts_lab.studies.verify import expected, plan_of, verify
 from darts_lab.tasks.classification import BOTH_CELLS
@@ -422,6 +422,26 @@ def test_a_row_that_is_none_or_was_changed_or_is_of_another_device_is_refused(in
         plan_of({"space": "S2"})
     with pytest.raises(ValueError, match="row: its config_hash is '00000000', but what it asks for now makes"):
         plan_of(row | {"config_hash": "00000000"})
+
+
+def test_a_row_that_is_another_jobs_is_not_believed(inline, jobs, tmp_path):
+    path, table = inline
+    one, other = (folder(of_job(job), path) for job in (jobs[0], jobs[2]))
+    here = folder(of_job(jobs[0]), tmp_path / "s")
+    here.mkdir(parents=True)
+    (tmp_path / "s" / "sweep.json").write_bytes((path / "sweep.json").read_bytes())
+    (here / "row.json").write_bytes((other / "row.json").read_bytes())
+    assert finished(of_job(jobs[0]), here) is None and finished(of_job(jobs[0]), one) is not None
+    assert same(quietly(jobs[:1], tmp_path / "s"), table[:1])
+
+
+def test_a_folder_named_by_keys_of_another_form_is_refused(inline, jobs, tmp_path):
+    file = tmp_path / "sweep.json"
+    content = json.loads((inline[0] / "sweep.json").read_text())
+    del content["keys"]
+    file.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="path: .* holds results under keys of another form; choose another folder"):
+        quietly(jobs[:1], tmp_path)
 
 
 def test_work_leaves_the_threads_of_the_process_as_they_were(jobs, tmp_path):
