@@ -73,7 +73,7 @@ def hessian(
                 weight.requires_grad_(True)
 
     point = alpha if variable == "alpha" else search.descent.activate(alpha)
-    return Hessian(loss, point, drawn, context=still, unseen=decay, keep_graphs=keep_graphs, options=options)
+    return Hessian(loss, point, drawn, context=still, keep_graphs=keep_graphs, options=options)
 
 
 def after_epoch(search, valid: tuple | None) -> Eigenpair:
@@ -89,7 +89,7 @@ def after_epoch(search, valid: tuple | None) -> Eigenpair:
     else:
         options = {"batches": s.curvature_batches, "seed": search.seed}
     try:
-        return curvature.dominant_eigenvalue(search, start=search.eigenvector, **options)
+        return curvature.dominant_eigenvalue(search, **options)
     except (FloatingPointError, LinAlgError) as error:
         raise FloatingPointError(f"dominant_eigenvalue: {error} after epoch {search.epoch}{KEPT}") from error
 

@@ -66,7 +66,6 @@ class Search(Loop):
         self.descent = Descent(self.task, self.plan, self.device)
         self.history: list[EpochRecord] = []
         self.snapshots: dict[int, dict] = {}  # states of measured epochs, for adaptation to return to
-        self.eigenvector: Tensor | None = None  # of the last measurement: where the next one begins
         self.selected: Genotype | None = None  # what the method's selection chose last
         self.waiting: dict[str, float] = {}  # settings changed by hand: for the next epoch ...
         self._changed: dict[str, float] = {}  # ... and for the present one
@@ -175,7 +174,6 @@ class Search(Loop):
         if epoch in self.measured:
             if self.method.schedule.trains_alpha:
                 eigenpair = measuring.after_epoch(self, valid)
-                self.eigenvector = torch.from_numpy(eigenpair.vector)
             self.selected = None if self.method.selection is None else self.method.selection(self)
             yield None
         valid_loss, valid_error = self.one_shot()
@@ -244,12 +242,11 @@ class Search(Loop):
 
     def _tensors(self) -> dict:
         selected = None if self.selected is None else str(self.selected)
-        return self.descent.state() | {"eigenvector": self.eigenvector, "selected": selected}
+        return self.descent.state() | {"selected": selected}
 
     def _load_tensors(self, state: dict) -> None:
         self.descent.load_state(state)
-        vector, selected = state["eigenvector"], state["selected"]
-        self.eigenvector = None if vector is None else vector.cpu()
+        selected = state["selected"]
         self.selected = None if selected is None else Genotype.parse(selected, self.space.names)
 
     def load_state(self, state: dict) -> None:

@@ -6,11 +6,8 @@ import sys
 import numpy as np
 import pytest
 import torch
-from scipy.sparse.linalg import ArpackNoConvergence
 
 import darts_lab as dl
-from darts_lab.curvature import eigenvalues
-from darts_lab.curvature.eigenvalues import dominant_eigenvalue
 from darts_lab.genotype import uniform_genotype
 from darts_lab.search.loop import check_finite
 from darts_lab.search.training import Training
@@ -137,36 +134,17 @@ def test_a_second_order_search_goes_on_without_the_weights_of_what_is_pruned(sma
     assert len(list(search)) == 4 and not search.descent.alive.all()
 
 
-def test_where_lanczos_does_not_converge_the_dense_matrix_answers(monkeypatch):
-    matrix = np.diag(np.linspace(1.0, 2.0, 20))
-
-    def never(*_, **__):
-        raise ArpackNoConvergence("no convergence", np.empty(0), np.empty((0, 0)))
-
-    monkeypatch.setattr(eigenvalues, "eigsh", never)
-    assert float(dominant_eigenvalue(matrix)) == pytest.approx(2.0, abs=1e-12)
-
-
 def test_an_eigen_solver_that_fails_ends_the_search_in_words(begun, monkeypatch):
     search, before = begun(curvature_every=1)
 
     def fails(*_, **__):
         raise np.linalg.LinAlgError("Eigenvalues did not converge")
 
-    monkeypatch.setattr(eigenvalues, "_lanczos", lambda *_: None)
     monkeypatch.setattr(np.linalg, "eigh", fails)
     says = "dominant_eigenvalue: Eigenvalues did not converge after epoch 1; the last good epoch is kept"
     with pytest.raises(FloatingPointError, match=says):
         next(search)
     assert kept(search.run.path) == before
-
-
-def test_lanczos_that_breaks_down_draws_by_a_seed():
-    """From a start within two eigenvectors it has to draw a new one; SciPy does so by chance, if it is let."""
-    start = np.zeros(20)
-    start[:2] = 1
-    pairs = [dominant_eigenvalue(np.diag(np.linspace(1.0, 2.0, 20)), start=start) for _ in range(5)]
-    assert len({(pair.value, pair.vector.tobytes()) for pair in pairs}) == 1
 
 
 @pytest.mark.parametrize("epochs", range(2, 12))
