@@ -114,6 +114,8 @@ def _parser() -> argparse.ArgumentParser:
         subparser.add_argument("--scale", default="laptop", help="tiny, laptop or paper (default laptop)")
         text = f"change one setting of the scale: {', '.join(field.name for field in fields(settings))}"
         subparser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help=text)
+        text = "with every oddity of the official code, see docs/parity.md"
+        subparser.add_argument("--parity", action="append_const", dest="set", const="parity=true", help=text)
     for subparser in (search, evaluate):
         subparser.add_argument("--seed", type=int, default=0, help="whole number (default 0)")
         subparser.add_argument("--path", default=None, metavar="DIRECTORY", help="where the run is kept")

@@ -17,10 +17,11 @@ from darts_lab.checks import Seed, allow
 from darts_lab.environment import choose_device
 from darts_lab.genotype import Genotype
 from darts_lab.methods.method import Method, in_words
-from darts_lab.settings import EvaluationSettings, SearchSettings, from_values, override
+from darts_lab.settings import ROBUSTDARTS, EvaluationSettings, SearchSettings, from_values, override
 from darts_lab.spaces import KNOWN_OPERATIONS, NONE, SearchSpace
 from darts_lab.tasks import scales
 
+OFFICIAL = {"cutout_rises": False, "curvature_parity": True}  # settings of the code of Zela et al., see docs/parity.md
 JOB = {"space": "S2", "data": "digits", "method": "DARTS", "scale": "laptop", "seed": 0}  # names, with their defaults
 
 
@@ -111,6 +112,8 @@ class Plan:
             method = None if content["method"] is None else Method(content["method"])
         else:
             method = methods.get(method or content["method"])
+            if search.parity:
+                method = method.official(tasks.of(data).domain)
             _check_parts(method, content)
             space = _space(space, method, search)
         genotype = None if content["genotype"] is None else _genotype(content["genotype"], space)
@@ -128,8 +131,12 @@ def of_search(space, data, method, scale, seed, device=None, **settings) -> Plan
     """The plan of a search; arguments as for `Search`. Raises ValueError, naming the argument, for what is not
     allowed."""
     method, data = methods.get(method), _data(data)
-    scale = scales.get(scale, tasks.of(data).domain)
-    settings = override(scale.search, **(method.defaults(scale) | settings))
+    task = tasks.of(data)
+    scale = scales.get(scale, task.domain)
+    chosen, settings = settings, override(scale.search, **(method.defaults(scale) | settings))
+    if settings.parity:
+        method, code = method.official(task.domain), method.code if settings.parity is True else settings.parity
+        settings = override(settings, **(OFFICIAL | chosen | {"parity": code}))
     space = _space(space, method, settings)
     device = None if device is None else str(choose_device(device)[0])
     return Plan(space, data, method, scale.name, seed, settings, device=device)
@@ -180,6 +187,8 @@ def of_job(job: dict) -> Plan:
         return plan
     if not isinstance(evaluation, dict):
         raise ValueError(f"evaluation: {evaluation!r} is not allowed; it must be a dictionary of settings, or None")
+    if plan.search is not None and plan.search.parity:
+        evaluation = {"parity": plan.search.parity} | evaluation
     return replace(plan, evaluation=_evaluation(scale, task, space, names["data"], protocol, evaluation))
 
 
@@ -239,4 +248,5 @@ def _evaluation(scale, task, space, data, protocol, settings: dict) -> Evaluatio
     scales.check_protocol(protocol)
     if scale.name == "paper" and space is not None:
         settings = task.published(space.name, data if isinstance(data, str) else data.name, protocol, settings)
-    return override(scale.evaluation, **settings)
+    settings = override(scale.evaluation, **settings)
+    return replace(settings, parity=ROBUSTDARTS) if settings.parity is True else settings

@@ -5,6 +5,9 @@ from typing import Annotated
 
 from darts_lab.checks import Amount, Betas, Count, CountOrAll, Fraction, Natural, Positive, Switch, check, one_of
 
+ROBUSTDARTS, PRIME = CODES = ("RobustDARTS", "DARTS-PRIME")  # the code of Zela et al. 2020; of Maile et al. 2021
+Parity = Annotated[bool | str, one_of(False, True, *CODES)]
+
 
 @dataclass(frozen=True)
 class SearchSettings:
@@ -42,6 +45,7 @@ class SearchSettings:
     paths: Count = 1000  # random search with weight sharing: sampled cells that are scored ...
     path_batches: Count = 10  # ... each on so many batches of the validation split ...
     finalists: Count = 10  # ... and the best so many of them on the whole of it
+    parity: Parity = False  # True: all that the authors' code does otherwise than their text, see docs/parity.md
     # "bfloat16": where PyTorch's autocast allows it; never in differences or Hessians
     precision: Annotated[str, one_of("float32", "bfloat16")] = "float32"
     compile: Switch = False  # torch.compile; takes minutes, and pays on a GPU if at all
@@ -67,6 +71,7 @@ class EvaluationSettings:
     auxiliary: Amount = 0.4  # weight of the auxiliary classifier; 0 for none
     # "skip": the normal cell alone is measured, in a network whose reduction cells are skips
     reductions: Annotated[str, one_of("searched", "skip")] = "searched"
+    parity: Parity = False  # as in a search; True: of RobustDARTS
     # "bfloat16": where PyTorch's autocast allows it
     precision: Annotated[str, one_of("float32", "bfloat16")] = "float32"
     compile: Switch = False  # torch.compile; takes minutes, and pays on a GPU if at all

@@ -100,6 +100,12 @@ class FisherTrace(Every):
     growth: AboveOne = 1.05
     start: PositiveOrNone = None
 
+    def official(self, domain: str) -> FisherTrace:
+        """As in the code of Maile et al.: `train_scheduled_hard_statebn.py`, for language `train_search_rnn.py`."""
+        if domain == "language":
+            return StaleFisherTrace(self.batches, average=1.0, growth=self.growth, start=1.0)
+        return replace(self, start=1.0)
+
     def threshold(self, timing: Timing) -> float | None:
         """Below which the averaged trace must lie; None before the first batch, which sets where it starts."""
         start = timing.first if self.start is None else self.start

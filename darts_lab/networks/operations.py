@@ -250,3 +250,14 @@ def seeded_globally(generator: torch.Generator):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))
         yield
+
+
+@torch.no_grad()
+def draw_as_in_pytorch_0_3(network: nn.Module, generator: torch.Generator) -> None:
+    """Gives `network` initial weights as PyTorch 0.3.1 drew them, with which Zela et al. computed: depthwise kernels
+    within ±1/sqrt(channels k²) instead of ±1/k, and the scales of batch-norms uniformly from 0 to 1 instead of 1."""
+    for module in network.modules():
+        if isinstance(module, Separable):
+            module.depthwise.div_(math.sqrt(module.depthwise.shape[1]))
+        elif isinstance(module, BatchNorm) and module.scale is not None:
+            module.scale.uniform_(generator=generator)

@@ -91,6 +91,38 @@ def second_order(
     return outer - rate * (ends[0] - ends[1]) / (2 * h), loss.detach(), beside
 
 
+def second_order_of_rnn(
+    train_loss: Loss,
+    valid_loss: Callable[[Weights, Tensor], tuple[Tensor, object]],
+    w: Weights,
+    alpha: Tensor,
+    *,
+    rate: float,
+    decay: float,
+    clip: float,
+    end_loss: Loss,
+    epsilon: float = 0.01,
+) -> tuple[Tensor, Tensor, object]:
+    """As `second_order` with `clip`, in the form of the recurrent search of quark0/darts (`rnn/architect.py`, lines 34
+    to 79): w' has the clipped gradient, v is clipped by itself and gets decay w', and the difference is taken at w'
+    instead of w, without the chain rule of the clipping."""
+    at = [weight.detach().clone().requires_grad_() for weight in w]
+    gradient = torch.autograd.grad(train_loss(at, alpha.detach()), at, materialize_grads=True)
+    after = unrolled(_clipped(gradient, clip), [weight.detach() for weight in w], rate, decay)
+    after = [weight.requires_grad_() for weight in after]
+    loss, beside = valid_loss(after, alpha)
+    outer, *v = torch.autograd.grad(loss, [alpha, *after], materialize_grads=True)
+    after = [weight.detach() for weight in after]
+    v = torch._foreach_add(_clipped(v, clip), after, alpha=decay)
+    h = epsilon / _norm(v)
+    shift = torch._foreach_mul(v, h)
+    ends = [
+        torch.autograd.grad(end_loss(shifted, alpha), [alpha])[0]
+        for shifted in (torch._foreach_add(after, shift), torch._foreach_sub(after, shift))
+    ]
+    return outer - rate * (ends[0] - ends[1]) / (2 * h + 1e-10), loss.detach(), beside
+
+
 def alpha_step(gradient: Tensor, alpha: Tensor, optimizer: torch.optim.Optimizer) -> None:
     """One step of `optimizer` on alpha with this gradient."""
     alpha.grad = gradient
@@ -110,6 +142,10 @@ def weight_step(loss: Tensor, optimizer: torch.optim.Optimizer, clip: float) -> 
 def _norm(tensors: Sequence[Tensor]) -> Tensor:
     """The length of all of them as one vector."""
     return torch.stack(torch._foreach_norm(tensors)).norm()
+
+
+def _clipped(tensors: Sequence[Tensor], clip: float) -> Weights:
+    return torch._foreach_mul(tensors, (clip / (_norm(tensors) + 1e-6)).clamp(max=1))
 
 
 def _where(condition: Tensor, one: Weights, other: Weights) -> Weights:

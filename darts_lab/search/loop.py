@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 from darts_lab import __version__, runs
 from darts_lab.environment import deterministic, keep_memory
 from darts_lab.plan import Plan
+from darts_lab.settings import PRIME
 from darts_lab.tasks import data_of
 
 KEPT = "; the last good epoch is kept in the run"
@@ -183,7 +184,9 @@ def progress(loop: Loop, words: str | None = None, shown: Callable | None = None
 
 
 def cosine(settings, epoch: int) -> float:
-    """The learning rate of an epoch, from `learning_rate` at epoch 0 towards `learning_rate_min`."""
+    """The learning rate of an epoch, from `learning_rate` at epoch 0 towards `learning_rate_min`; with the parity of
+    Maile et al. that of the next epoch."""
+    epoch += settings.parity == PRIME
     span = settings.learning_rate - settings.learning_rate_min
     return settings.learning_rate_min + 0.5 * span * (1 + math.cos(math.pi * epoch / settings.epochs))
 

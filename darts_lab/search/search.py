@@ -61,7 +61,8 @@ class Search(Loop):
             data = data.resplit(self.method.train_portion)
         self.task = tasks.of(data)(data.to(self.device), self.settings)
         self.task.check(self.space, self.settings)
-        self.measured = measured_epochs(self.settings.epochs, self.settings.curvature_every)
+        self.epochs = self._epochs()
+        self.measured = measured_epochs(self.epochs, self.settings.curvature_every)
         _check_sizes(self)
         self.descent = Descent(self.task, self.plan, self.device)
         self.history: list[EpochRecord] = []
@@ -108,7 +109,7 @@ class Search(Loop):
     @property
     def finished(self) -> bool:
         """Whether all epochs are done, or early stopping has ended the search."""
-        return self.epoch >= self.settings.epochs or (bool(self.history) and self.history[-1].stop_epoch is not None)
+        return self.epoch >= self.epochs or (bool(self.history) and self.history[-1].stop_epoch is not None)
 
     @property
     def weight_decay(self) -> float:
@@ -120,6 +121,25 @@ class Search(Loop):
             return self.settings.weight_decay
         last = self.history[-1]
         return last.weight_decay if last.back_to is None else self.method.monitor.stronger(last.weight_decay)
+
+    @property
+    def unrolled_decay(self) -> float | None:
+        """The decay of w in the unrolled step, as SGD gets it, where it is another: with parity, the one from before
+        the last going back, since Zela et al. make their `Architect` before they raise it."""
+        back = [record.weight_decay for record in self.history if record.back_to is not None]
+        return back[-1] * self.settings.decay_scale if back and self.settings.parity else None
+
+    @property
+    def budget(self) -> int | None:
+        """How many training batches there are at most: with parity, random search with weight sharing takes as many as
+        an epoch of 25,000 images has, whatever the data (`random_weight_share.py` of Zela et al.)."""
+        s = self.settings
+        return s.epochs * 25_000 // s.batch_size if s.parity and not self.method.schedule.trains_alpha else None
+
+    def _epochs(self) -> int:
+        """How many epochs it has, the last maybe not whole."""
+        epochs, budget = self.settings.epochs, self.budget
+        return epochs if budget is None else min(epochs, -(-budget // self.steps_per_epoch))
 
     @property
     def drop_path(self) -> float:
@@ -166,7 +186,9 @@ class Search(Loop):
     def _epoch(self) -> Iterator[EpochRecord | None]:
         self._changed, self.waiting = self.waiting, {}
         s = self.settings = replace(self.settings, **self._changed)
-        epoch, learning_rate = self.epoch, cosine(s, self.epoch)
+        epoch = self.epoch
+        ahead = bool(s.parity) and not self.method.schedule.trains_alpha  # their rate falls after the first batch
+        learning_rate = cosine(s, epoch + ahead)
         costs = stopwatch(self.device)
         outcome, valid = yield from steps.take(self, learning_rate)
         yield None  # what follows takes as long as several batches
@@ -201,11 +223,12 @@ class Search(Loop):
 
     def _watched(self, record: EpochRecord) -> EpochRecord:
         """The last record, completed with the verdict of the method's monitor: go on, stop, or go back."""
-        verdict = self.method.monitor.verdict(self.history, record.epoch == self.settings.epochs - 1)
+        verdict = self.method.monitor.verdict(self.history, record.epoch == self.epochs - 1)
         if verdict.back is not None:
             back = max(epoch for epoch in self.snapshots if epoch <= verdict.back)
             self._load_tensors(self.snapshots[back])
-            self.snapshots = {}
+            earlier = [epoch for epoch in sorted(self.snapshots) if epoch <= back] if verdict.keep else []
+            self.snapshots = {epoch: self.snapshots[epoch] for epoch in earlier}
             return replace(record, back_to=back)
         if verdict.keep:
             self.snapshots[record.epoch] = deepcopy(self._tensors())
@@ -219,14 +242,15 @@ class Search(Loop):
 
     @torch.no_grad()
     def one_shot(self, mixing: Tensor | None = None, split: str = "valid") -> tuple[float, float]:
-        """(loss, error of the task) of the supernet on a whole split, in evaluation mode.
+        """(loss, error of the task) of the supernet on a whole split, in evaluation mode; with parity, augmented.
 
         `mixing` defaults to the search's own; pass `search.genotype.mixing(search.space)` for the discretized cell.
         """
         mixing = self.mixing.detach() if mixing is None else mixing
         noise = torch.Generator(self.device).manual_seed(self.seed + 2**33 + self.epoch)  # looking changes nothing
         self.supernet.eval()
-        return self.task.measure(lambda inputs: self.supernet(inputs, mixing, generator=noise), split)
+        seen = (noise, self.strength) if self.settings.parity else ()
+        return self.task.measure(lambda inputs: self.supernet(inputs, mixing, generator=noise), split, seen=seen)
 
     # On disk
 

@@ -1,7 +1,7 @@
 """Language modelling, to predict every next word of a text, and its presets."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -248,6 +248,10 @@ class Language(Task):
         end = place.begin + place.length
         return (streams[:, place.begin : end], hidden), streams[:, place.begin + 1 : end + 1]
 
+    def judged_batch(self, split: str, place: Window, generator=None, strength: float | None = None):
+        """There is no augmentation."""
+        return self.plain_batch(split, place)
+
     def carry(self, split: str, outputs: Output) -> None:
         self.hidden[split] = outputs.hidden.detach()
 
@@ -270,7 +274,7 @@ class Language(Task):
         return math.exp(min(deviation / samples, 700.0))  # which is 1e304
 
     @torch.no_grad()
-    def measure(self, forward: Callable, split: str, batch_size: int | None = None) -> tuple[float, float]:
+    def measure(self, forward, split: str, batch_size: int | None = None, seen: tuple = ()) -> tuple[float, float]:
         """`batch_size` is the number of streams (default: of the settings); the hidden state is carried through."""
         s = self.settings
         streams = (s.test_streams if split == "test" else s.valid_streams) if batch_size is None else batch_size
