@@ -182,7 +182,8 @@ class Descent:
             return self.task.training_loss(outputs, train[1])
 
         def valid_loss(values: list[Tensor], alpha: Tensor):
-            result = self._valid_loss(valid, drop_path, dict(zip(names, values, strict=True)))
+            with frozen_statistics(self.supernet):
+                result = self._valid_loss(valid, drop_path, dict(zip(names, values, strict=True)))
             noise.append(self.generator.get_state())
             return result
 
@@ -191,27 +192,14 @@ class Descent:
             train_loss = end_loss
         decay = self.optimizer.param_groups[0]["weight_decay"] if self.unrolled_decay is None else self.unrolled_decay
         buffers = [self.optimizer.state.get(weight, {}).get("momentum_buffer") for weight in weights]
-        second_order, more = bilevel.second_order, {
-            "momentum": s.momentum, "buffers": None if None in buffers else buffers, "end_loss": end_loss
-        }  # fmt: skip
-        if s.parity and self.task.clips_unrolled:
-            second_order, more = bilevel.second_order_of_rnn, {"end_loss": self._still(train_loss)}
-        gradient, loss, outputs = second_order(
-            train_loss, self._still(valid_loss), weights, self.alpha, rate=learning_rate, decay=decay,
-            epsilon=s.unrolled_epsilon, clip=s.clip if self.task.clips_unrolled else None, **more,
+        gradient, loss, outputs = bilevel.second_order(
+            train_loss, valid_loss, weights, self.alpha, rate=learning_rate, decay=decay, momentum=s.momentum,
+            buffers=None if None in buffers else buffers, epsilon=s.unrolled_epsilon,
+            clip=s.clip if self.task.clips_unrolled else None, chain_rule=not s.parity, end_loss=end_loss,
         )  # fmt: skip
         if self.method.draw is not None:
             self.generator.set_state(noise[0])  # the next sample is another one
         return gradient, outputs, loss
-
-    def _still(self, loss):
-        """`loss`, while which the running statistics stay as they are."""
-
-        def still(*arguments):
-            with frozen_statistics(self.supernet):
-                return loss(*arguments)
-
-        return still
 
     # All that changes
 
