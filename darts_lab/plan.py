@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 
 from darts_lab import data as datasets
 from darts_lab import methods, spaces, tasks
-from darts_lab.checks import Seed, allow
+from darts_lab.checks import Seed, allow, plain
 from darts_lab.environment import choose_device
 from darts_lab.genotype import Genotype
 from darts_lab.methods.method import Method, in_words
@@ -44,7 +44,7 @@ class Plan:
     device: str | None = None
 
     def __post_init__(self):
-        allow("seed", self.seed, Seed)
+        object.__setattr__(self, "seed", allow("seed", self.seed, Seed))
 
     @property
     def names(self) -> dict:
@@ -151,7 +151,7 @@ def of_job(job: dict) -> Plan:
     method, whose name would then mean something else."""
     if not isinstance(job, dict):
         raise ValueError(f"job: {job!r} is not allowed; it must be a dictionary of arguments of Search")
-    settings = dict(job)
+    settings = plain(job)
     names = {name: settings.pop(name, default) for name, default in JOB.items()}
     evaluation, genotype = settings.pop("evaluation", {}), settings.pop("genotype", None)
     protocol = settings.pop("protocol", "default")

@@ -159,8 +159,8 @@ class Search(Loop):
         """
         for name in settings.keys() - set(CHANGEABLE):
             raise ValueError(f"{name}: cannot be changed while a search runs; only {', '.join(CHANGEABLE)} can")
-        override(self.settings, **settings)
-        self.waiting = self.waiting | settings
+        changed = override(self.settings, **settings)
+        self.waiting = self.waiting | {name: getattr(changed, name) for name in settings}
 
     # One epoch
 

@@ -102,7 +102,7 @@ class Choices(widgets.VBox):
         self.data = Menu("data", data, names, "What the network learns to tell apart.", "150px")
         self.scale = Menu("scale", scale, SCALES, "How large everything is.", "160px")
         self.domain = Menu("task", self.task.domain, DOMAINS, "Only data and spaces that fit are offered.", "175px")
-        allow("seed", seed, Seed)
+        seed = allow("seed", seed, Seed)
         look = {"layout": {"width": "130px"}, "style": {"description_width": "initial"}}
         self.seed = widgets.BoundedIntText(seed, min=0, max=2**31 - 1, description="seed", **look)
         self.seed.tooltip = "The same seed gives the same search, bit for bit."
