@@ -21,7 +21,8 @@ from darts_lab.settings import EvaluationSettings, SearchSettings, from_values, 
 from darts_lab.spaces import KNOWN_OPERATIONS, NONE, SearchSpace
 from darts_lab.tasks import scales
 
-JOB = {"space": "S2", "data": "digits", "method": "DARTS", "scale": "laptop", "seed": 0}  # names, with their defaults
+# the names in a job, with their defaults; space None is the one that goes with the data
+JOB = {"space": None, "data": "digits", "method": "DARTS", "scale": "laptop", "seed": 0}
 
 
 @dataclass(frozen=True)
@@ -128,9 +129,10 @@ def of_search(space, data, method, scale, seed, device=None, **settings) -> Plan
     """The plan of a search; arguments as for `Search`. Raises ValueError, naming the argument, for what is not
     allowed."""
     method, data = methods.get(method), _data(data)
-    scale = scales.get(scale, tasks.of(data).domain)
+    task = tasks.of(data)
+    scale = scales.get(scale, task.domain)
     settings = override(scale.search, **(method.defaults(scale) | settings))
-    space = _space(space, method, settings)
+    space = _space(task.space if space is None else space, method, settings)
     device = None if device is None else str(choose_device(device)[0])
     return Plan(space, data, method, scale.name, seed, settings, device=device)
 
@@ -155,7 +157,9 @@ def of_job(job: dict) -> Plan:
     names = {name: settings.pop(name, default) for name, default in JOB.items()}
     evaluation, genotype = settings.pop("evaluation", {}), settings.pop("genotype", None)
     protocol = settings.pop("protocol", "default")
-    for name in ("space", "data", "method", "scale"):
+    if names["space"] is None and isinstance(names["data"], str) and names["data"].lower() in datasets.NAMES:
+        names["space"] = tasks.of(names["data"]).space
+    for name in ("data", "space", "method", "scale"):
         if not isinstance(names[name], str):
             kind = type(names[name]).__name__
             raise ValueError(f"{name}: {kind} is not allowed in a sweep; it must be a name")
