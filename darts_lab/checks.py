@@ -4,7 +4,27 @@ from collections.abc import Callable
 from functools import cache
 from typing import Annotated, NamedTuple, get_type_hints
 
+import numpy as np
+
 INFINITE = float("inf")
+
+
+def plain(value):
+    """`value` in Python's own numbers: scalars of NumPy and tensors without dimension become numbers, arrays and other
+    tensors lists of them, also inside lists, tuples and dictionaries. All else is returned as it is.
+
+    A number of 16 or 32 bits becomes the decimal that one would write for it: `np.float32(0.1)` is 0.1.
+    """
+    if isinstance(value, dict):
+        return {plain(name): plain(one) for name, one in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(map(plain, value))
+    if not hasattr(value, "tolist"):  # which arrays, tensors, and columns of tables have
+        return value
+    if getattr(value, "shape", None) != ():
+        return [plain(one) for one in value]
+    number, bits = value.item(), str(value.dtype).removeprefix("torch.")
+    return float(str(getattr(np, bits)(number))) if bits in ("float16", "float32") else number
 
 
 class Allowed(NamedTuple):
@@ -57,11 +77,14 @@ def _two_fractions(value) -> bool:
 Betas = Annotated[tuple[float, float], Allowed("two numbers in [0, 1)", _two_fractions)]
 
 
-def allow(name: str, value, kind) -> None:
-    """Raises ValueError, with `name` and what is allowed, if `kind`, a type above, forbids `value`."""
+def allow(name: str, value, kind):
+    """`value` in Python's own numbers. Raises ValueError, with `name` and what is allowed, if `kind`, a type above,
+    forbids it."""
+    value = plain(value)
     for allowed in getattr(kind, "__metadata__", ()):
         if not allowed.accepts(value):
             raise ValueError(f"{name}: {value!r} is not allowed; it must be {allowed.words}")
+    return value
 
 
 @cache
@@ -70,6 +93,7 @@ def _kinds(dataclass: type) -> dict:
 
 
 def check(instance) -> None:
-    """Raises as `allow` for the first field of a dataclass whose value is not allowed."""
+    """Puts the fields of a dataclass, frozen or not, in Python's own numbers. Raises as `allow` for the first that is
+    not allowed."""
     for name, kind in _kinds(type(instance)).items():
-        allow(name, getattr(instance, name), kind)
+        object.__setattr__(instance, name, allow(name, getattr(instance, name), kind))

@@ -97,14 +97,15 @@ def _parser() -> argparse.ArgumentParser:
 
     search = command("search", _search, "search for an architecture", _SEARCH_HELP)
     known_spaces, known_methods = ", ".join(spaces.SPACES), ", ".join(methods.METHODS)
-    search.add_argument("--space", default="S2", help=f"the operations of a cell: {known_spaces} (default S2)")
+    fits = "default: the one that goes with the data, S2 for images"
+    search.add_argument("--space", default=None, help=f"the operations of a cell: {known_spaces} ({fits})")
     search.add_argument("--method", default="DARTS", help=f"how to search: {known_methods} (default DARTS)")
     search.add_argument("--resume", metavar="DIRECTORY", help="go on with the search in this run directory")
     evaluate = command("evaluate", _evaluate, "train a genotype from scratch", _EVALUATE_HELP)
     evaluate.add_argument("genotype", metavar="GENOTYPE", help="text, file or run directory")
     evaluate.add_argument("--space", default=None, help="at paper scale: chooses the published width and depth")
     sweep = command("sweep", _sweep, "many runs, one table", _SWEEP_HELP)
-    sweep.add_argument("--space", nargs="+", default=["S2"], help="one or more spaces (default S2)")
+    sweep.add_argument("--space", nargs="+", default=None, help=f"one or more spaces ({fits})")
     sweep.add_argument("--method", nargs="+", default=["DARTS"], help="one or more methods (default DARTS)")
     sweep.add_argument("--seeds", type=int, default=3, help="how many, from 0 on (default 3)")
     sweep.add_argument("--workers", type=int, help="processes side by side (default: one job after the other)")

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 
 from darts_lab import data as datasets
 from darts_lab import methods, spaces, tasks
-from darts_lab.checks import Seed, allow
+from darts_lab.checks import Seed, allow, plain
 from darts_lab.environment import choose_device
 from darts_lab.genotype import Genotype
 from darts_lab.methods.method import Method, in_words
@@ -22,7 +22,8 @@ from darts_lab.spaces import KNOWN_OPERATIONS, NONE, SearchSpace
 from darts_lab.tasks import scales
 
 OFFICIAL = {"cutout_rises": False, "curvature_parity": True}  # settings of the code of Zela et al., see docs/parity.md
-JOB = {"space": "S2", "data": "digits", "method": "DARTS", "scale": "laptop", "seed": 0}  # names, with their defaults
+# the names in a job, with their defaults; space None is the one that goes with the data
+JOB = {"space": None, "data": "digits", "method": "DARTS", "scale": "laptop", "seed": 0}
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Plan:
     device: str | None = None
 
     def __post_init__(self):
-        allow("seed", self.seed, Seed)
+        object.__setattr__(self, "seed", allow("seed", self.seed, Seed))
 
     @property
     def names(self) -> dict:
@@ -137,7 +138,7 @@ def of_search(space, data, method, scale, seed, device=None, **settings) -> Plan
     if settings.parity:
         method, code = method.official(task.domain), method.code if settings.parity is True else settings.parity
         settings = override(settings, **(OFFICIAL | chosen | {"parity": code}))
-    space = _space(space, method, settings)
+    space = _space(task.space if space is None else space, method, settings)
     device = None if device is None else str(choose_device(device)[0])
     return Plan(space, data, method, scale.name, seed, settings, device=device)
 
@@ -158,11 +159,13 @@ def of_job(job: dict) -> Plan:
     method, whose name would then mean something else."""
     if not isinstance(job, dict):
         raise ValueError(f"job: {job!r} is not allowed; it must be a dictionary of arguments of Search")
-    settings = dict(job)
+    settings = plain(job)
     names = {name: settings.pop(name, default) for name, default in JOB.items()}
     evaluation, genotype = settings.pop("evaluation", {}), settings.pop("genotype", None)
     protocol = settings.pop("protocol", "default")
-    for name in ("space", "data", "method", "scale"):
+    if names["space"] is None and isinstance(names["data"], str) and names["data"].lower() in datasets.NAMES:
+        names["space"] = tasks.of(names["data"]).space
+    for name in ("data", "space", "method", "scale"):
         if not isinstance(names[name], str):
             kind = type(names[name]).__name__
             raise ValueError(f"{name}: {kind} is not allowed in a sweep; it must be a name")

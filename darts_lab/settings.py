@@ -3,7 +3,7 @@
 from dataclasses import dataclass, fields, replace
 from typing import Annotated
 
-from darts_lab.checks import Amount, Betas, Count, CountOrAll, Fraction, Natural, Positive, Switch, check, one_of
+from darts_lab.checks import Amount, Betas, Count, CountOrAll, Fraction, Natural, Positive, Switch, check, one_of, plain
 
 ROBUSTDARTS, PRIME = CODES = ("RobustDARTS", "DARTS-PRIME")  # the code of Zela et al. 2020; of Maile et al. 2021
 Parity = Annotated[bool | str, one_of(False, True, *CODES)]
@@ -102,6 +102,7 @@ def from_values(kind: type, values: dict):
 
     Raises ValueError for a senseless value, TypeError for a field that is not there and for `values` of another type.
     """
+    values = plain(values)
     settings = kind(**values)
     check(settings)
     floats = {field.name for field in fields(kind) if isinstance(field.default, float)}

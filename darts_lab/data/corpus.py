@@ -7,7 +7,7 @@ import sys
 import sysconfig
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
@@ -24,6 +24,7 @@ class Corpus(Splits):
     """Three splits of text, each a tuple of one tensor (length,) int64 of numbers; `words[number]` is the word."""
 
     words: tuple[str, ...]
+    ordered: bool = field(default=True, kw_only=True)  # a part of a text is its beginning
 
     def text(self, split: str = "train", begin: int = 0, count: int = 60) -> str:
         """`count` words of a split, from word `begin` on, as text."""

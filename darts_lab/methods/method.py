@@ -13,6 +13,7 @@ from types import FunctionType
 import torch
 from torch import Generator, Tensor
 
+from darts_lab.checks import plain
 from darts_lab.genotype import Genotype
 from darts_lab.methods.monitors import Adaptation, EarlyStopping
 from darts_lab.methods.schedules import Every
@@ -90,6 +91,7 @@ class Method:
             "train_portion": (float | None, "a number in (0, 1), or None"),
         }
         for name, (kind, words) in kinds.items():
+            object.__setattr__(self, name, plain(getattr(self, name)))
             if not isinstance(getattr(self, name), kind):
                 raise ValueError(f"{name}: {getattr(self, name)!r} is not allowed; it must be {words}")
         functions = [("terms", term) for term in self.terms] + [("activation", self.activation)]

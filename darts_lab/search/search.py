@@ -13,13 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from darts_lab import curvature, tasks
-from darts_lab import data as datasets
 from darts_lab.environment import choose_device, stopwatch
 from darts_lab.genotype import Genotype, discretize
 from darts_lab.methods.monitors import measured_epochs
 from darts_lab.plan import Plan, of_search
 from darts_lab.runs.records import EpochRecord
-from darts_lab.search import measuring, steps
+from darts_lab.search import measuring, samples, steps
 from darts_lab.search.descent import Descent
 from darts_lab.search.loop import Loop, cosine
 from darts_lab.settings import override
@@ -34,9 +33,10 @@ class Search(Loop):
             print(epoch.valid_error, epoch.genotype)
 
     `space`, `method` and `scale` are names or objects, `data` a name, a `Dataset` or anything with train, valid and
-    test pairs of tensors. `device` is chosen automatically (cuda, mps, cpu). `path` is the run directory (default: a
-    new one below `runs/`; False: nothing is written), which nothing is written to before the first step. Further
-    keywords change single settings of the scale, such as `epochs=10`; they override the method's.
+    test pairs of tensors; by default `space` is the one that goes with the data. `device` is chosen automatically
+    (cuda, mps, cpu). `path` is the run directory (default: a new one below `runs/`; False: nothing is written), which
+    nothing is written to before the first step. Further keywords change single settings of the scale, such as
+    `epochs=10`; they override the method's.
 
     The same arguments give the same numbers, bit for bit on the CPU, and `Search.resume(path)` continues as if there
     had been no interruption. Raises ValueError, naming the argument, for anything that is not allowed.
@@ -45,7 +45,7 @@ class Search(Loop):
     name = "search"
 
     def __init__(
-        self, space="S2", data="digits", method="DARTS", scale="laptop", seed=0, device=None, path=None, **settings
+        self, space=None, data="digits", method="DARTS", scale="laptop", seed=0, device=None, path=None, **settings
     ):
         self._begin(of_search(space, data, method, scale, seed, device, **settings), path)
 
@@ -56,9 +56,7 @@ class Search(Loop):
         self.space, self.method, self.settings = self.plan.space, self.plan.method, self.plan.search
         self.device, self.device_reason = choose_device(self.plan.device)
         self.seed = self.plan.seed
-        data = datasets.load(self.plan.data).subset(self.settings.train_samples, self.settings.valid_samples)
-        if self.method.train_portion is not None:
-            data = data.resplit(self.method.train_portion)
+        data = samples.of_search(self.plan)
         self.task = tasks.of(data)(data.to(self.device), self.settings)
         self.task.check(self.space, self.settings)
         self.epochs = self._epochs()
@@ -178,8 +176,8 @@ class Search(Loop):
         """
         for name in settings.keys() - set(CHANGEABLE):
             raise ValueError(f"{name}: cannot be changed while a search runs; only {', '.join(CHANGEABLE)} can")
-        override(self.settings, **settings)
-        self.waiting = self.waiting | settings
+        changed = override(self.settings, **settings)
+        self.waiting = self.waiting | {name: getattr(changed, name) for name in settings}
 
     # One epoch
 

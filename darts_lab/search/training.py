@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import torch
 from torch.func import functional_call
 
-from darts_lab import data as datasets
 from darts_lab import runs, tasks
 from darts_lab.environment import choose_device, lower_precision, restore, stopwatch
 from darts_lab.genotype import Genotype, skip_reductions
@@ -14,7 +13,7 @@ from darts_lab.networks.cell import parameter_count
 from darts_lab.plan import Plan, of_training
 from darts_lab.runs.files import in_a_line
 from darts_lab.runs.records import TrainingRecord
-from darts_lab.search import bilevel
+from darts_lab.search import bilevel, samples
 from darts_lab.search.loop import Loop, check_finite, cosine, progress
 
 
@@ -59,10 +58,8 @@ class Training(Loop):
         self.genotype, self.settings, self.seed = self.plan.genotype, self.plan.evaluation, self.plan.seed
         self.space = self.plan.space
         self.device, self.device_reason = choose_device(self.plan.device)
-        data = datasets.load(self.plan.data)
-        kind = tasks.of(data)
-        data = kind.whole(data).subset(train=self.settings.train_samples, test=self.settings.test_samples)
-        self.task = kind(data.to(self.device), self.settings)
+        data = samples.of_training(self.plan)
+        self.task = tasks.of(data)(data.to(self.device), self.settings)
         self.task.check(self.genotype, self.settings)
         if not self.task.most("train", self.settings.batch_size):
             raise ValueError(

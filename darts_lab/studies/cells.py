@@ -7,6 +7,7 @@ import torch
 
 from darts_lab import data as datasets
 from darts_lab import tasks
+from darts_lab.checks import plain
 from darts_lab.genotype import Genotype
 from darts_lab.search.search import Search
 from darts_lab.search.training import Training, evaluate
@@ -50,7 +51,7 @@ def predictions(trained: Search | Training, samples: int | None = None, split: s
     a search's supernet or a training's network, are depths in metres, disparities in pixels or logits of classes.
     `data` is other data of the same kind. Raises ValueError for a number of samples that the split does not hold."""
     task = trained.task if data is None else type(trained.task)(data.to(trained.device), trained.settings)
-    size = task.size(split) if samples is None else samples
+    size = task.size(split) if samples is None else plain(samples)
     if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= task.size(split):
         raise ValueError(f"samples: {samples!r} is not allowed; the {split} split holds 1 to {task.size(split)}")
     noise = torch.Generator(trained.device).manual_seed(trained.seed + 2**33)  # of its own, so the search is unchanged

@@ -26,6 +26,7 @@ import torch
 from tqdm.auto import tqdm
 
 from darts_lab import __version__, plan, runs, tasks
+from darts_lab.checks import plain
 from darts_lab.plan import Plan
 from darts_lab.runs import files
 from darts_lab.studies.job import COLUMNS, begun, failed, finished, folder, in_words, words, work
@@ -36,12 +37,13 @@ KEYS = 2  # the form of the hashes by which folders are named: 2 is that of plan
 def grid(**axes) -> list[dict]:
     """Jobs for every combination: `grid(space=["S1", "S2"], method="DARTS", seed=range(3))` gives six.
 
-    A list, tuple or range is an axis, anything else the same for all: one pair of `alpha_betas` is `[(0.5, 0.999)]`.
-    Raises ValueError for an axis that is empty or holds a value twice, and for what the jobs themselves do not allow
-    (`sweep`).
+    A list, tuple, range, array or column of a table is an axis, anything else the same for all: one pair of
+    `alpha_betas` is `[(0.5, 0.999)]`. Raises ValueError for an axis that is empty or holds a value twice, and for what
+    the jobs themselves do not allow (`sweep`).
     """
     values = {}
     for name, axis in axes.items():
+        axis = plain(axis)
         values[name] = list(axis) if isinstance(axis, list | tuple | range) else [axis]
         if not values[name]:
             raise ValueError(f"{name}: is empty; an axis needs at least one value")
@@ -77,6 +79,7 @@ def sweep(
     sweep of this version of darts_lab, or the executor takes no jobs.
     """
     plans = [plan.of_job(job) for job in jobs]
+    threads, retries, executor = plain(threads), plain(retries), plain(executor)
     for name, value, least in (("threads", threads, 1), ("retries", retries, 0)):
         if not isinstance(value, int) or value < least:
             raise ValueError(f"{name}: {value!r} is not allowed; it must be a whole number of at least {least}")

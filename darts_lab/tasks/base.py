@@ -30,6 +30,7 @@ class Task(ABC):
     domain: str
     scales: dict[str, Scale]  # its presets by name
     cell_types: tuple[str, ...] = ("normal", "reduce")  # of the spaces that can be searched
+    space = "S2"  # what is searched where no space is named
     metric, factor, unit = "error", 100, "%"  # how an error is called and shown: `factor` times it, in `unit`
     clips_unrolled = False  # whether the unrolled step of second order clips its gradient as the real step does
 
@@ -80,7 +81,7 @@ class Task(ABC):
         if cells.cell_types != cls.cell_types:
             what = f"space: {cells.name!r}" if isinstance(cells, SearchSpace) else "genotype:"
             has, needs = ", ".join(cells.cell_types), ", ".join(cls.cell_types)
-            raise ValueError(f"{what} has cells {has}; data {data!r} needs {needs}")
+            raise ValueError(f"{what} has cells {has}; data {data!r} needs {needs}, as space {cls.space!r} has")
 
     def size(self, split: str) -> int:
         """Samples in a split."""
@@ -182,7 +183,7 @@ class Task(ABC):
 
     def batches(self, split: str, batch_size: int = 256, *seen) -> Iterator[tuple[Tensor, Tensor]]:
         """The whole split in order, each batch as `judged_batch` gives it."""
-        for indices in torch.arange(self.size(split), device=self.data.train[1].device).split(batch_size):
+        for indices in torch.arange(self.size(split), device=self.data.device).split(batch_size):
             yield self.judged_batch(split, indices, *seen)
 
     def describe(self) -> tuple:

@@ -83,6 +83,7 @@ class Disparity(Task):
     domain = "disparity"
     scales = {scale.name: scale for scale in (DISPARITY_TINY, DISPARITY_LAPTOP, DISPARITY_PAPER)}
     cell_types = (*CELL_TYPES, UPSAMPLE)
+    space = "S6"
     metric, factor, unit = "EPE", 1, "px"
 
     def check(self, cells, settings) -> None:
@@ -101,7 +102,7 @@ class Disparity(Task):
 
     def training_batch(self, split: str, place: Tensor, generator, strength: float | None = None):
         """Augmented as strongly as `settings.augmentation` says; there is no Cutout."""
-        images, disparities = (part[place] for part in getattr(self.data, split))
+        images, disparities = datasets.samples(self.data, split, place)
         images, disparities = stereo.augment(datasets.unit(images), disparities, self.settings.augmentation, generator)
         return datasets.normalise(images, self.data), disparities
 

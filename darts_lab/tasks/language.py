@@ -134,6 +134,7 @@ class Language(Task):
     domain = "language"
     scales = {scale.name: scale for scale in (LANGUAGE_TINY, LANGUAGE_LAPTOP, LANGUAGE_PAPER)}
     cell_types = (RECURRENT,)
+    space = "RNN"
     metric, factor, unit = "perplexity", 1, ""
     clips_unrolled = True  # as Liu et al. 2019 (`rnn/architect.py`): the learning rate of 20 asks for it
 
@@ -244,9 +245,9 @@ class Language(Task):
         text = getattr(self.data, split)[0]
         streams = text[: len(text) // place.streams * place.streams].view(place.streams, -1)
         if hidden is None:
-            hidden = torch.zeros(place.streams, self.settings.channels, device=text.device)
-        end = place.begin + place.length
-        return (streams[:, place.begin : end], hidden), streams[:, place.begin + 1 : end + 1]
+            hidden = torch.zeros(place.streams, self.settings.channels, device=self.data.device)
+        window = streams[:, place.begin : place.begin + place.length + 1].to(self.data.device)
+        return (window[:, :-1], hidden), window[:, 1:]
 
     def judged_batch(self, split: str, place: Window, generator=None, strength: float | None = None):
         """There is no augmentation."""

@@ -27,7 +27,7 @@ class Lab(widgets.VBox):
     `searches` are the Searches (`search` the first; None before Start), `kept` the kept cells, `frames` the number of
     panels drawn. Every button is a method too."""
 
-    def __init__(self, space="S2", data="digits", method="DARTS", scale="laptop", seed=0, **settings):
+    def __init__(self, space=None, data="digits", method="DARTS", scale="laptop", seed=0, **settings):
         self.worker, self.settings = Worker(self), settings
         self.tracks: list[Track] = []  # for `close`, which Python calls too where a check below fails
         self.kept: list[Kept] = []

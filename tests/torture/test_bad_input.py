@@ -92,7 +92,7 @@ WRONG = {
     "nodes zero": (lambda f: f.search(nodes=0), ["nodes: 0", "at least 1"]),
     "train_samples negative": (lambda f: f.search(train_samples=-1), ["train_samples: -1", "at least 1"]),
     "test_samples text": (lambda f: f.train(test_samples="all"), ["test_samples: 'all'", "whole number"]),
-    "more samples than there are": (lambda f: f.search(valid_samples=17), ["valid: 17 samples", "1..16"]),
+    "more samples than there are": (lambda f: f.search(valid_samples=17), ["valid_samples: 17", "1 to 16"]),
     "batch_size zero": (lambda f: f.search(batch_size=0), ["batch_size: 0", "at least 1"]),
     "batch larger than train": (
         lambda f: f.search(batch_size=17),
