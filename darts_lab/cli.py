@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from darts_lab import __version__, curvature, figures, methods, runs, spaces, tasks
+from darts_lab import __version__, curvature, figures, methods, notation, runs, spaces, tasks
 from darts_lab import data as datasets
 from darts_lab.check import check
 from darts_lab.figures.curves import telling_operation
@@ -32,8 +32,8 @@ weights. Prints a line for each epoch and, at the end, the genotype, which `dart
   darts-lab search --resume runs/S2-digits-DARTS-laptop-seed0-1a2b3c4d
 """
 _EVALUATE_HELP = """\
-Trains one genotype from scratch and measures its error on the test split. GENOTYPE is its text in the form of
-quark0/darts, a file with that text, or the directory of a search, whose result is taken.
+Trains one genotype from scratch and measures its error on the test split. GENOTYPE is its text, "Genotype(normal=...)"
+as the code bases of the field write it, a file with that text, or the directory of a search, whose result is taken.
 
   darts-lab evaluate runs/S2-digits-DARTS-laptop-seed0-1a2b3c4d
 """
@@ -284,7 +284,7 @@ def _spectrum(options) -> None:
 
 def _genotype(text: str) -> str:
     """The text of a genotype given as text, file or run directory."""
-    if text.lstrip().startswith("Genotype("):
+    if notation.is_text(text):
         return text
     path = Path(text)
     if (path / "config.json").exists():

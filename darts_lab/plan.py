@@ -238,13 +238,7 @@ def _space(space, method: Method, settings: SearchSettings) -> SearchSpace:
 
 
 def _genotype(genotype, space: SearchSpace | None = None) -> Genotype:
-    names = KNOWN_OPERATIONS if space is None else space.names
-    if isinstance(genotype, str):
-        genotype = Genotype.parse(genotype, names)
-    if not isinstance(genotype, Genotype):
-        raise ValueError(f"genotype: {genotype!r} is neither a dl.Genotype nor its text")
-    genotype.check(names)
-    return genotype
+    return Genotype.of(genotype, KNOWN_OPERATIONS if space is None else space.names)
 
 
 def _evaluation(scale, task, space, data, protocol, settings: dict) -> EvaluationSettings:

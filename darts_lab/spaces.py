@@ -20,10 +20,11 @@ from functools import cached_property
 SKIP, SEP3, SEP5 = "skip_connect", "sep_conv_3x3", "sep_conv_5x5"
 DIL3, DIL5 = "dil_conv_3x3", "dil_conv_5x5"
 MAX, AVG = "max_pool_3x3", "avg_pool_3x3"
+SEP7, STRIPS7 = "sep_conv_7x7", "conv_7x1_1x7"  # of NASNet and AmoebaNet
 NONE, NOISE = "none", "noise"
 TANH, RELU, SIGMOID, IDENTITY = "tanh", "relu", "sigmoid", "identity"
 
-IMAGE_OPERATIONS = (NONE, MAX, AVG, SKIP, SEP3, SEP5, DIL3, DIL5, NOISE)
+IMAGE_OPERATIONS = (NONE, MAX, AVG, SKIP, SEP3, SEP5, DIL3, DIL5, NOISE, SEP7, STRIPS7)
 RECURRENT_OPERATIONS = (NONE, TANH, RELU, SIGMOID, IDENTITY)
 KNOWN_OPERATIONS = (*IMAGE_OPERATIONS, *RECURRENT_OPERATIONS[1:])
 CELL_TYPES = ("normal", "reduce")  # of the networks for images
@@ -35,6 +36,11 @@ KNOWN_CELL_TYPES = (*CELL_TYPES, UPSAMPLE, RECURRENT)
 def inputs_of(cell_type: str) -> int:
     """The number of input states of a cell, which is also the number of edges that each node keeps."""
     return 1 if cell_type == RECURRENT else 2
+
+
+def concat_name(cell_type: str) -> str:
+    """The name in quark0/darts of the states that are concatenated into the output of a cell."""
+    return "concat" if cell_type == RECURRENT else f"{cell_type}_concat"
 
 
 def family(cells) -> tuple[str, ...] | None:

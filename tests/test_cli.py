@@ -81,6 +81,9 @@ def test_settings_are_changed_by_name(capsys, tmp_path):
         (["search", "--resume", "nowhere"], "run: 'nowhere' holds no config.json"),
         (["evaluate", "nothing"], "genotype: 'nothing' is neither a genotype's text, nor a file, nor a run directory"),
         (["evaluate", "Genotype(__import__('os'))"], "does not have the form Genotype(normal="),
+        (["evaluate", "BEST = Genotype(normal=[('skip_connect', 0)"], "line 1, column 24, at "),
+        (["evaluate", "11/03 07:19:27 PM genotype = Genotype()"], "lacks normal, normal_concat, reduce"),
+        (["evaluate", "(((0, 9), (1, 2)), ((0, 0), (1, 0)))"], "normal, edge 0: operation 9 is not known"),
     ],
 )
 def test_a_wrong_call_gives_one_line_and_leaves_nothing(capsys, tmp_path, monkeypatch, arguments, words):
@@ -88,6 +91,17 @@ def test_a_wrong_call_gives_one_line_and_leaves_nothing(capsys, tmp_path, monkey
     status, out, err = call(capsys, *arguments)
     assert status == 2 and len(err) == 1 and words in err[0]
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("before", ["NAME = ", "11/03 07:19:27 PM genotype = ", ""])
+def test_a_genotype_is_taken_as_text_whatever_stands_before_it(capsys, tmp_path, monkeypatch, before):
+    monkeypatch.chdir(tmp_path)
+    genotype = dl.uniform_genotype(dl.spaces.S5, "skip_connect")
+    text = f"{before}{genotype}".replace("'", '"')
+    (tmp_path / "cell (1).txt").write_text(f"# found\n{text}\n")
+    for given in (text, "cell (1).txt"):
+        _, lines, _ = call(capsys, "evaluate", given, "--scale", "tiny", "--set", "epochs=1", "--json")
+        assert json.loads(lines[-1])["genotype"] == str(genotype)
 
 
 def test_help_teaches():

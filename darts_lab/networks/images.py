@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from darts_lab.genotype import Genotype
 from darts_lab.networks.cell import cells_of_genotype, cells_of_space, positive, weightings_of
 from darts_lab.networks.operations import BatchNorm, weight
-from darts_lab.spaces import CELL_TYPES, SearchSpace
+from darts_lab.spaces import CELL_TYPES, KNOWN_OPERATIONS, SearchSpace
 
 
 class Backbone(nn.Module):
@@ -104,6 +104,7 @@ class Network(nn.Module):
         super().__init__()
         positive(channels=channels, layers=layers, classes=classes, in_channels=in_channels)
         generator = generator or torch.Generator().manual_seed(0)
+        genotype = Genotype.of(genotype, (*KNOWN_OPERATIONS, *(operations or {})))
         self.backbone = Backbone(cells_of_genotype(genotype, operations), channels, layers, in_channels, generator)
         self.classifier = linear(self.backbone.channels, classes, generator)
         self.auxiliary_after = 2 * layers // 3

@@ -185,7 +185,7 @@ def evaluate(
     genotype, data="digits", scale="laptop", seed=0, *, on_epoch: Callable[[TrainingRecord], None] | None = None,
     bar: bool = False, **more,
 ) -> Evaluation:  # fmt: skip
-    """Trains `genotype` (a Genotype or its text) from scratch and gives its test error.
+    """Trains `genotype` (a Genotype, its text, or whatever `Genotype.of` takes) from scratch and gives its test error.
 
     Arguments as for `Training`; `on_epoch` is called with every epoch's record, `bar` shows a progress bar.
     """

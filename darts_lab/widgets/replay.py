@@ -12,7 +12,7 @@ import numpy as np
 
 from darts_lab import runs, spaces, tasks
 from darts_lab.figures.panels import View
-from darts_lab.interop import robustdarts
+from darts_lab.interop import quark0
 from darts_lab.methods.monitors import LITERAL, RULE, UNITS, Adaptation, Rule, measurements
 from darts_lab.runs.records import Recorded
 from darts_lab.spaces import KNOWN_OPERATIONS, SearchSpace
@@ -23,8 +23,8 @@ _RULES = {"as in the published figures": RULE, "as in the paper's text": LITERAL
 
 
 class Replay(widgets.VBox):
-    """Stored searches with sliders. `source` is a run directory, a folder with logs of RobustDARTS, a `Recorded` or a
-    list of them; None offers the runs in the folder to which new ones are written.
+    """Stored searches with sliders. `source` is a run directory, a folder with logs of RobustDARTS or quark0/darts, a
+    `Recorded` or a list of them; None offers the runs in the folder to which new ones are written.
 
     `searches` are the searches, `search` the one that is shown, `rule` the rule of the sliders and `stop` its result:
     (the epoch at which to stop, the epoch in which that was known), or None."""
@@ -37,7 +37,7 @@ class Replay(widgets.VBox):
         style = {"description_width": "60px"}
         wide, narrow = ({"layout": {"width": width}, "style": style} for width in ("620px", "300px"))
         self.path = widgets.Combobox(description="run", continuous_update=False, **wide)
-        self.path.placeholder = "a run directory, or a folder with logs of RobustDARTS"
+        self.path.placeholder = "a run directory, or a folder with logs of RobustDARTS or quark0/darts"
         self.look()
         self.menu = widgets.Dropdown(description="search", **wide)
         self.play = widgets.Play(interval=500, max=0)
@@ -104,7 +104,7 @@ class Replay(widgets.VBox):
     def _take(self, source) -> None:
         if isinstance(source, str | os.PathLike):
             path = Path(source).expanduser()
-            source = runs.read(path) if (path / "config.json").exists() else robustdarts.read_robustdarts(path)
+            source = runs.read(path) if (path / "config.json").exists() else quark0.read_logs(path)
         searches = [source] if isinstance(source, Recorded) else list(source)
         shown = [search for search in searches if search.history]
         if not shown:
