@@ -157,7 +157,7 @@ class Cell(nn.Module):
         after a ReLU. Without `weighting` every operation weighs 1."""
         states, rectified = [self.preprocess0(s0), self.preprocess1(s1)], []
         received: list[list[Tensor]] = [[] for _ in range(self.nodes)]
-        kept = kept_paths(self, states[0], len(s0), self.edges, drop_path, generator)
+        kept = kept_paths(self, states[0], s0.shape[0], self.edges, drop_path, generator)
         plan, scales = self.full_plan, []
         if weighting is not None:
             plan = weighting.plan
@@ -304,11 +304,6 @@ def frozen_statistics(network: nn.Module):
     finally:
         for switch, value in zip(switches, before, strict=True):
             setattr(*switch, value)
-
-
-def parameter_count(network: nn.Module) -> int:
-    """Number of trained weights; alpha is not one of them."""
-    return sum(parameter.numel() for parameter in network.parameters())
 
 
 def positive(**sizes: int) -> None:

@@ -248,6 +248,10 @@ class Language(Task):
         end = place.begin + place.length
         return (streams[:, place.begin : end], hidden), streams[:, place.begin + 1 : end + 1]
 
+    def one_sample(self):
+        """One word of one stream."""
+        return self.plain_batch("test", Window(0, 1, 1))[0]
+
     def carry(self, split: str, outputs: Output) -> None:
         self.hidden[split] = outputs.hidden.detach()
 

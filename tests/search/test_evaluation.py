@@ -10,7 +10,7 @@ import torch.nn.functional as F
 import darts_lab as dl
 from darts_lab import spaces
 from darts_lab.genotype import uniform_genotype
-from darts_lab.networks.cell import parameter_count
+from darts_lab.networks.costs import parameter_count
 from darts_lab.networks.images import Network
 from darts_lab.runs.records import TrainingRecord
 from darts_lab.search.loop import cosine
