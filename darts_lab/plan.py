@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import NamedTuple
 
 from darts_lab import data as datasets
@@ -195,8 +194,8 @@ def _run_of(cell) -> runs.Run | None:
     path = cell.path if isinstance(cell, runs.Recorded) else cell
     if isinstance(path, os.PathLike):
         return runs.Run(path)
-    short = isinstance(path, str) and len(path) < 1000 and "\0" not in path  # else no path of any system
-    return runs.Run(path) if short and (Path(path) / "config.json").is_file() else None
+    there = isinstance(path, str) and os.path.isfile(os.path.join(path, "config.json"))  # False for what is no path
+    return runs.Run(path) if there else None
 
 
 def of_job(job: dict) -> Plan:

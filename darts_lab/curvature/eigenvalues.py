@@ -1,12 +1,14 @@
 """Eigenvalues of a Hessian from products with vectors, with their residuals and standard errors."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from inspect import signature
+from typing import Annotated
 
 import numpy as np
 from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
 
-from darts_lab.checks import allow, whole
+from darts_lab.checks import Seed, checked, one_of, whole
 from darts_lab.curvature.hessian import Hessian, Matrix
 from darts_lab.curvature.hessian import operator as _operator
 
@@ -52,9 +54,8 @@ class Spectrum:
         return float(self.values.sum())
 
 
-def dominant_eigenvalue(
-    search, *, start: np.ndarray | None = None, tolerance: float = TOLERANCE, **options
-) -> Eigenpair:
+@checked
+def dominant_eigenvalue(search, *, start: Sequence | None = None, tolerance: float = TOLERANCE, **options) -> Eigenpair:
     """The largest eigenvalue of the Hessian of the validation loss (Zela et al. 2020, section 4.1), by sign.
 
     `search` is a Search (then `options` are those of `Search.hessian`), a `Hessian`, or a symmetric matrix. A `start`
@@ -65,8 +66,15 @@ def dominant_eigenvalue(
     return extreme_eigenvalues(search, 1, start=start, tolerance=tolerance, **options)[0]
 
 
+@checked
 def extreme_eigenvalues(
-    search, k: int = 3, end: str = "largest", *, start=None, tolerance: float = TOLERANCE, **options
+    search,
+    k: int = 3,
+    end: Annotated[str, one_of("largest", "smallest")] = "largest",
+    *,
+    start: Sequence | None = None,
+    tolerance: float = TOLERANCE,
+    **options,
 ) -> list[Eigenpair]:
     """The `k` largest eigenvalues, largest first, or with `end="smallest"` the k smallest, smallest first.
 
@@ -75,10 +83,8 @@ def extreme_eigenvalues(
     """
     operator = _operator(search, options)
     n = operator.shape[0]
-    if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= n:
+    if not 1 <= k <= n:
         raise ValueError(f"k: {k!r} is not allowed; the Hessian has 1 to {n} eigenvalues")
-    if end not in ("largest", "smallest"):
-        raise ValueError(f"end: {end!r} is not allowed; it must be 'largest' or 'smallest'")
     if not 0 <= tolerance < 1:
         raise ValueError(f"tolerance: {tolerance!r} is not allowed; it must be a number in [0, 1)")
     inputs, products = [], []  # the vectors (n,) that were multiplied, and their products (batches, n)
@@ -143,10 +149,10 @@ def spectrum(search, *, progress: bool = False, **options) -> Spectrum:
     return Spectrum(values, errors, vectors.T.reshape(-1, *operator.layout), mean, used, dict(operator.options))
 
 
-def trace(search, probes: int = 8, seed: int = 0, **options) -> tuple[float, float]:
+@checked
+def trace(search, probes: whole(2) = 8, seed: Seed = 0, **options) -> tuple[float, float]:
     """(estimate, standard error) of the trace from products with `probes` (at least two) vectors of random signs
     (Hutchinson 1990). Other arguments as for `dominant_eigenvalue`. The exact trace is `spectrum(search).trace`."""
-    allow("probes", probes, whole(2))
     operator = _operator(search, options)
     signs = np.random.default_rng(seed).choice([-1.0, 1.0], (probes, operator.shape[0]))
     estimates = np.array([sign @ operator.matvec(sign) for sign in signs])
@@ -157,7 +163,10 @@ def _start(operator: Hessian | Matrix, start: np.ndarray | None, k: int) -> np.n
     """The first vector of Lanczos: `start`, or a random one; for one eigenvalue, without what softmax cannot see."""
     n = operator.shape[0]
     if start is not None:
-        start = np.asarray(start, dtype=np.float64).ravel()
+        try:
+            start = np.asarray(start, dtype=np.float64).ravel()
+        except (TypeError, ValueError):
+            start = np.empty(0)  # no numbers at all
         if start.shape != (n,) or not np.isfinite(start).all() or not start.any():
             raise ValueError(f"start: must be {n} finite numbers, not all zero")
         return start / np.linalg.norm(start)

@@ -6,6 +6,7 @@ from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from darts_lab.checks import Positive, argument, checked
 from darts_lab.spaces import AVG, DIL3, DIL5, IDENTITY, MAX, NOISE, NONE, RELU, SEP3, SEP5, SIGMOID, SKIP, TANH
 
 # petroff8 (Petroff 2021, arXiv 2107.02270)
@@ -41,7 +42,8 @@ OPERATION_STYLE: dict[str, tuple[str, str]] = {
 _SHORT_NAMES = {SKIP: "skip", SEP3: "sep 3", SEP5: "sep 5", DIL3: "dil 3", DIL5: "dil 5", MAX: "max", AVG: "avg"}
 
 
-def use_style(dpi: float | None = None) -> None:
+@checked
+def use_style(dpi: Positive | None = None) -> None:
     """Sets `STYLE`, and `dpi` (pixels per inch) if given, for later figures; `matplotlib.rcdefaults()` undoes it."""
     matplotlib.rcParams.update(STYLE | ({} if dpi is None else {"figure.dpi": dpi}))
 
@@ -57,6 +59,7 @@ def empty_axes(ax: Axes | None, size=(5, 3)) -> Axes:
         import matplotlib.pyplot as plt
 
         _, ax = plt.subplots(figsize=size, layout="constrained")
+    argument("ax", ax, Axes)
     ax.clear()
     return ax
 

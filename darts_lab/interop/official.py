@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from darts_lab.networks.images import Supernet
-from darts_lab.runs.files import read_tensors
+from darts_lab.runs.files import path_of, read_tensors
 
 
 def state_dict(supernet: Supernet) -> dict[str, Tensor]:
@@ -46,11 +46,13 @@ def load_state_dict(supernet: Supernet, theirs: Mapping[str, Tensor]) -> None:
 def read(path: str | Path) -> dict[str, Tensor]:
     """The state dict in one of their files, on the CPU; no code in it is run. Raises ValueError where it is damaged or
     holds more than tensors and plain values."""
-    return read_tensors(path, torch.device("cpu"))
+    return read_tensors(path_of(path), torch.device("cpu"))
 
 
 def _tensors(supernet: Supernet) -> dict[str, Tensor]:
     """Their name -> the tensor of ours, or the part of one."""
+    if not hasattr(supernet, "backbone"):
+        raise ValueError(f"supernet: {type(supernet).__name__} is not allowed; it must be a Supernet")
     backbone = supernet.backbone
     tensors = {"stem.0.weight": backbone.stem}
     tensors |= {f"classifier.{name}": tensor for name, tensor in supernet.classifier.named_parameters()}

@@ -19,7 +19,7 @@ from typing import Annotated, NamedTuple
 import numpy as np
 import pandas as pd
 
-from darts_lab.checks import AboveOne, Count, Natural, Positive, check, one_of
+from darts_lab.checks import AboveOne, Count, Natural, Positive, argument, check, checked, one_of
 from darts_lab.spaces import SKIP
 
 UNITS = ("measurements", "epochs")
@@ -114,6 +114,9 @@ class EarlyStopping:
 
     rule: Rule = RULE
 
+    def __post_init__(self):
+        argument("rule", self.rule, Rule)
+
     def verdict(self, history, finished: bool) -> Verdict:
         """The verdict after the last epoch of `history`. `finished` says whether the search ends with it."""
         return Verdict(stop=self.rule.stop(*measurements(history), finished))
@@ -136,6 +139,7 @@ class Adaptation:
     most: Positive = 3e-2
 
     def __post_init__(self):
+        argument("rule", self.rule, Rule)
         check(self)
 
     def verdict(self, history, finished: bool) -> Verdict:
@@ -170,6 +174,7 @@ def measurements(history) -> tuple[list[int], list[float]]:
     return [record.epoch for record in measured], [record.dominant_eigenvalue for record in measured]
 
 
+@checked
 def replay(searches: Iterable, rule: Rule = RULE) -> pd.DataFrame:
     """Where `rule` would have stopped searches that have been run (`runs.Recorded`), one row for each.
 
@@ -179,6 +184,9 @@ def replay(searches: Iterable, rule: Rule = RULE) -> pd.DataFrame:
     """
     rows = []
     for search in searches:
+        if not hasattr(search, "problems"):
+            what = "searches that have been run (runs.read, read_robustdarts)"
+            raise ValueError(f"searches: {type(search).__name__} is not allowed in the list; it must hold {what}")
         epochs, values = measurements(search.history)
         row = {name: getattr(search, name) for name in ("name", "space", "data", "drop_path", "weight_decay", "seed")}
         row |= {"epochs": len(search.history), "problems": "; ".join(search.problems)}

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch.func import functional_call
 
 from darts_lab import data as datasets
 from darts_lab import runs, tasks
+from darts_lab.checks import checked, one_of
 from darts_lab.environment import choose_device, lower_precision, restore, stopwatch
 from darts_lab.genotype import Genotype, skip_reductions
 from darts_lab.networks.costs import multiply_adds, parameter_count
@@ -140,7 +142,10 @@ class Training(Loop):
         return self.measure("test", self.kept)
 
     @torch.no_grad()
-    def measure(self, split: str, weights: dict | None = None) -> tuple[float, float]:
+    @checked
+    def measure(
+        self, split: Annotated[str, one_of(*datasets.SPLITS)], weights: dict | None = None
+    ) -> tuple[float, float]:
         """(loss, error of the task) on a split now, with other weights than the network's own if given (by name)."""
         noise = torch.Generator(self.device).manual_seed(self.seed + 2**33)  # to look changes nothing
         self.network.eval()
@@ -195,8 +200,9 @@ class Training(Loop):
         return TrainingRecord(**content)
 
 
+@checked
 def evaluate(
-    genotype, data=None, scale=None, seed=None, *, on_epoch: Callable[[TrainingRecord], None] | None = None,
+    genotype, data=None, scale=None, seed=None, *, on_epoch: Callable[[TrainingRecord], object] | None = None,
     bar: bool = False, **more,
 ) -> Evaluation:  # fmt: skip
     """Trains `genotype` (a Genotype, its text, a Search or its run directory) from scratch and gives its test error.

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from darts_lab import data as datasets
 from darts_lab import plan, tasks
+from darts_lab.checks import Seed, checked, one_of
 from darts_lab.data.splits import Images
 from darts_lab.genotype import Genotype
 from darts_lab.search.search import Search
@@ -30,7 +32,10 @@ class Selection:
     seconds: float
 
 
-def select(genotypes, data=None, scale=None, seed=0, epochs: int | None = None, *, space=None, **settings) -> Selection:
+@checked
+def select(
+    genotypes: Iterable, data=None, scale=None, seed: Seed = 0, epochs: int | None = None, *, space=None, **settings
+) -> Selection:
     """The best of several cells, such as those of several searches: what papers call "best of four".
 
     Each is trained from scratch for `epochs` (default: a sixth of the scale's, as in Liu et al. 2019, section 3.2) on
@@ -38,8 +43,6 @@ def select(genotypes, data=None, scale=None, seed=0, epochs: int | None = None, 
     mean over all cells: report both. Other arguments, and what stands for a genotype, as for `Training`; but `seed` is
     the same for all. Raises ValueError where there are no cells, or runs differ in their data or scale.
     """
-    if isinstance(genotypes, str | Genotype) or not isinstance(genotypes, Iterable):
-        raise ValueError(f"genotypes: {type(genotypes).__name__} is not allowed; it must be a list of cells")
     cells = [plan.found(one, data, scale, seed, space) for one in genotypes]
     if not cells:
         raise ValueError("genotypes: are none; at least one is needed")
@@ -59,7 +62,10 @@ def select(genotypes, data=None, scale=None, seed=0, epochs: int | None = None, 
 
 
 @torch.no_grad()
-def predictions(trained: Search | Training, samples=None, split: str = "test", data=None):
+@checked
+def predictions(
+    trained: Search | Training, samples=None, split: Annotated[str, one_of(*datasets.SPLITS)] = "test", data=None
+):
     """Arrays (inputs, predictions, targets) of the first `samples` of a split (None: all), for figures. Predictions, by
     a search's supernet or a training's network, are depths in metres, disparities in pixels or logits of classes.
     `data` is other data of the same kind. With images (n, channels, height, width), such as nobody has labels for, in
@@ -74,8 +80,6 @@ def predictions(trained: Search | Training, samples=None, split: str = "test", d
             raise ValueError("data: is not allowed beside images; they are the data")
         images = _images(samples, task.data)
         return _answers(trained, task, [datasets.normalise(part.to(trained.device), task.data) for part in images])
-    if split not in datasets.SPLITS:
-        raise ValueError(f"split: {split!r} is not known; known: {', '.join(datasets.SPLITS)}")
     size = task.size(split) if samples is None else samples
     if isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= task.size(split):
         allowed = f"the {split} split holds 1 to {task.size(split)}; or pass an array of images"
@@ -88,9 +92,6 @@ def predictions(trained: Search | Training, samples=None, split: str = "test", d
 
 def _task(trained, data) -> tasks.Task:
     """The task of a search or training, with `data` in place of its own if given."""
-    if not isinstance(trained, Search | Training):
-        kind = type(trained).__name__
-        raise ValueError(f"trained: {kind} is not allowed; it must be a Search or Training (`resume` reads one again)")
     task = trained.task
     if not isinstance(task.data, Images):
         raise ValueError(f"trained: predicts {task.domain} of {task.data.name!r}; only images can be asked about")
@@ -104,7 +105,10 @@ def _task(trained, data) -> tasks.Task:
 
 def _images(images, data: Images) -> tuple[Tensor, ...]:
     """Checked images in batches."""
-    images, own = torch.as_tensor(images), data.train[0]
+    try:
+        images, own = torch.as_tensor(images), data.train[0]
+    except TypeError:
+        raise ValueError(f"samples: {images.dtype} is not allowed; images must be numbers") from None
     if images.dim() != 4 or not len(images) or images.shape[1:] != own.shape[1:]:
         wanted = ", ".join(map(str, ("n", *own.shape[1:])))
         raise ValueError(f"samples: images must be ({wanted}) as in {data.name!r}, found {tuple(images.shape)}")
@@ -126,14 +130,14 @@ def _answers(trained: Search | Training, task: tasks.Task, batches: list[Tensor]
     return torch.cat(answers).cpu().numpy()
 
 
+@checked
 def discretization_drop(search: Search) -> float:
     """By how much the one-shot validation error rises if the supernet is reduced to the search's cell without
     retraining: a difference of fractions (Zela et al. 2020, Fig. 6 and 7)."""
-    if not isinstance(search, Search):
-        raise ValueError(f"search: {type(search).__name__} is not allowed; it must be a Search")
     return search.one_shot(search.genotype.mixing(search.space))[1] - search.one_shot()[1]
 
 
+@checked
 def ground_truth(trainings: pd.DataFrame) -> pd.DataFrame:
     """All trained cells of a space, best first, from a table of trainings with `genotype` and `test_error`.
 
@@ -142,12 +146,12 @@ def ground_truth(trainings: pd.DataFrame) -> pd.DataFrame:
     is best). The best of many noisy means is a little too good, so every regret is too large by the same amount.
     Raises ValueError where the trainings were not all on the same data, at the same scale and with the same settings.
     """
-    if not isinstance(trainings, pd.DataFrame):
-        raise ValueError(f"trainings: {type(trainings).__name__} is not allowed; it must be a table (pandas)")
     if missing := {"genotype", "test_error"} - set(trainings.columns):
         raise ValueError(f"trainings: the table has no column {min(missing)!r}")
     if trainings.empty:
         raise ValueError("trainings: the table holds no row")
+    if not pd.api.types.is_numeric_dtype(trainings["test_error"]) or trainings["test_error"].isna().any():
+        raise ValueError("trainings: test_error must hold numbers, and no NaN")
     for name in ("space", "data", "scale", "evaluation"):
         if name in trainings and trainings[name].nunique() > 1:
             raise ValueError(f"trainings: differ in {name}, so their errors cannot be ranked together; choose one")

@@ -3,6 +3,7 @@
 import html
 import os
 import threading
+from collections.abc import Iterable
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import ipywidgets as widgets
 import numpy as np
 
 from darts_lab import runs, spaces, tasks
+from darts_lab.checks import argument
 from darts_lab.figures.panels import View
 from darts_lab.interop import robustdarts
 from darts_lab.methods.monitors import LITERAL, RULE, UNITS, Adaptation, Rule, measurements
@@ -105,7 +107,10 @@ class Replay(widgets.VBox):
         if isinstance(source, str | os.PathLike):
             path = Path(source).expanduser()
             source = runs.read(path) if (path / "config.json").exists() else robustdarts.read_robustdarts(path)
+        argument("source", source, str | Path | Recorded | Iterable)
         searches = [source] if isinstance(source, Recorded) else list(source)
+        for search in searches:
+            argument("source", search, Recorded)
         shown = [search for search in searches if search.history]
         if not shown:
             raise ValueError(f"source: none of the {len(searches)} searches has finished an epoch")
