@@ -77,6 +77,7 @@ class Loop(ABC):
             "hash": self.plan.hash,
             "version": __version__,
             **plan,
+            "domain": self.task.domain,
             "data": plan["data"] | {"fingerprint": self.task.fingerprint()},
             "device": str(self.device),
         }

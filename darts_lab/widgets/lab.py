@@ -234,10 +234,13 @@ class Lab(widgets.VBox):
 
     @checked
     def result(self, timeout: Amount | None = None) -> Search:
-        """Waits until nothing is computed, at most `timeout` seconds; gives the (first) search or raises its error."""
+        """Waits until nothing is computed; gives the (first) search or raises its error. Raises TimeoutError where that
+        takes more than `timeout` seconds."""
         if self.worker.thread is None:
             raise ValueError("lab: nothing was started; press Start or call start()")
         self.worker.wait(timeout)
+        if self.worker.running:
+            raise TimeoutError(f"lab: is still computing after {timeout:g} s; wait longer, or press Stop")
         return self.search
 
     def close(self) -> None:

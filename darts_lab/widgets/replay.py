@@ -129,7 +129,7 @@ class Replay(widgets.VBox):
             self.play.max = self.epoch.max = len(self.search.history) - 1
             self.epoch.value = self.epoch.max
         self._space = _space_of(self.search)
-        self._task = tasks.NAMED.get(self.search.data.lower(), tasks.Classification)  # else: data of the user's own
+        self._task = _task_of(self.search)
         self.panels.forget()
         self._show()
 
@@ -213,7 +213,17 @@ def _space_of(search: Recorded) -> SearchSpace:
     """The space that was searched; its own operations are names only."""
     try:
         asked = runs.Run(search.path).config["space"]
-    except (FileNotFoundError, TypeError):  # the logs of others, or a history without a path
+    except (FileNotFoundError, TypeError, ValueError):  # the logs of others, or a history without a path
         return spaces.get(search.space).with_nodes(search.history[0].genotype.nodes)
     own = {name for cell in asked["cells"].values() for edge in cell for name in edge} - {*KNOWN_OPERATIONS}
     return SearchSpace(asked["name"], asked["cells"], dict.fromkeys(own))
+
+
+def _task_of(search: Recorded) -> type[tasks.Task]:
+    """The task that says what its errors are; of older runs on data of the user's own it is not known."""
+    try:
+        domain = runs.Run(search.path).config.get("domain")
+    except (FileNotFoundError, ValueError):  # the logs of others, or a history without a path
+        domain = None
+    told = next((task for task in tasks.KINDS.values() if task.domain == domain), None)
+    return told or tasks.NAMED.get(search.data.lower(), tasks.Classification)
