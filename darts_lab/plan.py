@@ -172,7 +172,7 @@ def found(cell, data=None, scale=None, seed=None, space=None) -> Found:
     else:
         try:
             names, own = (run.config["scale"], run.config["seed"]), _space_of(run.config, space)
-            text = run.config["genotype"]
+            text = run.config.get("genotype")
             known = tasks.data_of(run, data)
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"run: {str(run.path)!r} holds no cell that can be trained: {error!r}") from error

@@ -8,6 +8,7 @@ For tables made before sweeps told them. Nothing is trained: a row says which ne
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -34,16 +35,11 @@ def of_row(row: dict) -> str:
     network is another one than the row tells."""
     if not row[BEFORE]:
         return ""
-    plan = asked_by({name: None if value == "" else value for name, value in row.items()})
-    weights, found = costs(Plan(plan.space, plan.data, None, plan.scale, 0, None, *trained(plan, row)))
+    plan = asked_by({name: None if value == "" else value for name, value in row.items()}).training_of(row["genotype"])
+    weights, found = costs(replace(plan, seed=0))  # on which they do not depend
     if weights != float(row[BEFORE]):
         raise ValueError(f"row {row['config_hash']}: its network has {row[BEFORE]} weights, that of today {weights}")
     return str(found)
-
-
-def trained(plan: Plan, row: dict) -> tuple:
-    found = plan.training_of(row["genotype"])
-    return found.evaluation, found.genotype
 
 
 def read(path: Path) -> pd.DataFrame:
