@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from darts_lab import notation, spaces
+from darts_lab.checks import checked
 from darts_lab.spaces import NONE, SKIP, SearchSpace, concat_name, inputs_of
 
 
@@ -91,11 +92,17 @@ class Genotype:
 
     def edges(self, cell_type: str) -> Iterator[tuple[int, int, str]]:
         """(source state, node, operation) of every kept edge."""
+        self._check_type(cell_type)
         return iter(_edges(self.cells[cell_type], inputs_of(cell_type)))
 
     def count(self, operation: str, cell_type: str) -> int:
         """How often `operation` occurs in a cell, e.g. `genotype.count("skip_connect", "normal")`."""
+        self._check_type(cell_type)
         return sum(name == operation for name, *_ in self.cells[cell_type])
+
+    def _check_type(self, cell_type: str) -> None:
+        if cell_type not in self.cell_types:
+            raise ValueError(f"cell_type: {cell_type!r} is not one of this genotype, {', '.join(self.cell_types)}")
 
     @property
     def canonical(self) -> Genotype:
@@ -152,6 +159,7 @@ class Genotype:
             raise ValueError(f"genotype: {str(fields)[:80]!r} does not hold the fields of a genotype")
         return cls(*notation.fields(fields))
 
+    @checked
     def mixing(self, space: SearchSpace) -> torch.Tensor:
         """The genotype as mixing weights of shape `space.shape`: 1 on the kept operations, 0 elsewhere. Raises
         ValueError where it is not of this space."""
@@ -200,6 +208,7 @@ def _listed(edges: list[tuple[int, int, str]], inputs: int) -> tuple[tuple, ...]
     return tuple((operation, node + inputs, source) for source, node, operation in edges)
 
 
+@checked
 def discretize(mixing: torch.Tensor, space: SearchSpace, with_none: bool = False) -> Genotype:
     """The genotype of mixing weights of shape `space.shape` (Liu et al. 2019, section 2.4).
 
@@ -229,12 +238,14 @@ def discretize(mixing: torch.Tensor, space: SearchSpace, with_none: bool = False
     return Genotype(cells, dict.fromkeys(cells, range(space.inputs, space.nodes + space.inputs)))
 
 
+@checked
 def random_genotype(space: SearchSpace, generator: torch.Generator, with_none: bool = False) -> Genotype:
     """A genotype drawn uniformly: as many edges for each node as it keeps, one operation on each."""
     weights = torch.rand(space.shape, generator=generator, device=generator.device)
     return discretize(weights, space, with_none)
 
 
+@checked
 def uniform_genotype(space: SearchSpace, operation: str) -> Genotype:
     """The genotype with `operation` wherever an edge has it as a candidate, such as the all-skip cell of a space.
     Raises ValueError where no edge has it."""
@@ -255,6 +266,7 @@ def skip_reductions(genotype: Genotype) -> Genotype:
     return replace(genotype, cells=genotype.cells | {"reduce": skips})
 
 
+@checked
 def enumerate_genotypes(space: SearchSpace) -> list[Genotype]:
     """All genotypes of a space of one node, which has no choice of edges: the 81 of S5. Raises ValueError for larger
     spaces, which have too many."""

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import asdict, dataclass, replace
+from typing import NamedTuple
 
 from darts_lab import data as datasets
-from darts_lab import methods, spaces, tasks
+from darts_lab import methods, runs, spaces, tasks
 from darts_lab.checks import Seed, allow, plain
 from darts_lab.environment import choose_device
 from darts_lab.genotype import Genotype
@@ -103,12 +105,7 @@ class Plan:
             None if content[name] is None else from_values(type(defaults), content[name])
             for name, defaults in (("settings", kinds.search), ("evaluation", kinds.evaluation))
         )
-        if space is not None:
-            space = spaces.get(space)
-        elif content["space"] is not None:
-            if own := content["space"].get("operations"):
-                raise ValueError(f"space: has operations of your own ({', '.join(own)}); pass it as space=")
-            space = SearchSpace(**content["space"])
+        space = _space_of(content, space)
         if search is None:
             method = None if content["method"] is None else Method(content["method"])
         else:
@@ -145,6 +142,7 @@ def of_search(space, data, method, scale, seed, device=None, **settings) -> Plan
 
 def of_training(genotype, data, scale, seed, device=None, space=None, protocol="default", **settings) -> Plan:
     """The plan of a training from scratch; arguments as for `Training`. Raises as `of_search`."""
+    genotype, data, scale, seed, space = found(genotype, data, scale, seed, space)
     data, space = _data(data), None if space is None else spaces.get(space)
     task = tasks.of(data)
     scale = scales.get(scale, task.domain)
@@ -152,6 +150,60 @@ def of_training(genotype, data, scale, seed, device=None, space=None, protocol="
     device = None if device is None else str(choose_device(device)[0])
     settings = _evaluation(scale, task, space, data, protocol, settings)
     return Plan(space, data, None, scale.name, seed, evaluation=settings, genotype=genotype, device=device)
+
+
+class Found(NamedTuple):
+    """A cell, and with what it is to be trained."""
+
+    genotype: Genotype | str
+    data: object
+    scale: object
+    seed: int
+    space: object
+
+
+def found(cell, data=None, scale=None, seed=None, space=None) -> Found:
+    """`cell` is a genotype or its text, and then `data` is by default "digits", `scale` "laptop", `seed` 0 and `space`
+    None; or it is a Search or Training, a `runs.Run`, what `runs.read` gives, or a run directory: its cell, by default
+    with its own data, scale, seed and space. Raises ValueError, naming the argument to pass, where these were the
+    user's own objects and cannot be had from there, and where no epoch of a search is finished."""
+    loop = cell if isinstance(getattr(cell, "plan", None), Plan) else None
+    run = None if loop else _run_of(cell)
+    if loop is None and run is None:
+        return Found(cell, _or(data, "digits"), _or(scale, "laptop"), _or(seed, 0), space)
+    if loop:
+        asked, known = loop.plan, loop.plan.data
+        if asked.genotype is None and not loop.history:
+            raise ValueError("genotype: the search has not finished its first epoch")
+        genotype, own = loop.genotype, asked.space
+        names = asked.scale, asked.seed
+    else:
+        try:
+            names, own = (run.config["scale"], run.config["seed"]), _space_of(run.config, space)
+            text = run.config.get("genotype")
+            known = tasks.data_of(run, data)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"run: {str(run.path)!r} holds no cell that can be trained: {error!r}") from error
+        genotype = runs.read(run.path).genotype if text is None else _genotype(text, own)
+    data, scale, seed = _or(data, known), _or(scale, names[0]), _or(seed, names[1])
+    if scale is names[0] and scale not in (there := tasks.of(_data(data)).scales):
+        raise ValueError(f"scale: {scale!r} was a scale of your own; pass it as scale=, or one of {', '.join(there)}")
+    return Found(genotype, data, scale, seed, _or(space, own))
+
+
+def _or(given, default):
+    return default if given is None else given
+
+
+def _run_of(cell) -> runs.Run | None:
+    """The run that `cell` is, or whose path it is or has."""
+    if isinstance(cell, runs.Run):
+        return cell
+    path = cell.path if isinstance(cell, runs.Recorded) else cell
+    if isinstance(path, os.PathLike):
+        return runs.Run(path)
+    there = isinstance(path, str) and os.path.isfile(os.path.join(path, "config.json"))  # False for what is no path
+    return runs.Run(path) if there else None
 
 
 def of_job(job: dict) -> Plan:
@@ -227,6 +279,17 @@ def _data(data):
 def _space_json(space: SearchSpace) -> dict:
     operations = {name: in_words(function) for name, function in space.operations.items()}
     return {"name": space.name, "cells": space.cells} | ({"operations": operations} if operations else {})
+
+
+def _space_of(content: dict, space=None) -> SearchSpace | None:
+    """`space`, or else that of a plan in JSON. Raises ValueError where that has operations of the user's own."""
+    if space is not None:
+        return spaces.get(space)
+    if content["space"] is None:
+        return None
+    if own := content["space"].get("operations"):
+        raise ValueError(f"space: has operations of your own ({', '.join(own)}); pass it as space=")
+    return SearchSpace(**content["space"])
 
 
 def _space(space, method: Method, settings: SearchSettings) -> SearchSpace:

@@ -115,8 +115,10 @@ def mean_rate(ahead: int) -> float:
 
 def measured():
     """(oddity, what is measured, by default, with parity)"""
-    yield "initial weights", "norm of the first gradient, S2", *(
-        mean(first_gradient(seed, parity) for seed in SEEDS) for parity in (False, "RobustDARTS")
+    yield (
+        "initial weights",
+        "norm of the first gradient, S2",
+        *(mean(first_gradient(seed, parity) for seed in SEEDS) for parity in (False, "RobustDARTS")),
     )
     apart = "distance of the gradient of alpha from that of the default, relative"
     for space, drop_path in (("S4", 0.0), ("S2", 0.3)):
@@ -127,11 +129,15 @@ def measured():
     yield "moving statistics", "one-shot error, S2, ten epochs with drop path", plain, moved
     yield "Cutout at once", "share of training images cut, mean over a search", 0.5, 1.0
     yield "rate ahead", "mean learning rate of 50 epochs", mean_rate(0), mean_rate(1)
-    yield "without replacement", "share of the validation split that an epoch sees", *(
-        mean(seen_in_an_epoch(replacement, seed) for seed in SEEDS) for replacement in (True, False)
+    yield (
+        "without replacement",
+        "share of the validation split that an epoch sees",
+        *(mean(seen_in_an_epoch(replacement, seed) for seed in SEEDS) for replacement in (True, False)),
     )
-    yield "first threshold", "batches before the first alpha step, S2", *(
-        mean(wait_for_the_first_step(seed, start) for seed in SEEDS) for start in (None, 1.0)
+    yield (
+        "first threshold",
+        "batches before the first alpha step, S2",
+        *(mean(wait_for_the_first_step(seed, start) for seed in SEEDS) for start in (None, 1.0)),
     )
     yield "decay of the unrolled step", f"{apart}, S2, after going back once", 0.0, mean(map(decays_apart, SEEDS))
     yield "clipping of the recurrent search", apart, 0.0, mean(map(recurrent_gradients_apart, SEEDS))

@@ -32,6 +32,35 @@ def test_search_and_evaluate_give_what_the_python_interface_gives(capsys, tmp_pa
     assert json.loads(lines[-1])["test_error"] == dl.evaluate(search.genotype, scale="tiny", seed=3).test_error
 
 
+def test_a_run_is_evaluated_on_its_own_data_at_its_own_scale_and_seed(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    options = ("--data", "bathymetry", "--scale", "tiny", "--seed", "4", "--space", "S4", "--path", "bt")
+    assert call(capsys, "search", *options)[0] == 0
+    status, lines, _ = call(capsys, "evaluate", "bt")
+    assert status == 0 and "RMSE" in lines[-1] and "multiply-adds" in lines[-1]
+    genotype = dl.runs.read("bt").genotype
+    found = dl.evaluate(genotype, "bathymetry", "tiny", 4)
+    assert f"test RMSE {found.test_error:.2f} m" in lines[-1]
+    _, lines, _ = call(capsys, "evaluate", "bt", "--data", "digits", "--seed", "0", "--json")
+    assert json.loads(lines[-1])["test_error"] == dl.evaluate(genotype, "digits", "tiny", 0).test_error
+    status, _, errors = call(capsys, "evaluate", "bt", "--data", "pydocs")
+    assert status == 2 and errors == [
+        "darts-lab evaluate: genotype: has cells normal, reduce; data 'pydocs' needs recurrent"
+    ]
+    status, lines, _ = call(capsys, "evaluate", str(genotype), "--scale", "tiny", "--json")
+    assert json.loads(lines[-1])["test_error"] == dl.evaluate(genotype, "digits", "tiny", 0).test_error
+
+
+@pytest.mark.parametrize(("command", "words"), [("search", "--resume"), ("sweep", "same command"), ("evaluate", None)])
+def test_an_interrupt_promises_only_what_is_kept(command, words, capsys, monkeypatch):
+    def interrupted(options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, f"_{command}", interrupted)
+    status, _, errors = call(capsys, command, *(["x"] if command == "evaluate" else []))
+    assert status == 130 and (errors == ["interrupted"] if words is None else words in errors[0])
+
+
 def test_check_is_that_of_the_python_interface(capsys):
     status, lines, errors = call(capsys, "check")
     dl.check()

@@ -1,11 +1,12 @@
 """Eigenvalues of a Hessian from products with vectors, with their intervals and their standard errors."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from scipy.optimize import brentq
 
-from darts_lab.checks import allow, whole
+from darts_lab.checks import Seed, checked, one_of, whole
 from darts_lab.curvature.hessian import Hessian
 from darts_lab.curvature.hessian import operator as _operator
 
@@ -52,6 +53,7 @@ class Spectrum:
         return float(self.values.sum())
 
 
+@checked
 def dominant_eigenvalue(search, *, tolerance: float = TOLERANCE, **options) -> Eigenpair:
     """The largest eigenvalue of the Hessian of the validation loss (Zela et al. 2020, section 4.1), by sign.
 
@@ -63,8 +65,14 @@ def dominant_eigenvalue(search, *, tolerance: float = TOLERANCE, **options) -> E
     return extreme_eigenvalues(search, 1, tolerance=tolerance, **options)[0]
 
 
+@checked
 def extreme_eigenvalues(
-    search, k: int = 3, end: str = "largest", *, tolerance: float = TOLERANCE, **options
+    search,
+    k: int = 3,
+    end: Annotated[str, one_of("largest", "smallest")] = "largest",
+    *,
+    tolerance: float = TOLERANCE,
+    **options,
 ) -> list[Eigenpair]:
     """The `k` largest eigenvalues, largest first, or with `end="smallest"` the k smallest, smallest first.
 
@@ -73,10 +81,8 @@ def extreme_eigenvalues(
     """
     operator = _operator(search, options)
     n = operator.shape[0]
-    if isinstance(k, bool) or not isinstance(k, int) or not 1 <= k <= n:
+    if not 1 <= k <= n:
         raise ValueError(f"k: {k!r} is not allowed; the Hessian has 1 to {n} eigenvalues")
-    if end not in ("largest", "smallest"):
-        raise ValueError(f"end: {end!r} is not allowed; it must be 'largest' or 'smallest'")
     if not 0 <= tolerance < 1:
         raise ValueError(f"tolerance: {tolerance!r} is not allowed; it must be a number in [0, 1)")
     before, sign = operator.products, 1 if end == "largest" else -1
@@ -163,10 +169,10 @@ def spectrum(search, *, progress: bool = False, **options) -> Spectrum:
     return Spectrum(values, errors, vectors.T.reshape(-1, *operator.layout), mean, used, dict(operator.options))
 
 
-def trace(search, probes: int = 8, seed: int = 0, **options) -> tuple[float, float]:
+@checked
+def trace(search, probes: whole(2) = 8, seed: Seed = 0, **options) -> tuple[float, float]:
     """(estimate, standard error) of the trace from products with `probes` (at least two) vectors of random signs
     (Hutchinson 1990). Other arguments as for `dominant_eigenvalue`. The exact trace is `spectrum(search).trace`."""
-    allow("probes", probes, whole(2))
     operator = _operator(search, options)
     signs = np.random.default_rng(seed).choice([-1.0, 1.0], (probes, operator.shape[0]))
     estimates = np.array([sign @ operator.matvec(sign) for sign in signs])

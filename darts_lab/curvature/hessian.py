@@ -9,7 +9,7 @@ its products with vectors, which are derivatives of a gradient (Pearlmutter 1994
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 
 import numpy as np
@@ -17,6 +17,8 @@ import torch
 from scipy.sparse.linalg import LinearOperator
 from torch import Tensor
 from tqdm.auto import tqdm
+
+from darts_lab.checks import checked
 
 
 class Hessian(LinearOperator):
@@ -29,14 +31,17 @@ class Hessian(LinearOperator):
     `products` counts products with the matrix of one batch.
     """
 
+    @checked
     def __init__(
-        self, loss: Callable[[Tensor, object], Tensor], point: Tensor, batches: Sequence, *, context=nullcontext,
+        self, loss: Callable[[Tensor, object], Tensor], point: Tensor, batches: Iterable, *, context=nullcontext,
         keep_graphs: bool = True, options: dict | None = None,
     ):  # fmt: skip
         self.loss, self.context, self.keep_graphs = loss, context, keep_graphs
         self.point, self.batches, self.options = point.detach(), list(batches), dict(options or {})
         if not self.batches:
             raise ValueError("batches: is empty; at least one batch is needed")
+        if not point.is_floating_point():
+            raise ValueError(f"point: must be of floating-point numbers, found {point.dtype}")
         self.layout = tuple(point.shape)
         self.products = 0
         self._graphs: dict[int, tuple[Tensor, Tensor]] = {}

@@ -5,14 +5,17 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch
 
+from darts_lab.checks import argument, checked
 from darts_lab.figures.style import empty_axes, short_name, style_of
 from darts_lab.genotype import Genotype
 from darts_lab.spaces import NONE, RECURRENT, UPSAMPLE, SearchSpace, inputs_of
 
 
+@checked
 def mixing(weights, space: SearchSpace, cell_type: str, ax: Axes | None = None) -> Axes:
     """Heat map of one cell's mixing weights, from 0 (dark) to 1 (bright): a row per operation, a column per edge.
     Without weights (None), as in the logs of others, it says so."""
+    space.cell(cell_type)  # raises where the space has no such cell
     ax = empty_axes(ax, (6, 2))
     ax.set_title(f"mixing weights, {cell_type} cell")
     if weights is None:
@@ -21,6 +24,7 @@ def mixing(weights, space: SearchSpace, cell_type: str, ax: Axes | None = None) 
         return ax
     import seaborn  # here, because it imports pyplot
 
+    _check_weights(weights, space)
     weights = np.asarray(weights)[space.cell_types.index(cell_type)].T  # (candidates, edges)
     candidates = space.cell(cell_type)
     same, few = len(set(candidates)) == 1, len(candidates) <= 5
@@ -41,11 +45,15 @@ def mixing(weights, space: SearchSpace, cell_type: str, ax: Axes | None = None) 
     return ax
 
 
+@checked
 def cell(
     genotype: Genotype, cell_type: str, weights=None, space: SearchSpace | None = None, ax: Axes | None = None
 ) -> Axes:
     """One cell as a graph: colour and dash say the operation. With `weights` (mixing weights of `space`) lines are as
     wide as the weights of their operations, and edges that are not in the genotype are drawn too, faintly."""
+    if weights is not None:
+        argument("space", space, SearchSpace)
+        _check_weights(weights, space)
     ax, genotype = empty_axes(ax, (5, 2.6)), Genotype.of(genotype, None)
     inputs = inputs_of(cell_type)
     nodes = genotype.nodes_of(cell_type)
@@ -90,6 +98,12 @@ def cell(
     ax.set(title=f"{cell_type} cell", xlim=(-0.6, states + 0.2), ylim=(-1.9, 1.7))
     ax.axis("off")
     return ax
+
+
+def _check_weights(weights, space: SearchSpace) -> None:
+    if np.shape(weights) != space.shape:
+        shape = np.shape(weights)
+        raise ValueError(f"weights: shape {shape} does not fit space {space.name!r}: {space.shape}")
 
 
 def _arrow(

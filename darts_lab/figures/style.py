@@ -6,6 +6,7 @@ from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from darts_lab.checks import Positive, argument, checked
 from darts_lab.spaces import (
     AVG,
     DIL3,
@@ -62,7 +63,8 @@ _SHORT_NAMES = {
 }  # fmt: skip
 
 
-def use_style(dpi: float | None = None) -> None:
+@checked
+def use_style(dpi: Positive | None = None) -> None:
     """Sets `STYLE`, and `dpi` (pixels per inch) if given, for later figures; `matplotlib.rcdefaults()` undoes it."""
     matplotlib.rcParams.update(STYLE | ({} if dpi is None else {"figure.dpi": dpi}))
 
@@ -78,6 +80,7 @@ def empty_axes(ax: Axes | None, size=(5, 3)) -> Axes:
         import matplotlib.pyplot as plt
 
         _, ax = plt.subplots(figsize=size, layout="constrained")
+    argument("ax", ax, Axes)
     ax.clear()
     return ax
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from darts_lab import spaces
 from darts_lab.networks.images import Supernet
-from darts_lab.runs.files import read_tensors
+from darts_lab.runs.files import path_of, read_tensors
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "network", "net", "supernet")
 _PREFIXES = ("module.", "_orig_mod.", "model.")  # of DataParallel, torch.compile, and classes that hold the network
@@ -62,7 +62,7 @@ def load_state_dict(supernet: Supernet, theirs: Mapping) -> Tensor | None:
 def read(path: str | Path) -> dict:
     """What one of their files holds, on the CPU; no code in it is run. Raises ValueError where it is damaged or holds
     more than tensors and plain values."""
-    return read_tensors(path, torch.device("cpu"))
+    return read_tensors(path_of(path), torch.device("cpu"))
 
 
 def unwrapped(theirs: Mapping) -> Checkpoint:
@@ -146,6 +146,8 @@ def _fitting(theirs: Mapping[str, Tensor]) -> str:
 
 def _tensors(supernet: Supernet) -> dict[str, Tensor]:
     """Their name -> the tensor of ours, or the part of one."""
+    if not hasattr(supernet, "backbone"):
+        raise ValueError(f"supernet: {type(supernet).__name__} is not allowed; it must be a Supernet")
     backbone = supernet.backbone
     tensors = {"stem.0.weight": backbone.stem}
     tensors |= {f"classifier.{name}": tensor for name, tensor in supernet.classifier.named_parameters()}

@@ -13,7 +13,7 @@ from types import FunctionType
 import torch
 from torch import Generator, Tensor
 
-from darts_lab.checks import plain
+from darts_lab.checks import Between, allow, plain
 from darts_lab.genotype import Genotype
 from darts_lab.methods.monitors import Adaptation, EarlyStopping
 from darts_lab.methods.schedules import Every
@@ -94,6 +94,8 @@ class Method:
             object.__setattr__(self, name, plain(getattr(self, name)))
             if not isinstance(getattr(self, name), kind):
                 raise ValueError(f"{name}: {getattr(self, name)!r} is not allowed; it must be {words}")
+        if self.train_portion is not None:
+            allow("train_portion", self.train_portion, Between)
         functions = [("terms", term) for term in self.terms] + [("activation", self.activation)]
         optional = [(name, getattr(self, name)) for name in ("draw", "perturb", "selection")]
         for name, function in functions + [(name, value) for name, value in optional if value is not None]:

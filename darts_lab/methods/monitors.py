@@ -19,7 +19,7 @@ from typing import Annotated, NamedTuple
 import numpy as np
 import pandas as pd
 
-from darts_lab.checks import AboveOne, Count, Natural, Positive, Switch, check, one_of
+from darts_lab.checks import AboveOne, Count, Natural, Positive, Switch, argument, check, checked, one_of
 from darts_lab.spaces import SKIP
 
 UNITS = ("measurements", "epochs")
@@ -119,6 +119,10 @@ class EarlyStopping:
         """As in the code of Zela et al."""
         return replace(self, at_end=False)
 
+    def __post_init__(self):
+        argument("rule", self.rule, Rule)
+        check(self)
+
     def verdict(self, history, finished: bool) -> Verdict:
         """The verdict after the last epoch of `history`. `finished` says whether the search ends with it."""
         if finished and not self.at_end:
@@ -145,6 +149,7 @@ class Adaptation:
     keeps: Switch = False
 
     def __post_init__(self):
+        argument("rule", self.rule, Rule)
         check(self)
         if self.keeps and self.rule.unit != "measurements":
             raise ValueError(f"keeps: True is not allowed with a rule in {self.rule.unit}; it counts measurements")
@@ -200,6 +205,7 @@ def measurements(history) -> tuple[list[int], list[float]]:
     return [record.epoch for record in measured], [record.dominant_eigenvalue for record in measured]
 
 
+@checked
 def replay(searches: Iterable, rule: Rule = RULE) -> pd.DataFrame:
     """Where `rule` would have stopped searches that have been run (`runs.Recorded`), one row for each.
 
@@ -209,6 +215,9 @@ def replay(searches: Iterable, rule: Rule = RULE) -> pd.DataFrame:
     """
     rows = []
     for search in searches:
+        if not hasattr(search, "problems"):
+            what = "searches that have been run (runs.read, read_robustdarts)"
+            raise ValueError(f"searches: {type(search).__name__} is not allowed in the list; it must hold {what}")
         epochs, values = measurements(search.history)
         row = {name: getattr(search, name) for name in ("name", "space", "data", "drop_path", "weight_decay", "seed")}
         row |= {"epochs": len(search.history), "problems": "; ".join(search.problems)}

@@ -217,13 +217,21 @@ class EdgeByEdge(nn.Module):
 
     rectified = False
 
-    def __init__(self, modules: list[nn.Module]):
+    def __init__(self, modules: list[nn.Module], name: str, stride: int):
         super().__init__()
-        self.edges = nn.ModuleList(modules)
+        self.edges, self.name, self.stride = nn.ModuleList(modules), name, stride
 
     def forward(self, states, sources, scale=None, active=None, generator=None):
         edges = self.edges if active is None else [self.edges[index] for index in active]
-        out = torch.cat([edge(states[source]) for edge, source in zip(edges, sources, strict=True)], 1)
+        parts = []
+        for edge, source in zip(edges, sources, strict=True):
+            batch, channels, *size = states[source].shape
+            wanted = (batch, channels, *(-(-side // self.stride) for side in size))
+            parts.append(edge(states[source]))
+            if tuple(parts[-1].shape) != wanted:
+                found = f"{tuple(parts[-1].shape)} from {tuple(states[source].shape)}, stride {self.stride}"
+                raise ValueError(f"operations: {self.name!r} makes {found}; it must make {wanted}")
+        out = torch.cat(parts, 1)
         return out if scale is None else out * scale[:, None, None]
 
     def copy(self, index: int) -> Iterator[tuple[str, Tensor]]:
@@ -259,7 +267,14 @@ def stack(name, channels, stride, copies, *, search, generator, own=None) -> nn.
     convolutions = {SEP3: (3, False), SEP5: (5, False), SEP7: (7, False), DIL3: (3, True), DIL5: (5, True)}
     if name in (own or {}):
         with seeded_globally(generator):
-            return EdgeByEdge([own[name](channels, stride) for _ in range(copies)])
+            modules = [own[name](channels, stride) for _ in range(copies)]
+        for module in modules:
+            if not isinstance(module, nn.Module):
+                kind = type(module).__name__
+                raise ValueError(
+                    f"operations: {name!r} gives {kind} for {channels}, {stride}; it must give a nn.Module"
+                )
+        return EdgeByEdge(modules, name, stride)
     if name in convolutions:
         return Convolution(channels, stride, copies, not search, generator, *convolutions[name])
     if name == STRIPS7:

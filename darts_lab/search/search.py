@@ -7,12 +7,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import replace
+from inspect import signature
 from pathlib import Path
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 
 from darts_lab import curvature, tasks
+from darts_lab import data as datasets
+from darts_lab.checks import checked, one_of
 from darts_lab.environment import choose_device, stopwatch
 from darts_lab.genotype import Genotype, discretize
 from darts_lab.methods.monitors import measured_epochs
@@ -236,15 +240,23 @@ class Search(Loop):
 
     def hessian(self, **options) -> curvature.Hessian:
         """The Hessian of the validation loss at the present alpha and weights; options as for `measuring.hessian`."""
+        known = list(signature(measuring.hessian).parameters)[1:]
+        for name in options.keys() - set(known):
+            raise ValueError(f"{name}: is no option of the Hessian of a search; known: {', '.join(known)}")
         return measuring.hessian(self, **options)
 
     @torch.no_grad()
-    def one_shot(self, mixing: Tensor | None = None, split: str = "valid") -> tuple[float, float]:
+    @checked
+    def one_shot(
+        self, mixing: Tensor | None = None, split: Annotated[str, one_of(*datasets.SPLITS)] = "valid"
+    ) -> tuple[float, float]:
         """(loss, error of the task) of the supernet on a whole split, in evaluation mode; with parity, augmented.
 
         `mixing` defaults to the search's own; pass `search.genotype.mixing(search.space)` for the discretized cell.
         """
         mixing = self.mixing.detach() if mixing is None else mixing
+        if not mixing.isfinite().all():
+            raise ValueError("mixing: holds NaN or infinite weights")
         noise = torch.Generator(self.device).manual_seed(self.seed + 2**33 + self.epoch)  # looking changes nothing
         self.supernet.eval()
         seen = (noise, self.strength) if self.settings.parity else ()

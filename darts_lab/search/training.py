@@ -2,14 +2,17 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch.func import functional_call
 
+from darts_lab import data as datasets
 from darts_lab import runs, tasks
+from darts_lab.checks import checked, one_of
 from darts_lab.environment import choose_device, lower_precision, restore, stopwatch
 from darts_lab.genotype import Genotype, skip_reductions
-from darts_lab.networks.cell import parameter_count
+from darts_lab.networks.costs import multiply_adds, parameter_count
 from darts_lab.plan import Plan, of_training
 from darts_lab.runs.files import in_a_line
 from darts_lab.runs.records import TrainingRecord
@@ -26,15 +29,19 @@ class Evaluation:
     test_loss: float
     train_loss: float
     train_error: float
-    parameters: int
+    parameters: int  # of the network, without an auxiliary classifier
     epochs: int
     seconds: float
     peak_memory_bytes: int
     processor_seconds: float | None = None  # of all threads; None where a run does not say
+    multiply_adds: int | None = None  # of one sample (of text: one word)
 
 
 class Training(Loop):
     """Training of one genotype from scratch; iterate over it, once for each epoch.
+
+    `genotype` is a Genotype or its text, or that which found it: a Search, or the directory of its run. Then its data,
+    scale, seed and space are the defaults, else "digits", "laptop", 0 and None.
 
     Images of both halves of the search train it; `result()` measures it on the test split once, at the end. Arguments
     as for `Search`, but by default nothing is written. `space` brings operations of your own and, at paper scale,
@@ -46,7 +53,7 @@ class Training(Loop):
     name = "training"
 
     def __init__(
-        self, genotype, data="digits", scale="laptop", seed=0, device=None, path=None, space=None, protocol="default",
+        self, genotype, data=None, scale=None, seed=None, device=None, path=None, space=None, protocol="default",
         **settings,
     ):  # fmt: skip
         self._begin(of_training(genotype, data, scale, seed, device, space, protocol, **settings), path)
@@ -133,7 +140,10 @@ class Training(Loop):
         return self.measure("test", self.kept)
 
     @torch.no_grad()
-    def measure(self, split: str, weights: dict | None = None) -> tuple[float, float]:
+    @checked
+    def measure(
+        self, split: Annotated[str, one_of(*datasets.SPLITS)], weights: dict | None = None
+    ) -> tuple[float, float]:
         """(loss, error of the task) on a split now, with other weights than the network's own if given (by name)."""
         noise = torch.Generator(self.device).manual_seed(self.seed + 2**33)  # to look changes nothing
         self.network.eval()
@@ -152,7 +162,14 @@ class Training(Loop):
         return Evaluation(
             self.genotype, test_error, test_loss, last.train_loss, last.train_error, parameter_count(self.network),
             self.epoch, runs.cost(self.history), last.peak_memory_bytes, runs.cost(self.history, "processor_seconds"),
+            self.multiply_adds,
         )  # fmt: skip
+
+    @property
+    def multiply_adds(self) -> int:
+        """Of the network, for one sample, see `networks.costs`."""
+        noise = torch.Generator(self.device).manual_seed(self.seed)
+        return multiply_adds(self.network, self.task.one_sample(), generator=noise)
 
     def state(self) -> dict:
         """Everything that changes."""
@@ -181,11 +198,13 @@ class Training(Loop):
         return TrainingRecord(**content)
 
 
+@checked
 def evaluate(
-    genotype, data="digits", scale="laptop", seed=0, *, on_epoch: Callable[[TrainingRecord], None] | None = None,
+    genotype, data=None, scale=None, seed=None, *, on_epoch: Callable[[TrainingRecord], object] | None = None,
     bar: bool = False, **more,
 ) -> Evaluation:  # fmt: skip
-    """Trains `genotype` (a Genotype, its text, or whatever `Genotype.of` takes) from scratch and gives its test error.
+    """Trains `genotype` (a Genotype, its text or whatever `Genotype.of` takes; or a Search or its run directory) from
+    scratch and gives its test error.
 
     Arguments as for `Training`; `on_epoch` is called with every epoch's record, `bar` shows a progress bar.
     """

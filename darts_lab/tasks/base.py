@@ -134,6 +134,10 @@ class Task(ABC):
             return self.plain_batch(split, place)
         return self.training_batch(split, place, generator, strength)
 
+    def one_sample(self):
+        """The inputs of one sample, by which the cost of a network is counted."""
+        return self.plain_batch("test", torch.arange(1, device=self.data.test[1].device))[0]
+
     def carry(self, split: str, outputs) -> None:
         """Gets the outputs of every training batch and of every validation batch of an alpha step, for tasks in which
         the next batch goes on where the last one ended."""
@@ -162,8 +166,8 @@ class Task(ABC):
     def deviation(self, outputs, targets: Tensor) -> Tensor:
         """What a batch adds to the error, summed over its samples, on the device: mistakes, squared deviations, ..."""
 
-    def answer(self, outputs, targets: Tensor) -> Tensor:
-        """Outputs in the form and unit of targets."""
+    def answer(self, outputs, size: tuple[int, int]) -> Tensor:
+        """Outputs in the form and unit of targets; `size` is that of the images (height, width)."""
         return outputs
 
     def error(self, deviation: float, samples: int) -> float:

@@ -253,6 +253,10 @@ class Language(Task):
         """There is no augmentation."""
         return self.plain_batch(split, place)
 
+    def one_sample(self):
+        """One word of one stream."""
+        return self.plain_batch("test", Window(0, 1, 1))[0]
+
     def carry(self, split: str, outputs: Output) -> None:
         self.hidden[split] = outputs.hidden.detach()
 

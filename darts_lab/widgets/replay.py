@@ -3,6 +3,7 @@
 import html
 import os
 import threading
+from collections.abc import Iterable
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import ipywidgets as widgets
 import numpy as np
 
 from darts_lab import runs, spaces, tasks
+from darts_lab.checks import argument
 from darts_lab.figures.panels import View
 from darts_lab.interop import quark0
 from darts_lab.methods.monitors import LITERAL, RULE, UNITS, Adaptation, Rule, measurements
@@ -105,7 +107,10 @@ class Replay(widgets.VBox):
         if isinstance(source, str | os.PathLike):
             path = Path(source).expanduser()
             source = runs.read(path) if (path / "config.json").exists() else quark0.read_logs(path)
+        argument("source", source, str | Path | Recorded | Iterable)
         searches = [source] if isinstance(source, Recorded) else list(source)
+        for search in searches:
+            argument("source", search, Recorded)
         shown = [search for search in searches if search.history]
         if not shown:
             raise ValueError(f"source: none of the {len(searches)} searches has finished an epoch")
@@ -124,7 +129,7 @@ class Replay(widgets.VBox):
             self.play.max = self.epoch.max = len(self.search.history) - 1
             self.epoch.value = self.epoch.max
         self._space = _space_of(self.search)
-        self._task = tasks.NAMED.get(self.search.data.lower(), tasks.Classification)  # else: data of the user's own
+        self._task = _task_of(self.search)
         self.panels.forget()
         self._show()
 
@@ -208,7 +213,17 @@ def _space_of(search: Recorded) -> SearchSpace:
     """The space that was searched; its own operations are names only."""
     try:
         asked = runs.Run(search.path).config["space"]
-    except (FileNotFoundError, TypeError):  # the logs of others, or a history without a path
+    except (FileNotFoundError, TypeError, ValueError):  # the logs of others, or a history without a path
         return spaces.get(search.space).with_nodes(search.history[0].genotype.nodes)
     own = {name for cell in asked["cells"].values() for edge in cell for name in edge} - {*KNOWN_OPERATIONS}
     return SearchSpace(asked["name"], asked["cells"], dict.fromkeys(own))
+
+
+def _task_of(search: Recorded) -> type[tasks.Task]:
+    """The task that says what its errors are; of older runs on data of the user's own it is not known."""
+    try:
+        domain = runs.Run(search.path).config.get("domain")
+    except (FileNotFoundError, ValueError):  # the logs of others, or a history without a path
+        domain = None
+    told = next((task for task in tasks.KINDS.values() if task.domain == domain), None)
+    return told or tasks.NAMED.get(search.data.lower(), tasks.Classification)

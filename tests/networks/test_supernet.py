@@ -12,7 +12,8 @@ import darts_lab as dl
 from darts_lab import spaces
 from darts_lab.genotype import random_genotype
 from darts_lab.interop import official
-from darts_lab.networks.cell import frozen_statistics, parameter_count
+from darts_lab.networks.cell import frozen_statistics
+from darts_lab.networks.costs import parameter_count
 from darts_lab.networks.images import Network, Supernet
 from darts_lab.networks.operations import MOMENTUM
 
@@ -528,15 +529,25 @@ FAIR = dl.Genotype(  # state 3 of the normal cell receives nothing, state 4 of t
     },
     {"normal": [2, 4, 5], "reduce": [2, 3, 4]},
 )
-
-
-@pytest.mark.parametrize(
-    ("genotype", "auxiliary", "count"),
-    [(DARTS_V2, False, 3349342), (PDARTS, False, 3433798), (PDARTS, True, 3910224)],
-    ids=["DARTS_V2", "PDARTS", "PDARTS-auxiliary"],
+PC_DARTS = dl.Genotype(  # PC_DARTS_cifar of github.com/yuhuixu1993/PC-DARTS
+    {
+        "normal": [(SEP, 1), ("skip_connect", 0), (SEP, 0), ("dil_conv_3x3", 1)]
+        + [("sep_conv_5x5", 0), (SEP, 1), ("avg_pool_3x3", 0), ("dil_conv_3x3", 1)],
+        "reduce": [("sep_conv_5x5", 1), ("max_pool_3x3", 0), ("sep_conv_5x5", 1), ("sep_conv_5x5", 2)]
+        + [(SEP, 0), (SEP, 3), (SEP, 1), (SEP, 2)],
+    },
+    {"normal": range(2, 6), "reduce": range(2, 6)},
 )
-def test_network_has_the_published_number_of_parameters(genotype, auxiliary, count):
-    assert parameter_count(Network(genotype, channels=36, layers=20, auxiliary=auxiliary)) == count
+PUBLISHED = {"DARTS_V2": (DARTS_V2, 3_349_342), "PDARTS": (PDARTS, 3_433_798), "PC_DARTS": (PC_DARTS, 3_634_678)}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_network_has_the_published_number_of_parameters_with_or_without_the_auxiliary_tower(name):
+    genotype, count = PUBLISHED[name]
+    for auxiliary in (False, True):
+        network = Network(genotype, channels=36, layers=20, auxiliary=auxiliary)
+        assert parameter_count(network) == count
+        assert sum(weights.numel() for weights in network.parameters()) == count + 476_426 * auxiliary
 
 
 # genotypes.py of xiaomi-automl/FairDARTS says how many; of its cells with the auxiliary head, but for this one

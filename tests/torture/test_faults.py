@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import darts_lab as dl
+from darts_lab import spaces
 from darts_lab.genotype import uniform_genotype
 from darts_lab.search.loop import check_finite
 from darts_lab.search.training import Training
@@ -53,6 +54,27 @@ def test_a_loss_that_is_not_finite_names_itself_and_its_batch(calls, says, value
     assert kept(search.run.path) == before
     again = dl.Search.resume(search.run.path, data=data_of_run)
     assert again.epoch == 1 and len(list(again)) == 2, "and it goes on from there"
+
+
+@pytest.mark.parametrize("kind", ["nowhere", "in the first epoch"])
+def test_nothing_is_said_to_be_kept_where_nothing_is(kind, small_search, tmp_path):
+    search = small_search("S2", path=False if kind == "nowhere" else tmp_path / "run")
+    if kind == "nowhere":
+        next(search)
+    search.task.loss = after(0, float("nan"), search.task.loss)
+    with pytest.raises(FloatingPointError) as error:
+        next(search)
+    assert "nan at epoch" in str(error.value) and "kept" not in str(error.value)
+    with pytest.raises(RuntimeError, match="cannot be finished; begin a new one"):
+        next(search)
+
+
+def test_a_training_that_is_written_nowhere_keeps_nothing_either(colours, small):
+    training = Training(uniform_genotype(spaces.S2, "sep_conv_3x3"), colours(), small)
+    training.task.loss = after(1, float("nan"), training.task.loss)
+    with pytest.raises(FloatingPointError) as error:
+        next(training)
+    assert "nan at epoch 0" in str(error.value) and "kept" not in str(error.value)
 
 
 @pytest.fixture
