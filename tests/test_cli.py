@@ -45,7 +45,7 @@ def test_a_run_is_evaluated_on_its_own_data_at_its_own_scale_and_seed(capsys, tm
     assert json.loads(lines[-1])["test_error"] == dl.evaluate(genotype, "digits", "tiny", 0).test_error
     status, _, errors = call(capsys, "evaluate", "bt", "--data", "pydocs")
     assert status == 2 and errors == [
-        "darts-lab evaluate: genotype: has cells normal, reduce; data 'pydocs' needs recurrent"
+        "darts-lab evaluate: genotype: has cells normal, reduce; data 'pydocs' needs recurrent, as space 'RNN' has"
     ]
     status, lines, _ = call(capsys, "evaluate", str(genotype), "--scale", "tiny", "--json")
     assert json.loads(lines[-1])["test_error"] == dl.evaluate(genotype, "digits", "tiny", 0).test_error
