@@ -203,7 +203,9 @@ def test_the_namedtuple_of_other_code_is_taken_wherever_a_genotype_is():
 
 
 @pytest.mark.parametrize(
-    "source", [None, 7, ["a"], (), ((1, 2), (3, 4)), object(), {"normal": [], "reduce": []}, {}], ids=str
+    "source",
+    [None, 7, ["a"], (), ((1, 2), (3, 4)), object(), {"normal": [], "reduce": []}, {}],
+    ids=lambda source: type(source).__name__,
 )
 def test_what_is_no_genotype_is_refused(source):
     with pytest.raises(ValueError, match="^genotype: "):
