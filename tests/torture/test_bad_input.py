@@ -67,7 +67,7 @@ WRONG = {
     # names
     "space unknown": (lambda f: f.search("S9"), ["space: 'S9'", KNOWN, "S1", "S5", "DARTS"]),
     "space no name": (lambda f: f.search(7), ["space: 7", KNOWN, "S1"]),
-    "space nothing": (lambda f: f.search(None), ["space: None", KNOWN]),
+    "space nothing": (lambda f: f.search(""), ["space: ''", KNOWN]),
     "data unknown": (lambda f: f.search(data="mnist"), ["data: 'mnist'", KNOWN, "digits", "cifar10"]),
     "data no data": (lambda f: f.search(data=5), ["data: int", "train, valid and test"], TypeError),
     "data not there": (
@@ -161,6 +161,10 @@ WRONG = {
     ),
     "images without channels": (
         lambda f: f.own(f.images[:, 0]),
+        ["valid: each image is (3, 8, 8)", "in train it is (1, 8, 8)"],
+    ),
+    "images as rows of a table": (
+        lambda f: f.own(f.images.flatten(1)),
         ["train: images must be (n, channels, height, width)"],
     ),
     "images of other size in train": (lambda f: f.own(f.images[:, :, :4]), ["valid: each image is (3, 8, 8)"]),
