@@ -232,7 +232,8 @@ def of_job(job: dict) -> Plan:
         plan = of_search(**names, **settings)
     else:
         if settings:
-            raise ValueError(f"{next(iter(settings))}: is not allowed beside a genotype, for which nothing is searched")
+            name = ascii(next(iter(settings)))[1:-1][:80]
+            raise ValueError(f"{name}: is not allowed beside a genotype, for which nothing is searched")
         if evaluation is None:
             raise ValueError("evaluation: None is not allowed beside a genotype, for which there is nothing else to do")
         genotype = _genotype(genotype)

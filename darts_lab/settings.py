@@ -93,7 +93,7 @@ def override(settings, **changes):
     known = {field.name for field in fields(settings)}
     for name in changes:
         if name not in known:
-            raise ValueError(f"{name}: not a setting; known: {', '.join(sorted(known))}")
+            raise ValueError(f"{ascii(name)[1:-1][:80]}: not a setting; known: {', '.join(sorted(known))}")
     return from_values(type(settings), vars(settings) | changes)
 
 
