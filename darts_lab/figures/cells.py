@@ -46,9 +46,7 @@ def mixing(weights, space: SearchSpace, cell_type: str, ax: Axes | None = None) 
 
 
 @checked
-def cell(
-    genotype: Genotype, cell_type: str, weights=None, space: SearchSpace | None = None, ax: Axes | None = None
-) -> Axes:
+def cell(genotype, cell_type: str, weights=None, space: SearchSpace | None = None, ax: Axes | None = None) -> Axes:
     """One cell as a graph: colour and dash say the operation. With `weights` (mixing weights of `space`) lines are as
     wide as the weights of their operations, and edges that are not in the genotype are drawn too, faintly."""
     if weights is not None:

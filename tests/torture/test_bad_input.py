@@ -449,10 +449,10 @@ OBJECTS = {
         lambda f: dl.curvature.dominant_eigenvalue(f.found, tolerance="small"),
         ["tolerance: 'small'", "a number"],
     ),
-    "eigenvalue from words": (lambda f: dl.curvature.dominant_eigenvalue(np.eye(3), start=["x"]), ["start: must be 3"]),
-    "eigenvalue from a ragged list": (
-        lambda f: dl.curvature.dominant_eigenvalue(np.eye(3), start=[[1], [1, 2]]),
-        ["start: must be 3 finite numbers"],
+    "eigenvalue of words": (lambda f: dl.curvature.dominant_eigenvalue([["x"]]), ["Hessian: is no matrix of numbers"]),
+    "eigenvalue of a ragged list": (
+        lambda f: dl.curvature.dominant_eigenvalue([[1], [1, 2]]),
+        ["Hessian: is no matrix of numbers"],
     ),
     "no eigenvalues": (lambda f: dl.curvature.extreme_eigenvalues(np.eye(3), 0), ["k: 0", "1 to 3"]),
     "eigenvalues, None of them": (lambda f: dl.curvature.extreme_eigenvalues(np.eye(3), None), ["k: None", "whole"]),
