@@ -111,7 +111,7 @@ class Plan:
         else:
             method = methods.get(method or content["method"])
             if search.parity:
-                method = method.official(tasks.of(data).domain)
+                method = method.official(tasks.of(data).carries)
             _check_parts(method, content)
             space = _space(space, method, search)
         genotype = None if content["genotype"] is None else _genotype(content["genotype"], space)
@@ -133,7 +133,7 @@ def of_search(space, data, method, scale, seed, device=None, **settings) -> Plan
     scale = scales.get(scale, task.domain)
     chosen, settings = settings, override(scale.search, **(method.defaults(scale) | settings))
     if settings.parity:
-        method, code = method.official(task.domain), method.code if settings.parity is True else settings.parity
+        method, code = method.official(task.carries), method.code if settings.parity is True else settings.parity
         settings = override(settings, **(OFFICIAL | chosen | {"parity": code}))
     space = _space(task.space if space is None else space, method, settings)
     device = None if device is None else str(choose_device(device)[0])

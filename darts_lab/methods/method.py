@@ -108,11 +108,11 @@ class Method:
         decay = float(f"{scale.strong_decay * scale.search.weight_decay:.12g}")  # 0.0027 and not 0.0026999999999999997
         return ({"weight_decay": decay} if self.strong_decay else {}) | dict(self.settings)
 
-    def official(self, domain: str) -> "Method":
-        """The method with its parts as the authors' code has them (docs/parity.md); `domain` is that of the task."""
+    def official(self, carries: bool) -> "Method":
+        """The method with its parts as the authors' code has them (docs/parity.md); `carries` as in the task."""
         parts = {one.name: getattr(self, one.name) for one in fields(self)}
-        parts = {name: part.official(domain) for name, part in parts.items() if hasattr(part, "official")}
-        if domain == "language":
+        parts = {name: part.official(carries) for name, part in parts.items() if hasattr(part, "official")}
+        if carries:
             parts["train_portion"] = None  # `train_search_rnn.py` of Maile et al. computes it and does not use it
         return replace(self, **parts)
 

@@ -115,7 +115,7 @@ class EarlyStopping:
     rule: Rule = RULE
     at_end: Switch = True  # whether it judges after the last epoch too, as for the published figures; the code does not
 
-    def official(self, domain: str) -> "EarlyStopping":
+    def official(self, carries: bool) -> "EarlyStopping":
         """As in the code of Zela et al."""
         return replace(self, at_end=False)
 
@@ -154,7 +154,7 @@ class Adaptation:
         if self.keeps and self.rule.unit != "measurements":
             raise ValueError(f"keeps: True is not allowed with a rule in {self.rule.unit}; it counts measurements")
 
-    def official(self, domain: str) -> "Adaptation":
+    def official(self, carries: bool) -> "Adaptation":
         """As in the code of Zela et al."""
         return replace(self, keeps=True)
 

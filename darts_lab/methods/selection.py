@@ -43,4 +43,4 @@ def best_random_cell(search, with_none: bool = False) -> Genotype:
 
 
 for _part in (random_cell, best_random_cell):  # the code of Zela et al. may draw `none` (parity, see docs/parity.md)
-    _part.official = lambda domain, part=_part: partial(part, with_none=True)
+    _part.official = lambda carries, part=_part: partial(part, with_none=True)

@@ -101,7 +101,7 @@ class ADMM:
         if self.every < 1 + self.parity:
             raise ValueError(f"every: {self.every} is not allowed with parity; it must be at least 2")
 
-    def official(self, domain: str) -> "ADMM":
+    def official(self, carries: bool) -> "ADMM":
         """As in the code of Maile et al."""
         return replace(self, parity=True)
 

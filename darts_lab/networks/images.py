@@ -95,21 +95,21 @@ class Network(nn.Module):
     @checked
     def __init__(
         self,
-        genotype: Genotype,
+        genotype,
         *,
-        channels: int = 36,
-        layers: int = 20,
-        classes: int = 10,
-        in_channels: int = 3,
+        channels=36,
+        layers=20,
+        classes=10,
+        in_channels=3,
         auxiliary: bool = False,
         operations=None,
         generator: torch.Generator | None = None,
     ):
         super().__init__()
+        genotype = Genotype.of(genotype, (*KNOWN_OPERATIONS, *(operations or {})))
         of_cells(genotype, CELL_TYPES)
         positive(channels=channels, layers=layers, classes=classes, in_channels=in_channels)
         generator = generator or torch.Generator().manual_seed(0)
-        genotype = Genotype.of(genotype, (*KNOWN_OPERATIONS, *(operations or {})))
         self.backbone = Backbone(cells_of_genotype(genotype, operations), channels, layers, in_channels, generator)
         self.classifier = linear(self.backbone.channels, classes, generator)
         self.auxiliary_after = 2 * layers // 3

@@ -32,6 +32,7 @@ class Task(ABC):
     cell_types: tuple[str, ...] = ("normal", "reduce")  # of the spaces that can be searched
     space = "S2"  # what is searched where no space is named
     metric, factor, unit = "error", 100, "%"  # how an error is called and shown: `factor` times it, in `unit`
+    carries = False  # whether the next batch goes on where the last one ended
     clips_unrolled = False  # whether the unrolled step of second order clips its gradient as the real step does
 
     def __init__(self, data, settings=None):

@@ -136,6 +136,7 @@ class Language(Task):
     cell_types = (RECURRENT,)
     space = "RNN"
     metric, factor, unit = "perplexity", 1, ""
+    carries = True
     clips_unrolled = True  # as Liu et al. 2019 (`rnn/architect.py`): the learning rate of 20 asks for it
 
     def __init__(self, data, settings):

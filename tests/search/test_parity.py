@@ -99,14 +99,14 @@ def test_a_job_of_a_sweep_takes_it_to_its_training_and_its_row_can_be_done_again
 
 
 @pytest.mark.parametrize("method", ["DARTS-2nd", "DARTS-PRIME", "RS-ws", "PRIME(ADMM)"])
-def test_a_search_goes_on_bit_for_bit(method, small_search, tmp_path):
+def test_a_search_goes_on_bit_for_bit(method, small_search, colours, tmp_path):
     whole, half = (
         small_search("S3", method=method, parity=True, epochs=3, drop_path=0.2, cutout=2, path=tmp_path / name)
         for name in ("whole", "half")
     )
     list(whole)
     next(half)
-    again = dl.Search.resume(half.run.path, data=half.task.data)
+    again = dl.Search.resume(half.run.path, data=colours())
     assert again.plan.hash == half.plan.hash and again.method.parts() == half.method.parts()
     list(again)
     assert same(again.state(), whole.state())
@@ -314,7 +314,7 @@ def test_validation_batches_of_maile_et_al_come_without_replacement(small_search
 
 @pytest.mark.parametrize(("traces", "due"), [([0.5], True), ([2.0], False), ([13.9, 13.9], False)])
 def test_the_threshold_of_the_fisher_trace_begins_at_one(traces, due):
-    schedule, timing = FisherTrace(10).official("classification"), Timing()
+    schedule, timing = FisherTrace(10).official(False), Timing()
     for trace in traces:
         timing = schedule.after(timing, False, torch.tensor(trace))
     assert schedule.threshold(timing) == pytest.approx(1.05 ** len(traces))

@@ -449,7 +449,6 @@ OBJECTS = {
         lambda f: dl.curvature.dominant_eigenvalue(f.found, tolerance="small"),
         ["tolerance: 'small'", "a number"],
     ),
-    "eigenvalue of words": (lambda f: dl.curvature.dominant_eigenvalue([["x"]]), ["Hessian: is no matrix of numbers"]),
     "eigenvalue of a ragged list": (
         lambda f: dl.curvature.dominant_eigenvalue([[1], [1, 2]]),
         ["Hessian: is no matrix of numbers"],

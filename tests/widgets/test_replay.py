@@ -80,7 +80,7 @@ def test_what_cannot_be_shown_is_said_and_the_one_before_stays(kind, recorded, r
         (path / "log_1.txt").write_text("\n".join(lines) + "\n")
     before = replayed.search
     replayed.path.value = str(path)
-    words = {"nothing there": "is no directory", "no epoch yet": "finished an epoch", "a space nobody knows": "space: "}
+    words = {"nothing there": "is not there", "no epoch yet": "finished an epoch", "a space nobody knows": "space: "}
     assert "Not opened:" in replayed.status.value and words[kind] in replayed.status.value
     assert replayed.search is before
 
