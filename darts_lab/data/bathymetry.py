@@ -226,6 +226,8 @@ def read_csv(path: str | Path, filtered: bool = False) -> tuple[np.ndarray, np.n
         raise ValueError(f"file {str(path)!r}: row {rows[0]} has no depth, but {str(table.iloc[rows[0], 1])[:80]!r}")
     patches = []
     for name in map(str, table.iloc[:, 0]):
+        if len(name) > 255:
+            raise ValueError(f"file {str(path)!r}: {name[:80]!r}... is too long for the name of a file")
         file = path.parent / name
         if "\0" in name or not file.resolve().is_relative_to(path.parent.resolve()):
             raise ValueError(f"file {str(path)!r}: {name[:80]!r} leads out of its folder")

@@ -19,6 +19,7 @@ def test_a_parser_reads_or_refuses_whatever_it_is_fed_with(name, tmp_path):
         ("table of a sweep", b"alpha_spread", b"alpha_s" + b"[" * 3000),
         ("table of a sweep", b"alpha_spread", b"alpha_s\nread"),
         ("table of a sweep", b",digits,", b",,"),
+        ("soundings CSV", b"0.npy", b"0." + b'{"a":' * 3000),
         ("RobustDARTS, derivatives_1.json", b'"epoch": 0', b'"epoch": 1e9990'),
         ("RobustDARTS, errors_1.json", b"[1.0, 0.5]", b"[" + b"9" * 400 + b", 0.5]"),
     ],
