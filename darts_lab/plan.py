@@ -215,14 +215,14 @@ def of_job(job: dict) -> Plan:
     names = {name: settings.pop(name, default) for name, default in JOB.items()}
     evaluation, genotype = settings.pop("evaluation", {}), settings.pop("genotype", None)
     protocol = settings.pop("protocol", "default")
-    if names["space"] is None and isinstance(names["data"], str) and names["data"].lower() in datasets.NAMES:
-        names["space"] = tasks.of(names["data"]).space
     for name in ("data", "space", "method", "scale"):
-        if not isinstance(names[name], str):
+        if not isinstance(names[name], str) and (name, names[name]) != ("space", None):
             kind = type(names[name]).__name__
             raise ValueError(f"{name}: {kind} is not allowed in a sweep; it must be a name")
     if names["data"] not in datasets.NAMES:
         raise ValueError(f"data: {names['data']!r} is not known in a sweep; known: {', '.join(datasets.NAMES)}")
+    if names["space"] is None:
+        names["space"] = tasks.of(names["data"]).space
     task, space = tasks.of(names["data"]), spaces.get(names["space"])
     scale = scales.get(names["scale"], task.domain)
     if genotype is None:

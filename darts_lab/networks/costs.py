@@ -2,7 +2,8 @@
 
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
 from darts_lab.networks.operations import FactorizedReduce, Separable
 
@@ -22,24 +23,37 @@ def multiply_adds(network: nn.Module, inputs, **more) -> int:
     `more` are further arguments of the network, such as a generator. What the two operations below compute in another
     form than they are defined in (with zeros, or without what meets only padding) counts as it is defined.
     """
-    ours = {
-        module: name for name, module in network.named_modules() if isinstance(module, FactorizedReduce | Separable)
-    }
-    pixels, handles = {}, []
-    for module in ours:
-        handles.append(module.register_forward_hook(lambda one, _, out: pixels.update({one: out[0, 0].numel()})))
+    counter, before, handles = _Counter(), {}, []
+
+    def enter(module: nn.Module, _) -> None:
+        before[module] = counter.total
+
+    def leave(module: nn.Module, _, outputs: torch.Tensor) -> None:
+        weights = sum(weights.numel() for weights in module.parameters() if weights.dim() > 1)
+        counter.total = before[module] + weights * outputs[0, 0].numel()
+
+    for module in network.modules():
+        if isinstance(module, FactorizedReduce | Separable):
+            handles += [module.register_forward_pre_hook(enter), module.register_forward_hook(leave)]
     mode = network.training
     network.eval()
     try:
-        with FlopCounterMode(display=False) as counter:
+        with counter:
             network(inputs, **more)
     finally:
         network.train(mode)
         for handle in handles:
             handle.remove()
-    counted, root = counter.get_flop_counts(), type(network).__name__
-    total = counter.get_total_flops() // 2
-    for module, size in pixels.items():
-        defined = size * sum(weights.numel() for weights in module.parameters() if weights.dim() > 1)
-        total += defined - sum(counted[f"{root}.{ours[module]}"].values()) // 2
-    return total
+    return counter.total
+
+
+class _Counter(TorchDispatchMode):
+    """Adds up the multiply-adds of this thread; PyTorch's FlopCounterMode would hear of the modules of other threads."""
+
+    total = 0
+
+    def __torch_dispatch__(self, function, types, arguments=(), named=None):
+        outputs = function(*arguments, **(named or {}))
+        if (formula := flop_registry.get(function.overloadpacket)) is not None:
+            self.total += formula(*arguments, **(named or {}), out_val=outputs) // 2  # an addition and a product
+        return outputs

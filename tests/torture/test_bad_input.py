@@ -585,7 +585,7 @@ OBJECTS = {
     "cell of a space that is not there": (lambda f: spaces.S2.cell("upsample"), ["cell_type: 'upsample'", "'S2'"]),
     "supernet of a name": (lambda f: dl.Supernet("S2"), ["space: 'S2'", "a SearchSpace"]),
     "supernet for images of a recurrent space": (lambda f: dl.Supernet(spaces.RNN), ["space: has cells recurrent"]),
-    "network of a text": (lambda f: dl.Network(str(SKIPS)), ["genotype: ", "Genotype(", "a Genotype"]),
+    "network of a number": (lambda f: dl.Network(3), ["genotype: 3 ", "Genotype("]),
     "network of no layers": (lambda f: dl.Network(SKIPS, layers=0), ["layers: 0", "at least 1"]),
     # methods
     "method without a name": (lambda f: dl.Method(None), ["name: None", "a name"]),
@@ -659,7 +659,7 @@ OBJECTS = {
         lambda f: dl.figures.mixing([1], spaces.S2, "normal"),
         ["weights: shape (1,)", "'S2'"],
     ),
-    "cell of a text": (lambda f: dl.figures.cell(str(SKIPS), "normal"), ["genotype: ", "Genotype(", "a Genotype"]),
+    "cell of a number": (lambda f: dl.figures.cell(3, "normal"), ["genotype: 3 ", "Genotype("]),
     "cell that is not there": (lambda f: dl.figures.cell(SKIPS, "upsample"), ["cell_type: 'upsample'", "normal"]),
     "panel that is not there": (
         lambda f: dl.figures.panel("x", dl.figures.View(spaces.S2, [], None, SKIPS)),

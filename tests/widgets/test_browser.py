@@ -97,7 +97,9 @@ def served(command, folder, ready, **more):
             server.wait(PATIENCE)
         except subprocess.TimeoutExpired:
             os.killpg(server.pid, signal.SIGKILL)
-    assert "Traceback" not in log.read_text(), log.read_text()
+    _, *faults = log.read_text().split("Traceback")
+    faults = [fault for fault in faults if "Stream is closed" not in fault and "WebSocketClosedError" not in fault]
+    assert not faults, log.read_text()  # a page that is left does not listen to what its kernel still says
 
 
 def answers(url, server, log):
@@ -341,7 +343,7 @@ def test_the_dashboard_searches_compares_and_replays(page, tmp_path):
         picture(page, "dashboard_replay")
         replay.locator(".darts-lab-path input").fill("nowhere")
         replay.locator(".darts-lab-path input").press("Enter")
-        until(lambda: "Not opened: path: 'nowhere' is no directory" in status.inner_text())
+        until(lambda: "Not opened: path: 'nowhere' is not there" in status.inner_text())
         assert [url for url in asked if url.startswith(address)]
         assert not [url for url in asked if not url.startswith((address, "data:", "blob:"))], (
             "nothing is from elsewhere"
