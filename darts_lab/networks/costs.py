@@ -48,7 +48,7 @@ def multiply_adds(network: nn.Module, inputs, **more) -> int:
 
 
 class _Counter(TorchDispatchMode):
-    """Adds up the multiply-adds of this thread; PyTorch's FlopCounterMode would hear of the modules of other threads."""
+    """Adds up the multiply-adds of this thread; PyTorch's FlopCounterMode would hear of other threads' modules too."""
 
     total = 0
 

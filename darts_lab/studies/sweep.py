@@ -215,7 +215,8 @@ def _claim(path: Path) -> None:
     """Makes `path` a sweep's folder, or checks that it is one, even one that a killed process had only begun. Raises
     ValueError where it is something else."""
     file = path / "sweep.json"
-    if file.is_file():
+    strange = path.exists() and not (path.is_dir() and {*path.iterdir()} <= files.leftovers(path, file.name))
+    if file.is_file():  # asked last, since another process may just now be claiming the folder
         content = files.object_in(file)
         if content.get("version") != __version__:
             raise ValueError(
@@ -225,7 +226,7 @@ def _claim(path: Path) -> None:
         if content.get("keys") != KEYS:
             raise ValueError(f"path: {str(path)!r} holds results under keys of another form; choose another folder")
         return
-    if path.exists() and not (path.is_dir() and {*path.iterdir()} <= files.leftovers(path, file.name)):
+    if strange:
         raise ValueError(f"path: {str(path)!r} is neither new nor empty nor the folder of a sweep")
     path.mkdir(parents=True, exist_ok=True)
     files.write(file, json.dumps({"version": __version__, "keys": KEYS}).encode())

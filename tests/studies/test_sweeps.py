@@ -20,6 +20,7 @@ from waiting import PATIENCE, until
 import darts_lab as dl
 from darts_lab.environment import processor
 from darts_lab.plan import of_job
+from darts_lab.runs import files
 from darts_lab.studies.job import COLUMNS, COSTS, _row, finished, folder, work
 from darts_lab.studies.sweep import epochs, grid, read, sweep
 from darts_lab.studies.verify import expected, plan_of, verify
@@ -273,6 +274,19 @@ def test_two_sweeps_at_once_over_one_folder_leave_whole_rows(inline, jobs, tmp_p
     assert [process.wait() for process in processes] == [0, 0]
     table = quietly(jobs, path)
     assert same(table, inline[1]) and same(pd.read_parquet(path / "table.parquet"), table)
+
+
+def test_a_folder_that_another_process_claims_at_this_moment_is_shared(inline, jobs, tmp_path, monkeypatch):
+    begun = tmp_path / ".sweep.json.0123"
+    begun.write_text((inline[0] / "sweep.json").read_text())
+
+    def claimed(*arguments, leftovers=files.leftovers):
+        if begun.exists():
+            begun.rename(tmp_path / "sweep.json")  # what the other process does next
+        return leftovers(*arguments)
+
+    monkeypatch.setattr(files, "leftovers", claimed)
+    assert same(quietly(jobs, tmp_path), inline[1])
 
 
 def test_a_folder_of_another_version_or_of_something_else_is_refused(jobs, tmp_path):
