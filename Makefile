@@ -28,7 +28,7 @@ test: .venv/ready
 	$(RUN) -m ruff format --check darts_lab tests experiments benchmarks examples
 	@$(QUICK) $(RUN) -m pytest -q -rs -n 2 --dist loadfile tests; tests=$$?; \
 	$(QUICK) OMP_NUM_THREADS=1 DARTS_LAB_SCALE=tiny $(RUN) -m pytest -q -n 2 --dist loadfile --nbval-lax \
-		--nbval-current-env --nbval-cell-timeout=1200 notebooks; notebooks=$$?; \
+		--nbval-current-env --nbval-cell-timeout=7200 --nbval-kernel-startup-timeout=600 notebooks; notebooks=$$?; \
 	ended() { [ $$1 = 0 ] && echo passed || echo FAILED; }; \
 	echo "make test: tests $$(ended $$tests), notebooks $$(ended $$notebooks)"; [ $$tests = 0 ] && [ $$notebooks = 0 ]
 
@@ -43,7 +43,7 @@ torture: .venv/ready
 notebooks: .venv/ready
 	for notebook in $(NOTEBOOKS); do \
 		DARTS_LAB_SCALE=laptop $(RUN) -m jupyter nbconvert --to notebook --inplace --execute \
-			--ExecutePreprocessor.timeout=1200 "$$notebook" || exit 1; \
+			--ExecutePreprocessor.timeout=7200 --ExecutePreprocessor.startup_timeout=600 "$$notebook" || exit 1; \
 		$(RUN) notebooks/smaller.py "$$notebook" || exit 1; \
 	done
 
@@ -51,7 +51,7 @@ notebooks: .venv/ready
 figures: .venv/ready
 	for notebook in $(NOTEBOOKS); do \
 		DARTS_LAB_FIGURES="$(CURDIR)/figures" $(RUN) -m jupyter nbconvert --to html --execute \
-			--ExecutePreprocessor.timeout=1200 --output-dir figures/notebooks "$$notebook" || exit 1; \
+			--ExecutePreprocessor.timeout=7200 --ExecutePreprocessor.startup_timeout=600 --output-dir figures/notebooks "$$notebook" || exit 1; \
 	done
 	$(RUN) -c "from darts_lab import figures; print(figures.gallery('figures'))"
 

@@ -5,8 +5,7 @@
 Laptop sizes, but cells of four nodes, as in the papers: 56 alphas in S1, S2 and S4, 84 in S3, 224 in the full space. In
 several states of one search, some epochs apart, both measure the same Hessian, from the same batch, one after the other,
 in one process, each from nothing (the gradient's graph included). What counts is the ratio of the seconds, dense over
-Lanczos, and how far Lanczos is from the dense eigenvalue; products with vectors are counted. Lanczos begins cold; as a
-search uses it, with the vector of the measurement before, it is counted beside it.
+Lanczos, and how far Lanczos is from the dense eigenvalue; products with vectors are counted.
 """
 
 from __future__ import annotations
@@ -21,7 +20,6 @@ import torch
 import darts_lab as dl
 from darts_lab.curvature.eigenvalues import dominant_eigenvalue, spectrum
 
-TOLERANCE = 0.05  # of the residual, which leaves the eigenvalue well within a hundredth
 EPOCHS_APART = 5
 
 
@@ -36,26 +34,22 @@ def compared(space: str, states: int, epochs_apart: int = EPOCHS_APART) -> dict:
     search = dl.Search(space, scale="laptop", nodes=4, epochs=epochs, curvature_every=0, path=False, device="cpu")
     (batch,) = search.hessian().batches
     search.descent.alpha_gradient(batch, batch, 0.1), dominant_eigenvalue(search)  # warms the libraries up
-    found = {name: [] for name in ("ratio", "apart", "cold", "warm", "price")}
-    before = None
+    found = {name: [] for name in ("ratio", "apart", "products", "price")}
     for record in search:
         if (record.epoch + 1) % epochs_apart:
             continue
-        lanczos_s, lanczos = timed(lambda: dominant_eigenvalue(search, tolerance=TOLERANCE))
+        lanczos_s, lanczos = timed(lambda: dominant_eigenvalue(search))
         dense_s, dense = timed(lambda: spectrum(search))
         gradient_s, _ = timed(lambda: search.descent.alpha_gradient(batch, batch, 0.1))
         found["ratio"].append(dense_s / lanczos_s)
         found["apart"].append(abs(lanczos.value / dense.values[0] - 1))
-        found["cold"].append(lanczos.products)
+        found["products"].append(lanczos.products)
         found["price"].append(dense_s / dense.products / gradient_s)
-        if before is not None:
-            found["warm"].append(dominant_eigenvalue(search, start=before, tolerance=TOLERANCE).products)
-        before = lanczos.vector
     return {
         "space": space, "alphas": search.alpha.numel(), "states": states, "epochs_apart": epochs_apart,
         "ratio": statistics.median(found["ratio"]), "low": min(found["ratio"]), "high": max(found["ratio"]),
-        "dense_products": dense.products, "lanczos_products": statistics.median(found["cold"]),
-        "warm_products": statistics.median(found["warm"]), "relative_error": statistics.median(found["apart"]),
+        "dense_products": dense.products, "lanczos_products": statistics.median(found["products"]),
+        "relative_error": statistics.median(found["apart"]),
         "largest_error": max(found["apart"]), "gradients_a_product": statistics.median(found["price"]),
     }  # fmt: skip
 
@@ -75,7 +69,7 @@ def main() -> None:
     print("{space}, {alphas} alphas, {states} states of a search, {epochs_apart} epochs apart".format(**found))
     print("seconds, dense over Lanczos   {ratio:.1f} ({low:.1f} to {high:.1f})".format(**found))
     print("products, dense               {dense_products}".format(**found))
-    print("products, Lanczos             {lanczos_products:g} cold, {warm_products:g} warm".format(**found))
+    print("products, Lanczos             {lanczos_products:g}".format(**found))
     print("Lanczos off by                {relative_error:.0e}, at most {largest_error:.0e}".format(**found))
     print("one product costs             {gradients_a_product:.1f} gradients of alpha".format(**found))
 

@@ -16,6 +16,7 @@ from darts_lab.check import check
 from darts_lab.data import bathymetry, corpus, stereo
 from darts_lab.genotype import Genotype, discretize, enumerate_genotypes, random_genotype, uniform_genotype
 from darts_lab.interop import official
+from darts_lab.interop.quark0 import read_quark0
 from darts_lab.interop.robustdarts import read_robustdarts
 from darts_lab.methods import monitors, schedules, terms
 from darts_lab.methods.method import Method
@@ -45,7 +46,7 @@ def lab(*arguments, **options):
 
 def replay(source=None):
     """Stored searches, a widget with sliders for the epoch and the rule of early stopping. `source` is a run directory,
-    a folder with the published logs of RobustDARTS, or what `runs.read` gives; None offers this session's runs."""
+    a folder with logs of RobustDARTS or quark0/darts, or what `runs.read` gives; None offers this session's runs."""
     from darts_lab.widgets import Replay
 
     figures.use_style()

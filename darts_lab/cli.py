@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from darts_lab import __version__, curvature, figures, methods, runs, spaces, tasks
+from darts_lab import __version__, curvature, figures, methods, notation, plan, spaces, tasks
 from darts_lab import data as datasets
 from darts_lab.check import check
 from darts_lab.figures.curves import telling_operation
@@ -32,8 +32,9 @@ weights. Prints a line for each epoch and, at the end, the genotype, which `dart
   darts-lab search --resume runs/S2-digits-DARTS-laptop-seed0-1a2b3c4d
 """
 _EVALUATE_HELP = """\
-Trains one genotype from scratch and measures its error on the test split. GENOTYPE is its text in the form of
-quark0/darts, a file with that text, or the directory of a search, whose result is taken.
+Trains one genotype from scratch and measures its error on the test split. GENOTYPE is its text, "Genotype(normal=...)"
+as the code bases of the field write it, a file with that text, or the directory of a search, whose result is taken:
+then its data, scale, seed and space are the defaults.
 
   darts-lab evaluate runs/S2-digits-DARTS-laptop-seed0-1a2b3c4d
 """
@@ -59,6 +60,10 @@ prints one line per run: its eigenvalues, and the epoch at which early stopping 
   darts-lab spectrum runs/S2-digits-DARTS-laptop-seed0-1a2b3c4d --batches 8
   darts-lab spectrum RobustDARTS/experiments/search_logs
 """
+_KEPT = {  # what an interrupt leaves
+    "search": "finished epochs are kept: darts-lab search --resume DIRECTORY goes on",
+    "sweep": "finished epochs are kept: the same command goes on",
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -73,7 +78,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"darts-lab {options.command}: {message}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("interrupted; finished epochs are kept: darts-lab search --resume DIRECTORY goes on", file=sys.stderr)
+        kept = _KEPT.get(options.command)
+        print("interrupted" + (f"; {kept}" if kept else ""), file=sys.stderr)
         return 130
     return 0
 
@@ -97,27 +103,30 @@ def _parser() -> argparse.ArgumentParser:
 
     search = command("search", _search, "search for an architecture", _SEARCH_HELP)
     known_spaces, known_methods = ", ".join(spaces.SPACES), ", ".join(methods.METHODS)
-    search.add_argument("--space", default="S2", help=f"the operations of a cell: {known_spaces} (default S2)")
-    search.add_argument("--method", default="DARTS", help=f"how to search: {known_methods} (default DARTS)")
+    fits = "default: the one that goes with the data, S2 for images"
+    search.add_argument("--space", help=f"the operations of a cell: {known_spaces} ({fits})")
+    search.add_argument("--method", help=f"how to search: {known_methods} (default DARTS)")
     search.add_argument("--resume", metavar="DIRECTORY", help="go on with the search in this run directory")
     evaluate = command("evaluate", _evaluate, "train a genotype from scratch", _EVALUATE_HELP)
     evaluate.add_argument("genotype", metavar="GENOTYPE", help="text, file or run directory")
-    evaluate.add_argument("--space", default=None, help="at paper scale: chooses the published width and depth")
+    evaluate.add_argument("--space", help="at paper scale: chooses the published width and depth (default: the run's)")
     sweep = command("sweep", _sweep, "many runs, one table", _SWEEP_HELP)
-    sweep.add_argument("--space", nargs="+", default=["S2"], help="one or more spaces (default S2)")
+    sweep.add_argument("--space", nargs="+", default=None, help=f"one or more spaces ({fits})")
     sweep.add_argument("--method", nargs="+", default=["DARTS"], help="one or more methods (default DARTS)")
     sweep.add_argument("--seeds", type=int, default=3, help="how many, from 0 on (default 3)")
     sweep.add_argument("--workers", type=int, help="processes side by side (default: one job after the other)")
     sweep.add_argument("--path", default="runs/sweep", metavar="DIRECTORY", help="folder of all runs (runs/sweep)")
     for subparser, settings in ((search, SearchSettings), (evaluate, EvaluationSettings), (sweep, SearchSettings)):
-        subparser.add_argument("--data", default="digits", help=f"{', '.join(datasets.NAMES)} (default digits)")
-        subparser.add_argument("--scale", default="laptop", help="tiny, laptop or paper (default laptop)")
+        default = "default: the run's, else {}" if subparser is evaluate else "default {}"
+        subparser.add_argument("--data", help=f"{', '.join(datasets.NAMES)} ({default.format('digits')})")
+        subparser.add_argument("--scale", help=f"tiny, laptop or paper ({default.format('laptop')})")
+        if subparser is not sweep:
+            subparser.add_argument("--seed", type=int, help=f"whole number ({default.format(0)})")
+            subparser.add_argument("--path", metavar="DIRECTORY", help="where the run is kept")
         text = f"change one setting of the scale: {', '.join(field.name for field in fields(settings))}"
         subparser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help=text)
-    for subparser in (search, evaluate):
-        subparser.add_argument("--seed", type=int, default=0, help="whole number (default 0)")
-        subparser.add_argument("--path", default=None, metavar="DIRECTORY", help="where the run is kept")
-    search.set_defaults(defaults={action.dest: action.default for action in search._actions})
+        text = "with every oddity of the official code, see docs/parity.md"
+        subparser.add_argument("--parity", action="append_const", dest="set", const="parity=true", help=text)
     verify = command("verify", _verify, "repeat a row", _VERIFY_HELP)
     verify.add_argument("table", metavar="TABLE", help="a CSV file that a sweep wrote")
     verify.add_argument("--row", type=int, default=0, help="which, from 0 on (default 0)")
@@ -151,15 +160,12 @@ def _settings(pairs: list[str]) -> dict:
 
 def _search(options) -> None:
     if options.resume:
-        for name in ("space", "data", "method", "scale", "seed", "path", "set"):
-            if getattr(options, name) != options.defaults[name]:
+        for name in (*plan.JOB, "path", "set"):
+            if getattr(options, name) not in (None, []):
                 raise ValueError(f"--{name}: is not allowed beside --resume, which goes on as the run began")
         search = Search.resume(options.resume, device=options.device)
     else:
-        search = Search(
-            options.space, options.data, options.method, options.scale, options.seed, options.device, options.path,
-            **_settings(options.set),
-        )  # fmt: skip
+        search = Search(**_given(options), device=options.device, path=options.path, **_settings(options.set))
     task, cell_types, operation = search.task, search.space.cell_types, telling_operation(search.space)
     heading = f"{operation} ({', '.join(cell_types)})"
     if not options.json:
@@ -189,7 +195,7 @@ def _search(options) -> None:
 
 def _evaluate(options) -> None:
     training = Training(
-        _genotype(options.genotype), options.data, options.scale, options.seed, options.device, options.path,
+        _cell(options.genotype), options.data, options.scale, options.seed, options.device, options.path,
         options.space, **_settings(options.set),
     )  # fmt: skip
     task = training.task
@@ -201,18 +207,17 @@ def _evaluate(options) -> None:
         print(json.dumps(asdict(result) | {"genotype": str(result.genotype)}))
     else:
         error = f"{task.metric} {task.show(result.test_error, 2)}"
-        print(f"test {error} ({result.parameters:,} weights, {result.seconds:.0f} s)")
+        size = f"{result.parameters:,} weights, {result.multiply_adds:,} multiply-adds"
+        print(f"test {error} ({size}, {result.seconds:.0f} s)")
 
 
 def _sweep(options) -> None:
-    jobs = sweeps.grid(
-        space=options.space, method=options.method, seed=range(options.seeds), data=options.data, scale=options.scale,
-        **_settings(options.set),
-    )  # fmt: skip
+    options.seed = range(options.seeds)
+    jobs = sweeps.grid(**_given(options), **_settings(options.set))
     table = sweeps.sweep(jobs, options.path, options.workers)
     columns = ["one_shot_error", "test_error", "discretization_drop", "dominant_eigenvalue_mean", "skips_normal"]
     means = table.groupby(["space", "method"], sort=False)[[*columns, "seconds"]].mean(numeric_only=False)
-    task = tasks.of(options.data)
+    task = tasks.of(jobs[0].get("data", plan.JOB["data"]))
     unit = "fractions" if task.unit == "%" else f"{task.metric} {task.unit}".rstrip()
     print(f"\nmeans over {options.seeds} seeds; errors are {unit}\n{means.round(3).to_string()}")
     print(f"\n{Path(options.path) / 'table.csv'}")
@@ -279,13 +284,18 @@ def _spectrum(options) -> None:
             print(f"figure: {saved}")
 
 
-def _genotype(text: str) -> str:
-    """The text of a genotype given as text, file or run directory."""
-    if text.lstrip().startswith("Genotype("):
+def _given(options) -> dict:
+    """What was said of space, data, method, scale and seed; the rest has the defaults of `Search`."""
+    return {name: value for name in plan.JOB if (value := getattr(options, name)) is not None}
+
+
+def _cell(text: str) -> str | Path:
+    """A run directory, or the text of a genotype given as text or file."""
+    if notation.is_text(text):
         return text
     path = Path(text)
     if (path / "config.json").exists():
-        return str(runs.read(path).genotype)
+        return path
     if not path.is_file():
         raise FileNotFoundError(f"genotype: {text!r} is neither a genotype's text, nor a file, nor a run directory")
     return files.read_text(path)

@@ -31,6 +31,11 @@ def choose_device(device: str | torch.device | None = None) -> tuple[torch.devic
     return chosen, "as asked"
 
 
+def free_memory(device: torch.device) -> int | None:
+    """Bytes that are free on a GPU; None for a CPU and other devices that share the memory of the host."""
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else None
+
+
 @cache
 def processor(device: torch.device) -> str:
     """The name of the processor of `device` and, for a CPU, the instruction set of PyTorch's kernels, because another

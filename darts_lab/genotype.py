@@ -1,47 +1,22 @@
 """The discrete architecture that a search returns.
 
-Its text form, which is parsed and never evaluated, is that of quark0/darts, for images
+Its text form is that of quark0/darts, for images
 `Genotype(normal=[('skip_connect', 1), ...], normal_concat=range(2, 6), reduce=[...], reduce_concat=range(2, 6))`, for a
-recurrent cell `Genotype(recurrent=[('tanh', 0), ...], concat=range(1, 9))`.
+recurrent cell `Genotype(recurrent=[('tanh', 0), ...], concat=range(1, 9))`; `notation` reads it, and those of others.
 """
 
 from __future__ import annotations
 
 import itertools
 import operator
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import torch
 
-from darts_lab import spaces
-from darts_lab.spaces import NONE, RECURRENT, SKIP, SearchSpace, inputs_of
-
-_LONGEST_TEXT = 20_000
-_number = "[0-9]{1,3}"  # not \d, which matches the digits of every script
-
-
-def _listed(item: str) -> str:
-    # Commas and spaces match in one way only: with several, refusing a text could take exponential time.
-    return rf"\[\s*{item}(?:\s*,\s*{item})*\s*(?:,\s*)?\]"
-
-
-_pairs = "(" + _listed(rf"\(\s*'\w{{1,80}}'\s*,\s*{_number}\s*\)") + ")"
-_concat = rf"(range\(\s*{_number}\s*,\s*{_number}\s*\)|{_listed(_number)})"
-
-
-def _concat_name(cell_type: str) -> str:
-    """The name in quark0/darts of the states that are concatenated into the output of a cell."""
-    return "concat" if cell_type == RECURRENT else f"{cell_type}_concat"
-
-
-def _form(cell_types: tuple[str, ...]) -> re.Pattern:
-    fields = (rf"{kind}\s*=\s*{_pairs}\s*,\s*{_concat_name(kind)}\s*=\s*{_concat}" for kind in cell_types)
-    return re.compile(r"\s*Genotype\(\s*" + r"\s*,\s*".join(fields) + r"\s*\)\s*")
-
-
-_FORMS = {cell_types: _form(cell_types) for cell_types in spaces.FAMILIES}
+from darts_lab import notation, spaces
+from darts_lab.checks import checked
+from darts_lab.spaces import NONE, SKIP, SearchSpace, concat_name, inputs_of
 
 
 @dataclass(frozen=True, repr=False)
@@ -49,11 +24,13 @@ class Genotype:
     """The kept edges of every type of cell: (operation, source state) pairs, node by node, as many as each node keeps.
 
     `cells` maps cell types to pairs, `concat` maps them to the states that are concatenated into the cell's output. In
-    a cell of two inputs, states 0 and 1 are the inputs and state 2 is the first node. Raises ValueError where an edge
-    does not come from an earlier state, or an operation is not a string; `check` tells whether it is known.
+    a cell of two inputs, states 0 and 1 are the inputs and state 2 is the first node. A cell in which a node takes
+    another number of edges lists triples (operation, state it leads to, source state), as FairDARTS does. Raises
+    ValueError where an edge does not come from an earlier state, a state is used that no edge leads to, or an operation
+    is not a string; `check` tells whether it is known.
     """
 
-    cells: Mapping[str, tuple[tuple[str, int], ...]]
+    cells: Mapping[str, tuple[tuple, ...]]
     concat: Mapping[str, tuple[int, ...]]
 
     def __post_init__(self):
@@ -62,26 +39,30 @@ class Genotype:
             found = f"{str(self.cells)[:60]} and {str(self.concat)[:60]}"
             raise ValueError(f"genotype: cells and concat must both map {spaces.ALLOWED_CELLS}, found {found}")
         cells, concats = {}, {}
-        for cell_type in kinds:
+        for kind in kinds:
+            name, inputs = concat_name(kind), inputs_of(kind)
             try:
-                pairs = tuple((_word(operation), operator.index(source)) for operation, source in self.cells[cell_type])
-                concat = tuple(operator.index(state) for state in self.concat[cell_type])
-            except (TypeError, ValueError) as error:
-                needs = f"pairs (operation, state) and {_concat_name(cell_type)} states"
-                raise ValueError(f"genotype: {cell_type} must list {needs}; {error}") from error
-            cells[cell_type], concats[cell_type], keeps = pairs, concat, inputs_of(cell_type)
-            if not pairs or len(pairs) % keeps:
-                raise ValueError(f"genotype: {cell_type} lists {len(pairs)} edges; every node needs {keeps}")
-            for index, (operation, source) in enumerate(pairs):
-                last = index // keeps + keeps - 1
-                if not 0 <= source <= last:
+                edges = _edges(self.cells[kind], inputs)
+                concat = tuple(operator.index(state) for state in self.concat[kind])
+            except (TypeError, ValueError, LookupError) as error:
+                needs = f"pairs (operation, state) and {name} states"
+                raise ValueError(f"genotype: {kind} must list {needs}; {error}") from error
+            cells[kind], concats[kind] = _listed(edges, inputs), concat
+            pairs = not edges or len(self.cells[kind][0]) == 2
+            if not edges or (pairs and len(edges) % inputs) or (inputs == 1 and len(cells[kind][0]) > 2):
+                raise ValueError(f"genotype: {kind} lists {len(edges)} edges; every node needs {inputs}")
+            reached = {*range(inputs), *(node + inputs for _, node, _ in edges)}
+            for index, (source, node, operation) in enumerate(edges):
+                if node < 0 or source not in reached or source > node + inputs - 1:
                     raise ValueError(
-                        f"genotype: {cell_type} edge {index} ({operation!r}) comes from state {source}; node "
-                        f"{index // keeps} can take states 0 to {last}"
+                        f"genotype: {kind} edge {index} ({operation!r:.80}) comes from state {source}; node {node} can "
+                        f"take states 0 to {node + inputs - 1}" + ("" if source < 0 else " to which an edge leads")
                     )
-            last = len(pairs) // keeps + keeps - 1
-            if not concat or not all(keeps <= state <= last for state in concat):
-                raise ValueError(f"genotype: {_concat_name(cell_type)} is {concat}; allowed: states {keeps} to {last}")
+            if not concat or not all(state >= inputs and state in reached for state in concat):
+                allowed = f"{inputs} to {max(reached)}"
+                raise ValueError(
+                    f"genotype: {name} is {str(concat)[:60]}; allowed: states {allowed} to which an edge leads"
+                )
         object.__setattr__(self, "cells", cells)
         object.__setattr__(self, "concat", concats)
 
@@ -103,76 +84,82 @@ class Genotype:
     @property
     def nodes(self) -> int:
         """The number of intermediate nodes of its first cell."""
-        kind = self.cell_types[0]
-        return len(self.cells[kind]) // inputs_of(kind)
+        return self.nodes_of(self.cell_types[0])
+
+    def nodes_of(self, cell_type: str) -> int:
+        """The number of intermediate nodes of a cell."""
+        return 1 + max(node for _, node, _ in self.edges(cell_type))
 
     def edges(self, cell_type: str) -> Iterator[tuple[int, int, str]]:
         """(source state, node, operation) of every kept edge."""
-        for index, (operation, source) in enumerate(self.cells[cell_type]):
-            yield source, index // inputs_of(cell_type), operation
+        self._check_type(cell_type)
+        return iter(_edges(self.cells[cell_type], inputs_of(cell_type)))
 
     def count(self, operation: str, cell_type: str) -> int:
         """How often `operation` occurs in a cell, e.g. `genotype.count("skip_connect", "normal")`."""
-        return sum(name == operation for name, _ in self.cells[cell_type])
+        self._check_type(cell_type)
+        return sum(name == operation for name, *_ in self.cells[cell_type])
+
+    def _check_type(self, cell_type: str) -> None:
+        if cell_type not in self.cell_types:
+            raise ValueError(f"cell_type: {cell_type!r} is not one of this genotype, {', '.join(self.cell_types)}")
 
     @property
     def canonical(self) -> Genotype:
         """The same architecture with the edges into each node sorted by their sources."""
-        cells = {}
-        for kind in self.cells:
-            edges = sorted((node, source, operation) for source, node, operation in self.edges(kind))
-            cells[kind] = tuple((operation, source) for _, source, operation in edges)
-        return Genotype(cells, self.concat)
+        edges = {kind: sorted(self.edges(kind), key=lambda edge: (edge[1], edge[0], edge[2])) for kind in self.cells}
+        return Genotype({kind: _listed(edges[kind], inputs_of(kind)) for kind in self.cells}, self.concat)
 
     def __str__(self) -> str:
         def listed(states):
             contiguous = states == tuple(range(states[0], states[-1] + 1))
             return f"range({states[0]}, {states[-1] + 1})" if contiguous else str(list(states))
 
-        concats = {kind: f"{_concat_name(kind)}={listed(states)}" for kind, states in self.concat.items()}
+        concats = {kind: f"{concat_name(kind)}={listed(states)}" for kind, states in self.concat.items()}
         return f"Genotype({', '.join(f'{kind}={list(pairs)}, {concats[kind]}' for kind, pairs in self.cells.items())})"
 
     __repr__ = __str__
 
     @classmethod
     def parse(cls, text: str, operations: tuple[str, ...] = spaces.KNOWN_OPERATIONS) -> Genotype:
-        """The genotype in `text`. Raises ValueError for another form and for operations not in `operations`."""
-        readable = isinstance(text, str) and len(text) <= _LONGEST_TEXT
-        for kinds, form in _FORMS.items():
-            if readable and (match := form.fullmatch(text)):
-                cells, concats = match.groups()[::2], match.groups()[1::2]
-                genotype = cls(dict(zip(kinds, map(_pairs_in, cells))), dict(zip(kinds, map(_states_in, concats))))
-                genotype.check(operations)
-                return genotype
-        shown = repr(text if len(str(text)) < 60 else str(text)[:57] + "...")
-        raise ValueError(
-            f"genotype: {shown} does not have the form Genotype(normal=[('operation', state), ...], "
-            "normal_concat=range(2, 6), reduce=[...], reduce_concat=range(2, 6))"
-        )
+        """The genotype in `text`, in any form of `notation`. Raises ValueError, with the place at which the text went
+        wrong, for another form, and for operations not in `operations`."""
+        if not isinstance(text, str):
+            raise ValueError(f"genotype: {ascii(text)[:60]} is no text; it must have the form {notation.FORM}")
+        return cls.of(text, operations)
+
+    @classmethod
+    def of(cls, source, operations: tuple[str, ...] | None = spaces.KNOWN_OPERATIONS) -> Genotype:
+        """The genotype that `source` is: a Genotype, its text, or one of other code (see `notation`), such as a
+        namedtuple with normal and reduce. Raises as `parse`; without `operations` (None) all are allowed."""
+        genotype = source if isinstance(source, cls) else cls(*notation.read(source))
+        if operations is not None:
+            genotype.check(operations)
+        return genotype
 
     def check(self, operations: tuple[str, ...]) -> None:
         """Raises ValueError where an edge has an operation that is not one of `operations`."""
         for cell_type, pairs in self.cells.items():
-            for name, _ in pairs:
+            for name, *_ in pairs:
                 if name not in operations:
-                    what = f"operation {name!r} in the {cell_type} cell"
+                    what = f"operation {name!r:.80} in the {cell_type} cell"
                     raise ValueError(f"genotype: {what} is not known; known: {', '.join(operations)}")
 
     def to_json(self) -> dict:
         """A dictionary of lists that `json` can write and `Genotype.from_json` reads."""
         fields = {}
         for kind, pairs in self.cells.items():
-            fields |= {kind: list(map(list, pairs)), _concat_name(kind): list(self.concat[kind])}
+            fields |= {kind: list(map(list, pairs)), concat_name(kind): list(self.concat[kind])}
         return fields
 
     @classmethod
     def from_json(cls, fields: dict) -> Genotype:
         """The genotype of `to_json`. Raises ValueError where the fields are not those of a genotype."""
-        kinds = [kind for kind in spaces.KNOWN_CELL_TYPES if isinstance(fields, dict) and kind in fields]
-        if not kinds or {*fields} != {*kinds, *map(_concat_name, kinds)}:
+        if not isinstance(fields, dict):
             raise ValueError(f"genotype: {str(fields)[:80]!r} does not hold the fields of a genotype")
-        return cls({kind: fields[kind] for kind in kinds}, {kind: fields[_concat_name(kind)] for kind in kinds})
+        return cls(*notation.fields(fields))
 
+    @checked
     def mixing(self, space: SearchSpace) -> torch.Tensor:
         """The genotype as mixing weights of shape `space.shape`: 1 on the kept operations, 0 elsewhere. Raises
         ValueError where it is not of this space."""
@@ -180,9 +167,10 @@ class Genotype:
             ours, theirs = ", ".join(self.cell_types), ", ".join(space.cell_types)
             raise ValueError(f"genotype: tells of cells {ours}, space {space.name!r} has {theirs}")
         mixing = torch.zeros(space.shape)
-        for cell, (cell_type, pairs) in enumerate(self.cells.items()):
-            if len(pairs) != inputs_of(cell_type) * space.nodes:
-                raise ValueError(f"genotype: has {self.nodes} nodes, space {space.name!r} has {space.nodes}")
+        for cell, cell_type in enumerate(self.cells):
+            if self.nodes_of(cell_type) != space.nodes:
+                nodes = self.nodes_of(cell_type)
+                raise ValueError(f"genotype: has {nodes} nodes, space {space.name!r} has {space.nodes}")
             for source, node, operation in self.edges(cell_type):
                 edge = space.edges.index((source, node))
                 candidates = space.cell(cell_type)[edge]
@@ -201,15 +189,26 @@ def _word(name) -> str:
     return name
 
 
-def _pairs_in(text: str) -> list[tuple[str, int]]:
-    return [(operation, int(source)) for operation, source in re.findall(r"'(\w+)'\s*,\s*(\d+)", text)]
+def _edges(cell, inputs: int) -> list[tuple[int, int, str]]:
+    """(source, node, operation) of the pairs or triples of a cell. Raises TypeError or ValueError for anything else."""
+    edges = []
+    for index, (operation, *state, source) in enumerate(cell):
+        if len(state) > 1 or len(state) != len(cell[0]) - 2:
+            raise ValueError("it must list pairs, or triples, alone")
+        node = operator.index(state[0]) - inputs if state else index // inputs
+        edges.append((operator.index(source), node, _word(operation)))
+    return edges
 
 
-def _states_in(text: str) -> tuple[int, ...]:
-    numbers = [int(number) for number in re.findall(r"\d+", text)]
-    return tuple(range(*numbers)) if text.startswith("range") else tuple(numbers)
+def _listed(edges: list[tuple[int, int, str]], inputs: int) -> tuple[tuple, ...]:
+    """The inverse of `_edges`: pairs where every node takes `inputs` edges, else triples, node by node."""
+    edges = sorted(edges, key=lambda edge: edge[1])
+    if [node for _, node, _ in edges] == [index // inputs for index in range(len(edges))]:
+        return tuple((operation, source) for source, _, operation in edges)
+    return tuple((operation, node + inputs, source) for source, node, operation in edges)
 
 
+@checked
 def discretize(mixing: torch.Tensor, space: SearchSpace, with_none: bool = False) -> Genotype:
     """The genotype of mixing weights of shape `space.shape` (Liu et al. 2019, section 2.4).
 
@@ -239,12 +238,14 @@ def discretize(mixing: torch.Tensor, space: SearchSpace, with_none: bool = False
     return Genotype(cells, dict.fromkeys(cells, range(space.inputs, space.nodes + space.inputs)))
 
 
+@checked
 def random_genotype(space: SearchSpace, generator: torch.Generator, with_none: bool = False) -> Genotype:
     """A genotype drawn uniformly: as many edges for each node as it keeps, one operation on each."""
     weights = torch.rand(space.shape, generator=generator, device=generator.device)
     return discretize(weights, space, with_none)
 
 
+@checked
 def uniform_genotype(space: SearchSpace, operation: str) -> Genotype:
     """The genotype with `operation` wherever an edge has it as a candidate, such as the all-skip cell of a space.
     Raises ValueError where no edge has it."""
@@ -260,11 +261,12 @@ def skip_reductions(genotype: Genotype) -> Genotype:
     if "reduce" not in genotype.cells:
         types = ", ".join(genotype.cell_types)
         raise ValueError(f"reductions: 'skip' is not allowed for cells {types}; it must be 'searched'")
-    nodes = len(genotype.reduce) // inputs_of("reduce")
+    nodes = genotype.nodes_of("reduce")
     skips = [(SKIP, state) for node in range(nodes) for state in (node, node + 1)]
     return replace(genotype, cells=genotype.cells | {"reduce": skips})
 
 
+@checked
 def enumerate_genotypes(space: SearchSpace) -> list[Genotype]:
     """All genotypes of a space of one node, which has no choice of edges: the 81 of S5. Raises ValueError for larger
     spaces, which have too many."""

@@ -9,19 +9,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import asdict, dataclass, replace
+from typing import NamedTuple
 
 from darts_lab import data as datasets
-from darts_lab import methods, spaces, tasks
-from darts_lab.checks import Seed, allow
+from darts_lab import methods, runs, spaces, tasks
+from darts_lab.checks import Seed, allow, plain
 from darts_lab.environment import choose_device
 from darts_lab.genotype import Genotype
 from darts_lab.methods.method import Method, in_words
-from darts_lab.settings import EvaluationSettings, SearchSettings, from_values, override
+from darts_lab.settings import ROBUSTDARTS, EvaluationSettings, SearchSettings, from_values, override
 from darts_lab.spaces import KNOWN_OPERATIONS, NONE, SearchSpace
 from darts_lab.tasks import scales
 
-JOB = {"space": "S2", "data": "digits", "method": "DARTS", "scale": "laptop", "seed": 0}  # names, with their defaults
+OFFICIAL = {"cutout_rises": False, "curvature_parity": True}  # settings of the code of Zela et al., see docs/parity.md
+# the names in a job, with their defaults; space None is the one that goes with the data
+JOB = {"space": None, "data": "digits", "method": "DARTS", "scale": "laptop", "seed": 0}
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ class Plan:
     device: str | None = None
 
     def __post_init__(self):
-        allow("seed", self.seed, Seed)
+        object.__setattr__(self, "seed", allow("seed", self.seed, Seed))
 
     @property
     def names(self) -> dict:
@@ -101,16 +105,13 @@ class Plan:
             None if content[name] is None else from_values(type(defaults), content[name])
             for name, defaults in (("settings", kinds.search), ("evaluation", kinds.evaluation))
         )
-        if space is not None:
-            space = spaces.get(space)
-        elif content["space"] is not None:
-            if own := content["space"].get("operations"):
-                raise ValueError(f"space: has operations of your own ({', '.join(own)}); pass it as space=")
-            space = SearchSpace(**content["space"])
+        space = _space_of(content, space)
         if search is None:
             method = None if content["method"] is None else Method(content["method"])
         else:
             method = methods.get(method or content["method"])
+            if search.parity:
+                method = method.official(tasks.of(data).carries)
             _check_parts(method, content)
             space = _space(space, method, search)
         genotype = None if content["genotype"] is None else _genotype(content["genotype"], space)
@@ -128,15 +129,20 @@ def of_search(space, data, method, scale, seed, device=None, **settings) -> Plan
     """The plan of a search; arguments as for `Search`. Raises ValueError, naming the argument, for what is not
     allowed."""
     method, data = methods.get(method), _data(data)
-    scale = scales.get(scale, tasks.of(data).domain)
-    settings = override(scale.search, **(method.defaults(scale) | settings))
-    space = _space(space, method, settings)
+    task = tasks.of(data)
+    scale = scales.get(scale, task.domain)
+    chosen, settings = settings, override(scale.search, **(method.defaults(scale) | settings))
+    if settings.parity:
+        method, code = method.official(task.carries), method.code if settings.parity is True else settings.parity
+        settings = override(settings, **(OFFICIAL | chosen | {"parity": code}))
+    space = _space(task.space if space is None else space, method, settings)
     device = None if device is None else str(choose_device(device)[0])
     return Plan(space, data, method, scale.name, seed, settings, device=device)
 
 
 def of_training(genotype, data, scale, seed, device=None, space=None, protocol="default", **settings) -> Plan:
     """The plan of a training from scratch; arguments as for `Training`. Raises as `of_search`."""
+    genotype, data, scale, seed, space = found(genotype, data, scale, seed, space)
     data, space = _data(data), None if space is None else spaces.get(space)
     task = tasks.of(data)
     scale = scales.get(scale, task.domain)
@@ -146,21 +152,77 @@ def of_training(genotype, data, scale, seed, device=None, space=None, protocol="
     return Plan(space, data, None, scale.name, seed, evaluation=settings, genotype=genotype, device=device)
 
 
+class Found(NamedTuple):
+    """A cell, and with what it is to be trained."""
+
+    genotype: Genotype | str
+    data: object
+    scale: object
+    seed: int
+    space: object
+
+
+def found(cell, data=None, scale=None, seed=None, space=None) -> Found:
+    """`cell` is a genotype or its text, and then `data` is by default "digits", `scale` "laptop", `seed` 0 and `space`
+    None; or it is a Search or Training, a `runs.Run`, what `runs.read` gives, or a run directory: its cell, by default
+    with its own data, scale, seed and space. Raises ValueError, naming the argument to pass, where these were the
+    user's own objects and cannot be had from there, and where no epoch of a search is finished."""
+    loop = cell if isinstance(getattr(cell, "plan", None), Plan) else None
+    run = None if loop else _run_of(cell)
+    if loop is None and run is None:
+        return Found(cell, _or(data, "digits"), _or(scale, "laptop"), _or(seed, 0), space)
+    if loop:
+        asked, known = loop.plan, loop.plan.data
+        if asked.genotype is None and not loop.history:
+            raise ValueError("genotype: the search has not finished its first epoch")
+        genotype, own = loop.genotype, asked.space
+        names = asked.scale, asked.seed
+    else:
+        try:
+            names, own = (run.config["scale"], run.config["seed"]), _space_of(run.config, space)
+            text = run.config.get("genotype")
+            known = tasks.data_of(run, data)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"run: {str(run.path)!r} holds no cell that can be trained: {error!r}") from error
+        genotype = runs.read(run.path).genotype if text is None else _genotype(text, own)
+    data, scale, seed = _or(data, known), _or(scale, names[0]), _or(seed, names[1])
+    if scale is names[0] and scale not in (there := tasks.of(_data(data)).scales):
+        raise ValueError(f"scale: {scale!r} was a scale of your own; pass it as scale=, or one of {', '.join(there)}")
+    return Found(genotype, data, scale, seed, _or(space, own))
+
+
+def _or(given, default):
+    return default if given is None else given
+
+
+def _run_of(cell) -> runs.Run | None:
+    """The run that `cell` is, or whose path it is or has."""
+    if isinstance(cell, runs.Run):
+        return cell
+    path = cell.path if isinstance(cell, runs.Recorded) else cell
+    if isinstance(path, os.PathLike):
+        return runs.Run(path)
+    there = isinstance(path, str) and os.path.isfile(os.path.join(path, "config.json"))  # False for what is no path
+    return runs.Run(path) if there else None
+
+
 def of_job(job: dict) -> Plan:
     """The plan of a job of a sweep (see `studies.sweep`). Raises as `of_search`, and for settings that contradict the
     method, whose name would then mean something else."""
     if not isinstance(job, dict):
         raise ValueError(f"job: {job!r} is not allowed; it must be a dictionary of arguments of Search")
-    settings = dict(job)
+    settings = plain(job)
     names = {name: settings.pop(name, default) for name, default in JOB.items()}
     evaluation, genotype = settings.pop("evaluation", {}), settings.pop("genotype", None)
     protocol = settings.pop("protocol", "default")
-    for name in ("space", "data", "method", "scale"):
-        if not isinstance(names[name], str):
+    for name in ("data", "space", "method", "scale"):
+        if not isinstance(names[name], str) and (name, names[name]) != ("space", None):
             kind = type(names[name]).__name__
             raise ValueError(f"{name}: {kind} is not allowed in a sweep; it must be a name")
     if names["data"] not in datasets.NAMES:
         raise ValueError(f"data: {names['data']!r} is not known in a sweep; known: {', '.join(datasets.NAMES)}")
+    if names["space"] is None:
+        names["space"] = tasks.of(names["data"]).space
     task, space = tasks.of(names["data"]), spaces.get(names["space"])
     scale = scales.get(names["scale"], task.domain)
     if genotype is None:
@@ -170,7 +232,8 @@ def of_job(job: dict) -> Plan:
         plan = of_search(**names, **settings)
     else:
         if settings:
-            raise ValueError(f"{next(iter(settings))}: is not allowed beside a genotype, for which nothing is searched")
+            name = ascii(next(iter(settings)))[1:-1][:80]
+            raise ValueError(f"{name}: is not allowed beside a genotype, for which nothing is searched")
         if evaluation is None:
             raise ValueError("evaluation: None is not allowed beside a genotype, for which there is nothing else to do")
         genotype = _genotype(genotype)
@@ -180,6 +243,8 @@ def of_job(job: dict) -> Plan:
         return plan
     if not isinstance(evaluation, dict):
         raise ValueError(f"evaluation: {evaluation!r} is not allowed; it must be a dictionary of settings, or None")
+    if plan.search is not None and plan.search.parity:
+        evaluation = {"parity": plan.search.parity} | evaluation
     return replace(plan, evaluation=_evaluation(scale, task, space, names["data"], protocol, evaluation))
 
 
@@ -217,6 +282,17 @@ def _space_json(space: SearchSpace) -> dict:
     return {"name": space.name, "cells": space.cells} | ({"operations": operations} if operations else {})
 
 
+def _space_of(content: dict, space=None) -> SearchSpace | None:
+    """`space`, or else that of a plan in JSON. Raises ValueError where that has operations of the user's own."""
+    if space is not None:
+        return spaces.get(space)
+    if content["space"] is None:
+        return None
+    if own := content["space"].get("operations"):
+        raise ValueError(f"space: has operations of your own ({', '.join(own)}); pass it as space=")
+    return SearchSpace(**content["space"])
+
+
 def _space(space, method: Method, settings: SearchSettings) -> SearchSpace:
     """The space that is searched: as many nodes as the settings say, without `none` where the method prunes."""
     space = spaces.get(space)
@@ -226,17 +302,12 @@ def _space(space, method: Method, settings: SearchSettings) -> SearchSpace:
 
 
 def _genotype(genotype, space: SearchSpace | None = None) -> Genotype:
-    names = KNOWN_OPERATIONS if space is None else space.names
-    if isinstance(genotype, str):
-        genotype = Genotype.parse(genotype, names)
-    if not isinstance(genotype, Genotype):
-        raise ValueError(f"genotype: {genotype!r} is neither a dl.Genotype nor its text")
-    genotype.check(names)
-    return genotype
+    return Genotype.of(genotype, KNOWN_OPERATIONS if space is None else space.names)
 
 
 def _evaluation(scale, task, space, data, protocol, settings: dict) -> EvaluationSettings:
     scales.check_protocol(protocol)
     if scale.name == "paper" and space is not None:
         settings = task.published(space.name, data if isinstance(data, str) else data.name, protocol, settings)
-    return override(scale.evaluation, **settings)
+    settings = override(scale.evaluation, **settings)
+    return replace(settings, parity=ROBUSTDARTS) if settings.parity is True else settings

@@ -3,7 +3,10 @@
 from dataclasses import dataclass, fields, replace
 from typing import Annotated
 
-from darts_lab.checks import Amount, Betas, Count, CountOrAll, Fraction, Natural, Positive, Switch, check, one_of
+from darts_lab.checks import Amount, Betas, Count, CountOrAll, Fraction, Natural, Positive, Switch, check, one_of, plain
+
+ROBUSTDARTS, PRIME = CODES = ("RobustDARTS", "DARTS-PRIME")  # the code of Zela et al. 2020; of Maile et al. 2021
+Parity = Annotated[bool | str, one_of(False, True, *CODES)]
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,7 @@ class SearchSettings:
     paths: Count = 1000  # random search with weight sharing: sampled cells that are scored ...
     path_batches: Count = 10  # ... each on so many batches of the validation split ...
     finalists: Count = 10  # ... and the best so many of them on the whole of it
+    parity: Parity = False  # True: all that the authors' code does otherwise than their text, see docs/parity.md
     # "bfloat16": where PyTorch's autocast allows it; never in differences or Hessians
     precision: Annotated[str, one_of("float32", "bfloat16")] = "float32"
     compile: Switch = False  # torch.compile; takes minutes, and pays on a GPU if at all
@@ -67,6 +71,7 @@ class EvaluationSettings:
     auxiliary: Amount = 0.4  # weight of the auxiliary classifier; 0 for none
     # "skip": the normal cell alone is measured, in a network whose reduction cells are skips
     reductions: Annotated[str, one_of("searched", "skip")] = "searched"
+    parity: Parity = False  # as in a search; True: of RobustDARTS
     # "bfloat16": where PyTorch's autocast allows it
     precision: Annotated[str, one_of("float32", "bfloat16")] = "float32"
     compile: Switch = False  # torch.compile; takes minutes, and pays on a GPU if at all
@@ -88,7 +93,7 @@ def override(settings, **changes):
     known = {field.name for field in fields(settings)}
     for name in changes:
         if name not in known:
-            raise ValueError(f"{name}: not a setting; known: {', '.join(sorted(known))}")
+            raise ValueError(f"{ascii(name)[1:-1][:80]}: not a setting; known: {', '.join(sorted(known))}")
     return from_values(type(settings), vars(settings) | changes)
 
 
@@ -97,6 +102,7 @@ def from_values(kind: type, values: dict):
 
     Raises ValueError for a senseless value, TypeError for a field that is not there and for `values` of another type.
     """
+    values = plain(values)
     settings = kind(**values)
     check(settings)
     floats = {field.name for field in fields(kind) if isinstance(field.default, float)}

@@ -16,14 +16,16 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from numbers import Integral
 
 SKIP, SEP3, SEP5 = "skip_connect", "sep_conv_3x3", "sep_conv_5x5"
 DIL3, DIL5 = "dil_conv_3x3", "dil_conv_5x5"
 MAX, AVG = "max_pool_3x3", "avg_pool_3x3"
+SEP7, STRIPS7 = "sep_conv_7x7", "conv_7x1_1x7"  # of NASNet and AmoebaNet
 NONE, NOISE = "none", "noise"
 TANH, RELU, SIGMOID, IDENTITY = "tanh", "relu", "sigmoid", "identity"
 
-IMAGE_OPERATIONS = (NONE, MAX, AVG, SKIP, SEP3, SEP5, DIL3, DIL5, NOISE)
+IMAGE_OPERATIONS = (NONE, MAX, AVG, SKIP, SEP3, SEP5, DIL3, DIL5, NOISE, SEP7, STRIPS7)
 RECURRENT_OPERATIONS = (NONE, TANH, RELU, SIGMOID, IDENTITY)
 KNOWN_OPERATIONS = (*IMAGE_OPERATIONS, *RECURRENT_OPERATIONS[1:])
 CELL_TYPES = ("normal", "reduce")  # of the networks for images
@@ -35,6 +37,11 @@ KNOWN_CELL_TYPES = (*CELL_TYPES, UPSAMPLE, RECURRENT)
 def inputs_of(cell_type: str) -> int:
     """The number of input states of a cell, which is also the number of edges that each node keeps."""
     return 1 if cell_type == RECURRENT else 2
+
+
+def concat_name(cell_type: str) -> str:
+    """The name in quark0/darts of the states that are concatenated into the output of a cell."""
+    return "concat" if cell_type == RECURRENT else f"{cell_type}_concat"
 
 
 def family(cells) -> tuple[str, ...] | None:
@@ -65,11 +72,18 @@ class SearchSpace:
     operations: Mapping[str, Callable] = field(default_factory=dict, compare=False)
 
     def __post_init__(self):
+        if not isinstance(self.name, str) or not self.name:
+            raise ValueError(f"name: {self.name!r} is not allowed; it must be the name of a space")
+        if not isinstance(self.operations, Mapping) or not all(map(callable, self.operations.values())):
+            raise ValueError(f"space {self.name!r}: operations must map names to functions (channels, stride)")
         kinds = family(self.cells)
         if kinds is None:
             found = str(self.cells)[:80]
             raise ValueError(f"space {self.name!r}: cells must map {ALLOWED_CELLS} to lists of edges, found {found}")
-        cells = {kind: tuple(tuple(edge) for edge in self.cells[kind]) for kind in kinds}
+        try:
+            cells = {kind: tuple(tuple(edge) for edge in self.cells[kind]) for kind in kinds}
+        except TypeError as error:
+            raise ValueError(f"space {self.name!r}: cells must hold lists of edges: {error}") from error
         object.__setattr__(self, "cells", cells)
         for name in self.operations:
             if not re.fullmatch(r"\w{1,80}", name, re.ASCII):
@@ -138,6 +152,9 @@ class SearchSpace:
 
     def cell(self, cell_type: str) -> tuple[tuple[str, ...], ...]:
         """The edges of one cell type."""
+        if cell_type not in self.cell_types:
+            types = ", ".join(self.cell_types)
+            raise ValueError(f"cell_type: {cell_type!r} is not one of space {self.name!r}, which has {types}")
         return self.cells[cell_type]
 
     @property
@@ -150,8 +167,8 @@ class SearchSpace:
 
     def with_nodes(self, nodes: int) -> SearchSpace:
         """The same space with only the first `nodes` nodes, as the smaller scales search it."""
-        if not 1 <= nodes <= self.nodes:
-            raise ValueError(f"nodes: {nodes} is not possible in space {self.name!r}; allowed: 1 to {self.nodes}")
+        if isinstance(nodes, bool) or not isinstance(nodes, Integral) or not 1 <= nodes <= self.nodes:
+            raise ValueError(f"nodes: {nodes!r} is not possible in space {self.name!r}; allowed: 1 to {self.nodes}")
         count = len(edges_of(nodes, self.inputs))
         return SearchSpace(self.name, {kind: edges[:count] for kind, edges in self.cells.items()}, self.operations)
 

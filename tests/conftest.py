@@ -12,7 +12,10 @@ import darts_lab as dl
 from darts_lab.interop import official
 
 torch.set_num_threads(1)  # the sums of one thread come in one order, and test workers do not fight for cores
-hypothesis.settings.register_profile("darts_lab", deadline=None, derandomize=True, database=None, max_examples=60)
+slow = [hypothesis.HealthCheck.too_slow]  # a busy machine is no fault
+hypothesis.settings.register_profile(
+    "darts_lab", deadline=None, derandomize=True, database=None, max_examples=60, suppress_health_check=slow
+)
 hypothesis.settings.load_profile("darts_lab")
 
 

@@ -61,7 +61,7 @@ def test_the_engine_issues_less_than_half_of_the_textbooks_operations(engine):
 def test_the_benchmark_of_the_eigenvalue_measures_both_ways():
     found = benchmark("curvature").compared("S5", states=2, epochs_apart=1)
     assert found["alphas"] == found["dense_products"] == 12
-    assert found["warm_products"] > 0 and found["lanczos_products"] > 0
+    assert found["lanczos_products"] > 0
     assert found["largest_error"] < 0.1 and found["ratio"] > 0
 
 

@@ -32,6 +32,35 @@ def test_search_and_evaluate_give_what_the_python_interface_gives(capsys, tmp_pa
     assert json.loads(lines[-1])["test_error"] == dl.evaluate(search.genotype, scale="tiny", seed=3).test_error
 
 
+def test_a_run_is_evaluated_on_its_own_data_at_its_own_scale_and_seed(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    options = ("--data", "bathymetry", "--scale", "tiny", "--seed", "4", "--space", "S4", "--path", "bt")
+    assert call(capsys, "search", *options)[0] == 0
+    status, lines, _ = call(capsys, "evaluate", "bt")
+    assert status == 0 and "RMSE" in lines[-1] and "multiply-adds" in lines[-1]
+    genotype = dl.runs.read("bt").genotype
+    found = dl.evaluate(genotype, "bathymetry", "tiny", 4)
+    assert f"test RMSE {found.test_error:.2f} m" in lines[-1]
+    _, lines, _ = call(capsys, "evaluate", "bt", "--data", "digits", "--seed", "0", "--json")
+    assert json.loads(lines[-1])["test_error"] == dl.evaluate(genotype, "digits", "tiny", 0).test_error
+    status, _, errors = call(capsys, "evaluate", "bt", "--data", "pydocs")
+    assert status == 2 and errors == [
+        "darts-lab evaluate: genotype: has cells normal, reduce; data 'pydocs' needs recurrent, as space 'RNN' has"
+    ]
+    status, lines, _ = call(capsys, "evaluate", str(genotype), "--scale", "tiny", "--json")
+    assert json.loads(lines[-1])["test_error"] == dl.evaluate(genotype, "digits", "tiny", 0).test_error
+
+
+@pytest.mark.parametrize(("command", "words"), [("search", "--resume"), ("sweep", "same command"), ("evaluate", None)])
+def test_an_interrupt_promises_only_what_is_kept(command, words, capsys, monkeypatch):
+    def interrupted(options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, f"_{command}", interrupted)
+    status, _, errors = call(capsys, command, *(["x"] if command == "evaluate" else []))
+    assert status == 130 and (errors == ["interrupted"] if words is None else words in errors[0])
+
+
 def test_check_is_that_of_the_python_interface(capsys):
     status, lines, errors = call(capsys, "check")
     dl.check()
@@ -81,6 +110,9 @@ def test_settings_are_changed_by_name(capsys, tmp_path):
         (["search", "--resume", "nowhere"], "run: 'nowhere' holds no config.json"),
         (["evaluate", "nothing"], "genotype: 'nothing' is neither a genotype's text, nor a file, nor a run directory"),
         (["evaluate", "Genotype(__import__('os'))"], "does not have the form Genotype(normal="),
+        (["evaluate", "BEST = Genotype(normal=[('skip_connect', 0)"], "line 1, column 24, at "),
+        (["evaluate", "11/03 07:19:27 PM genotype = Genotype()"], "lacks normal, normal_concat, reduce"),
+        (["evaluate", "(((0, 9), (1, 2)), ((0, 0), (1, 0)))"], "normal, edge 0: operation 9 is not known"),
     ],
 )
 def test_a_wrong_call_gives_one_line_and_leaves_nothing(capsys, tmp_path, monkeypatch, arguments, words):
@@ -88,6 +120,17 @@ def test_a_wrong_call_gives_one_line_and_leaves_nothing(capsys, tmp_path, monkey
     status, out, err = call(capsys, *arguments)
     assert status == 2 and len(err) == 1 and words in err[0]
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("before", ["NAME = ", "11/03 07:19:27 PM genotype = ", ""])
+def test_a_genotype_is_taken_as_text_whatever_stands_before_it(capsys, tmp_path, monkeypatch, before):
+    monkeypatch.chdir(tmp_path)
+    genotype = dl.uniform_genotype(dl.spaces.S5, "skip_connect")
+    text = f"{before}{genotype}".replace("'", '"')
+    (tmp_path / "cell (1).txt").write_text(f"# found\n{text}\n")
+    for given in (text, "cell (1).txt"):
+        _, lines, _ = call(capsys, "evaluate", given, "--scale", "tiny", "--set", "epochs=1", "--json")
+        assert json.loads(lines[-1])["genotype"] == str(genotype)
 
 
 def test_help_teaches():

@@ -3,17 +3,19 @@
 import dataclasses
 import json
 import signal
-from collections import Counter
+from collections import Counter, namedtuple
 
+import numpy as np
 import pytest
 import torch
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
 from reference import textbook
 
 import darts_lab as dl
-from darts_lab import spaces
+from darts_lab import notation, spaces
 from darts_lab.genotype import random_genotype, uniform_genotype
 
 TEXT = (
@@ -88,12 +90,142 @@ def test_spaces_and_line_breaks_between_the_words_do_not_matter():
     spread = TEXT.replace("(", "( ").replace(",", " ,\n ").replace("[", "[ ").replace("=", " = ")
     assert dl.Genotype.parse(f"\n {spread}\n") == dl.Genotype.parse(TEXT)
     assert dl.Genotype.parse(TEXT.replace("range(2, 3)", "[2]")) == dl.Genotype.parse(TEXT)
+    assert dl.Genotype.parse(TEXT.replace(", ", ",\r\n")) == dl.Genotype.parse(TEXT.replace(", ", ",\r"))
 
 
 def test_concat_of_scattered_states_is_printed_as_a_list():
     pairs = [("skip_connect", 0), ("skip_connect", 1)] * 3
     text = str(dl.Genotype({"normal": pairs, "reduce": pairs}, {"normal": (2, 4), "reduce": (4, 3, 2)}))
     assert "normal_concat=[2, 4]" in text and "reduce_concat=[4, 3, 2]" in text
+
+
+# --- As others write them ---------------------------------------------------------------------
+
+PAIRS = "[('max_pool_3x3', 0), ('none', 1)]"
+WRITTEN = {
+    "a comma before the last bracket": TEXT[:-1] + ",)",
+    "double quotes": TEXT.replace("'", '"'),
+    "a name": f"MY_CELL = {TEXT}",
+    "a module": f"best = genotypes.{TEXT}",
+    "a log of quark0": f"11/03 07:19:27 PM genotype = {TEXT}",
+    "a log of RobustDARTS": f"2019-05-01 10:00:00,123 genotype = {TEXT}\n",
+    "a time stamp alone": f"2019-05-01 10:00:00,123 {TEXT}",
+    "a logger": f"[2019-05-01 10:00:00] [INFO] search: best genotype: {TEXT}",
+    "comments": f"# of seed 3\n\nCELL = \\\n  {TEXT.replace('), (', '),  # first' + chr(10) + '(')}  # 97.2 %",
+    "fields in another order": "Genotype(reduce_concat=[2], reduce=" + PAIRS + ", normal_concat=(2,), "
+    "normal=[('sep_conv_3x3', 1), ('skip_connect', 0)])",
+    "fields by their place": f"Genotype([('sep_conv_3x3', 1), ('skip_connect', 0)], range(2, 3), {PAIRS}, [2])",
+    "a list of a range": TEXT.replace("range(2, 3)", "list(range(2, 3))"),
+    "a range in brackets": TEXT.replace("range(2, 3)", "[*range(2, 3)]"),
+    "tuples": TEXT.replace("[", "(").replace("]", ")"),
+    "numbers of NumPy": TEXT.replace("0)", "np.int64(0))"),
+    "triples": TEXT.replace("3', 1", "3', 2, 1").replace("t', 0", "t', 2, 0"),
+    "triples from and to": TEXT.replace("3', 1", "3', 1, 2").replace("t', 0", "t', 0, 2"),
+    "nested by node": f"Genotype(normal=[(('sep_conv_3x3', 1), ('skip_connect', 0))], normal_concat=[2], reduce=[{PAIRS}], "
+    "reduce_concat=[2], connectN=None, connects=None)",
+    "nested with weights": TEXT.replace("[(", "[((").replace(")]", "))]").replace(", 0)", ", 0, 0.25)"),
+    "JSON": json.dumps({"reduce": [["max_pool_3x3", 0], ["none", 1]], "normal": [["sep_conv_3x3", 1], ["skip_connect", 0]]}
+    | {"normal_concat": [2], "reduce_concat": [2]}),
+    "a compact tuple": f"((('sep_conv_3x3', 1), ('skip_connect', 0)), {PAIRS})",
+    "a compact tuple, states first": "(((1, 'sep_conv_3x3'), (0, 'skip_connect')), ((0, 'max_pool_3x3'), (1, 'none')))",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", WRITTEN.values(), ids=WRITTEN)
+def test_a_text_as_code_bases_write_it_is_read(text):
+    assert dl.Genotype.parse(text) == dl.Genotype.parse(TEXT)
+    assert notation.is_text(text)
+
+
+def test_a_name_of_a_file_is_no_text():
+    for name in (
+        "cell.txt",
+        "runs/S2-digits-R-DARTS(L2)-laptop-seed1-1a2b3c4d",
+        "Genotype.json",
+        "my genotype (2).txt",
+    ):
+        assert not notation.is_text(name)
+
+
+# genotypes.py of xiaomi-automl/FairDARTS: (operation, state it leads to, source); state 3 receives nothing
+FAIR_A = (
+    "FairDARTS_a = Genotype(normal=[('sep_conv_3x3', 2, 0), ('sep_conv_5x5', 2, 1), ('max_pool_3x3', 4, 0), "
+    "('sep_conv_3x3', 5, 0)], normal_concat=range(2, 6), reduce=[('max_pool_3x3', 2, 0), ('avg_pool_3x3', 2, 1), "
+    "('avg_pool_3x3', 3, 0), ('dil_conv_5x5', 3, 1), ('avg_pool_3x3', 4, 0), ('sep_conv_5x5', 4, 1), "
+    "('skip_connect', 5, 0), ('skip_connect', 5, 1)], reduce_concat=range(2, 6))"
+)
+FAIR_C = "[('max_pool_3x3', 2, 0), ('sep_conv_5x5', 2, 1), ('dil_conv_3x3', 4, 0), ('dil_conv_5x5', 4, 2), ('skip_connect', 5, 3), ('sep_conv_3x3', 5, 0)]"
+
+
+def test_a_cell_of_fairdarts_has_as_many_edges_into_a_node_as_it_lists():
+    genotype = dl.Genotype.parse(FAIR_A)
+    edges = [(0, 0, "sep_conv_3x3"), (1, 0, "sep_conv_5x5"), (0, 2, "max_pool_3x3"), (0, 3, "sep_conv_3x3")]
+    assert list(genotype.edges("normal")) == edges
+    assert genotype.concat["normal"] == (2, 4, 5), "their network leaves out the node without an edge"
+    assert genotype.nodes == genotype.nodes_of("reduce") == 4 and genotype.count("sep_conv_3x3", "normal") == 2
+    assert genotype.reduce[0] == ("max_pool_3x3", 0), "pairs where every node takes two"
+    assert dl.Genotype.parse(str(genotype)) == dl.Genotype.from_json(genotype.to_json()) == genotype
+    assert genotype.canonical.canonical == genotype.canonical
+    assert dl.genotype.skip_reductions(genotype).count("skip_connect", "reduce") == 8
+
+
+def test_an_edge_of_fairdarts_from_a_node_without_an_edge_is_left_out_as_in_their_network():
+    text = FAIR_A[: FAIR_A.index("[")] + FAIR_C + FAIR_A[FAIR_A.index("], normal_concat") + 1 :]
+    genotype = dl.Genotype.parse(text)
+    assert genotype.count("skip_connect", "normal") == 0 and genotype.concat["normal"] == (2, 4, 5)
+    with pytest.raises(ValueError, match="normal: all edges into state 5 come from nodes without an edge"):
+        dl.Genotype.parse(text.replace("'sep_conv_3x3', 5, 0", "'sep_conv_3x3', 5, 3"))
+
+
+def test_operations_of_a_compact_tuple_are_numbered_as_in_nasbench301():
+    cells = ((0, 3), (1, 4), (0, 3), (1, 2), (2, 0), (3, 1), (0, 5), (4, 6)), ((0, 0), (1, 0)) * 4
+    genotype = dl.Genotype.of(cells)
+    names = [name for name, _ in genotype.normal]
+    assert names[:4] == ["sep_conv_3x3", "sep_conv_5x5", "sep_conv_3x3", "skip_connect"]
+    assert names[4:] == ["max_pool_3x3", "avg_pool_3x3", "dil_conv_3x3", "dil_conv_5x5"]
+    assert [source for _, source in genotype.normal] == [0, 1, 0, 1, 2, 3, 0, 4]
+    assert genotype.concat == {"normal": (2, 3, 4, 5), "reduce": (2, 3, 4, 5)}
+    assert dl.Genotype.parse(str(cells)) == genotype
+    with pytest.raises(ValueError, match="reduce, edge 1: operation 7 is not known; known: 0 max_pool_3x3, 1 avg"):
+        dl.Genotype.of((cells[0], ((0, 0), (1, 7))))
+
+
+def test_the_namedtuple_of_other_code_is_taken_wherever_a_genotype_is():
+    theirs = namedtuple("Genotype", "normal normal_concat reduce reduce_concat")
+    pairs = [("skip_connect", np.int64(0)), ("sep_conv_3x3", 1)]
+    given = theirs(pairs, range(2, 3), pairs, np.array([2]))
+    assert dl.Genotype.of(given).normal == (("skip_connect", 0), ("sep_conv_3x3", 1))
+    recurrent = namedtuple("Genotype", "recurrent concat")([("tanh", 0), ("relu", 1)], range(1, 3))
+    assert dl.Genotype.of(recurrent) == dl.Genotype.parse("Genotype([('tanh', 0), ('relu', 1)], range(1, 3))")
+    assert dl.Training(given, scale="tiny").genotype == dl.Genotype.of(given) == dl.Genotype.of(given._asdict())
+    assert len(dl.Network(given, channels=2, layers=3).backbone.cells) == 3
+    assert len(dl.figures.cell(given, "normal", ax=Figure().subplots()).patches) == 3
+
+
+@pytest.mark.parametrize(
+    "source",
+    [None, 7, ["a"], (), ((1, 2), (3, 4)), object(), {"normal": [], "reduce": []}, {}],
+    ids=lambda source: type(source).__name__,
+)
+def test_what_is_no_genotype_is_refused(source):
+    with pytest.raises(ValueError, match="^genotype: "):
+        dl.Genotype.of(source)
+
+
+def test_a_text_that_is_refused_says_where_it_went_wrong():
+    says = {
+        TEXT.replace("), (", ") (", 1): "line 1, column 18, at .*: a comma is missing behind it",
+        "# mine\n" + TEXT.replace(" 0)]", " zero)]", 1): r"line 2, column 56, at .zero\)\], .*: only names in quotes",
+        TEXT.replace("'skip_connect', 0", "'skip_connect'"): "normal, edge 1 must be a list, not 'skip_connect'",
+        TEXT.replace("('skip_connect', 0)", "('skip_connect', 1, 1)"): "normal, edge",
+        TEXT.replace("'none', 1", "'none', 5"): "reduce edge 1 .* comes from state 5; node 0 can take states 0 to 1",
+        TEXT[:-1]: r"line 1, column .*: '\(' was never closed",
+        f"{TEXT} or 1": "line 1, column 1, at .Genotype.*: nothing but Genotype",
+        f"a = {TEXT}\nb = {TEXT}": "line 2, column 5, at .Genotype.*: it holds 2 genotypes; give one of them",
+    }
+    for text, words in says.items():
+        with pytest.raises(ValueError, match=words):
+            dl.Genotype.parse(text)
 
 
 BAD_TEXTS = {
@@ -122,16 +254,41 @@ BAD_TEXTS = {
     "two commas": TEXT.replace("), (", "),, ("),
     "no reduction cell": TEXT[: TEXT.index(", reduce=")] + ")",
     "a word too many": TEXT.replace("Genotype(", "Genotype(seed=1, "),
-    "double quotes": TEXT.replace("'", '"'),
+    "code before a line": f"import os\n{TEXT}",
+    "code in a star": TEXT.replace("range(2, 3)", "[*open('owned', 'w')]"),
+    "code in an attribute": TEXT.replace("range(2, 3)", "(2).__class__"),
+    "code in a comprehension": TEXT.replace("range(2, 3)", "[open('owned', 'w') for i in (1,)]"),
+    "code in a field": TEXT.replace("Genotype(", "Genotype(**open('owned', 'w'), "),
+    "many signs": "(" + "-" * 10_000 + "1)",
+    "many brackets": "(" * 5_000,
+    "lines of a Macintosh": TEXT.replace(", ", ",\r").replace("range", "open"),
+    "a null byte": f"Genotype(\0{TEXT}",
+    "half a character": TEXT.replace("skip", "\ud800"),
+    "an endless range": TEXT.replace("range(2, 3)", "range(2, 9999999999999)"),
+    "two genotypes": f"A = {TEXT}\nB = {TEXT}",
+    "cut off": TEXT[:80],
 }
 
 
 @pytest.mark.parametrize("text", BAD_TEXTS.values(), ids=BAD_TEXTS)
 def test_any_other_text_is_refused_and_no_code_in_it_is_run(text, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ValueError, match=r"^genotype: .* does not have the form Genotype\(normal=") as error:
+    with pytest.raises(ValueError, match=r"^genotype: ") as error:
         dl.Genotype.parse(text)
-    assert len(str(error.value)) < 400
+    words = str(error.value)
+    assert len(words) < 400 and words.isprintable()
+    places = (
+        "line ",
+        "normal, edge ",
+        "normal edge ",
+        "normal, place ",
+        "field ",
+        "lacks ",
+        "longer than",
+        "read (",
+        "no text",
+    )
+    assert any(place in words for place in places), "where it went wrong"
     assert not list(tmp_path.iterdir())
 
 
@@ -152,6 +309,8 @@ def test_a_text_of_many_blanks_does_not_take_exponential_time(between):
     try:
         with pytest.raises(ValueError, match="does not have the form"):
             dl.Genotype.parse("Genotype(normal=[" + f"('none', 0){between}" * 200 + "x")
+        with pytest.raises(ValueError, match="does not have the form"):
+            dl.Genotype.parse(f"a{between} 1:" * 600 + "x or Genotype(")
     finally:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, before)
@@ -164,6 +323,7 @@ def test_a_text_of_many_blanks_does_not_take_exponential_time(between):
         (TEXT.replace("'max_pool_3x3', 0", "'max_pool_3x3', 2"), ["reduce edge 0", "state 2", "0 to 1"]),
         (TEXT.replace("('skip_connect', 0)", "('skip_connect', 0), ('none', 1)"), ["normal lists 3 edges", "2"]),
         (TEXT.replace("range(2, 3)", "range(2, 4)"), ["normal_concat is (2, 3)", "states 2 to 2"]),
+        (TEXT.replace("range(2, 3)", "range(2, 800)"), ["normal_concat is (2, 3, 4,", "states 2 to 2"]),
         (TEXT.replace("range(2, 3)", "range(3, 2)"), ["normal_concat is ()", "states 2 to 2"]),
         (TEXT.replace("range(2, 3)", "[1]"), ["normal_concat is (1,)", "states 2 to 2"]),
     ],
@@ -172,6 +332,7 @@ def test_a_text_of_many_blanks_does_not_take_exponential_time(between):
         "source behind its node",
         "odd number of edges",
         "concat too far",
+        "concat far too far",
         "concat empty",
         "concat input",
     ],
@@ -179,7 +340,7 @@ def test_a_text_of_many_blanks_does_not_take_exponential_time(between):
 def test_a_well_formed_text_that_is_no_architecture_is_refused_in_words(text, says):
     with pytest.raises(ValueError) as error:
         dl.Genotype.parse(text)
-    assert all(word in str(error.value) for word in ["genotype: ", *says])
+    assert all(word in str(error.value) for word in ["genotype: ", *says]) and len(str(error.value)) < 400
 
 
 def test_own_operations_are_read_where_they_are_named():

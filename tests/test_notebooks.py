@@ -41,7 +41,8 @@ def test_a_notebook_with_a_wrong_claim_fails(claim, status, tmp_path):
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(f"assert {claim}")])
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
     nbformat.write(notebook, tmp_path / "claim.ipynb")
-    command = [sys.executable, "-m", "pytest", "--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=60"]
+    command = [sys.executable, "-m", "pytest", "--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=3600"]
+    command += ["--nbval-kernel-startup-timeout=3600"]
     assert subprocess.run([*command, str(tmp_path)], capture_output=True, cwd=tmp_path).returncode == status
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import darts_lab as dl
-from darts_lab import methods, plan
+from darts_lab import methods
 from darts_lab.methods.method import in_words
 from darts_lab.methods.monitors import EarlyStopping, Rule
 from darts_lab.methods.terms import Proximity
@@ -125,7 +125,6 @@ def test_a_run_in_an_earlier_form_is_refused_in_one_sentence_and_can_be_read(tmp
 def test_what_is_no_plan_is_refused(content):
     with pytest.raises((KeyError, TypeError, ValueError)):
         Plan.from_json(content)
-    assert plan.JOB["space"] == "S2"
 
 
 def pull(strength):

@@ -6,7 +6,7 @@ from reference import textbook
 import darts_lab as dl
 from darts_lab import spaces
 from darts_lab.genotype import enumerate_genotypes
-from darts_lab.networks.cell import parameter_count
+from darts_lab.networks.costs import parameter_count
 from darts_lab.networks.images import Supernet
 
 SKIP, SEP3 = spaces.SKIP, spaces.SEP3

@@ -9,7 +9,7 @@ its products with vectors, which are derivatives of a gradient (Pearlmutter 1994
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 
 import numpy as np
@@ -18,30 +18,39 @@ from scipy.sparse.linalg import LinearOperator
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from darts_lab.checks import checked
+
 
 class Hessian(LinearOperator):
     """The Hessian of a loss with respect to a few variables, as a symmetric operator (n, n).
 
     `loss(point, batch)` gives the loss, a scalar, at any values of the variables (a tensor shaped like `point`) on one
     of the `batches`, which can be any objects; the matrix is the mean over them. `context()` is entered around every
-    use of `loss`: it can hold other state fixed, or raise if that has changed. `unseen` is the eigenvalue of directions
-    to which the loss is blind, if there are any: softmax ignores a constant added to all alphas of an edge.
-    `keep_graphs=False` computes gradients again for each product: twice the time, but the memory of one batch.
-    `options` are copied into every result. `products` counts products with the matrix of one batch.
+    use of `loss`: it can hold other state fixed, or raise if that has changed. `keep_graphs=False` computes gradients
+    again for each product: twice the time, but the memory of one batch. `options` are copied into every result.
+    `products` counts products with the matrix of one batch.
     """
 
+    @checked
     def __init__(
-        self, loss: Callable[[Tensor, object], Tensor], point: Tensor, batches: Sequence, *, context=nullcontext,
-        unseen: float | None = None, keep_graphs: bool = True, options: dict | None = None,
+        self, loss: Callable[[Tensor, object], Tensor], point: Tensor, batches: Iterable, *, context=nullcontext,
+        keep_graphs: bool = True, options: dict | None = None,
     ):  # fmt: skip
-        self.loss, self.context, self.unseen, self.keep_graphs = loss, context, unseen, keep_graphs
+        self.loss, self.context, self.keep_graphs = loss, context, keep_graphs
         self.point, self.batches, self.options = point.detach(), list(batches), dict(options or {})
         if not self.batches:
             raise ValueError("batches: is empty; at least one batch is needed")
+        if not point.is_floating_point():
+            raise ValueError(f"point: must be of floating-point numbers, found {point.dtype}")
         self.layout = tuple(point.shape)
         self.products = 0
         self._graphs: dict[int, tuple[Tensor, Tensor]] = {}
         super().__init__(np.float64, (point.numel(),) * 2)
+
+    @property
+    def rounding(self) -> float:
+        """A bound on what rounding changes in an eigenvalue, as a share of the largest."""
+        return 8 * self.shape[0] * torch.finfo(self.point.dtype).eps
 
     def _tensor(self, values: np.ndarray) -> Tensor:
         return torch.as_tensor(values, dtype=self.point.dtype, device=self.point.device).view(self.layout)
@@ -103,8 +112,8 @@ class Matrix(LinearOperator):
     """A Hessian given as numbers, such as a logged one, with the interface of `Hessian` for one batch."""
 
     def __init__(self, matrix):
-        self.matrix, self.options, self.products, self.unseen = checked_matrix(matrix), {}, 0, None
-        self.layout = (len(self.matrix),)
+        self.matrix, self.options, self.products = checked_matrix(matrix), {}, 0
+        self.layout, self.rounding = (len(self.matrix),), 8 * len(self.matrix) * np.finfo(np.float64).eps
         super().__init__(np.float64, self.matrix.shape)
 
     def per_batch(self, vector: np.ndarray) -> np.ndarray:

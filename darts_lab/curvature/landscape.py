@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from darts_lab.checks import Positive, allow, whole
+from darts_lab.checks import Positive, Seed, checked, whole
 from darts_lab.curvature.eigenvalues import extreme_eigenvalues
+from darts_lab.curvature.hessian import Matrix
 from darts_lab.curvature.hessian import operator as operator_of
 
 
@@ -23,9 +24,10 @@ class Landscape:
     options: dict
 
 
+@checked
 def landscape(
-    search, directions: str | Sequence[np.ndarray] = "eigen", dimensions: int = 1, reach: float = 1.0, points: int = 21,
-    seed: int = 0, **options,
+    search, directions: str | Sequence[np.ndarray] = "eigen", dimensions: int = 1, reach: Positive = 1.0,
+    points: whole(3) = 21, seed: Seed = 0, **options,
 ) -> Landscape:  # fmt: skip
     """The validation loss around the present alpha, up to `reach` on both sides, at `points` points per direction.
 
@@ -34,8 +36,8 @@ def landscape(
     one is made orthogonal to the first. `search` is a Search, with `options` of `Search.hessian`, or a `Hessian`.
     """
     operator = operator_of(search, options)
-    allow("points", points, whole(3))
-    allow("reach", reach, Positive)
+    if isinstance(operator, Matrix):
+        raise ValueError("search: a matrix is not allowed; there is no loss around it")
     if isinstance(directions, str):
         if directions not in ("eigen", "random") or dimensions not in (1, 2):
             what = f"{directions!r} with dimensions {dimensions!r}"
@@ -45,7 +47,10 @@ def landscape(
         else:
             drawn = np.random.default_rng(seed).standard_normal((dimensions, *operator.layout))
             directions = list(drawn - drawn.mean(-1, keepdims=True))
-    axes = np.stack([np.asarray(direction, dtype=np.float64).reshape(-1) for direction in directions])
+    try:
+        axes = np.stack([np.asarray(direction, dtype=np.float64).reshape(-1) for direction in directions])
+    except (TypeError, ValueError):
+        axes = np.empty((0, 0))  # no numbers, or not equally many
     fits = len(axes) in (1, 2) and axes.shape[1] == operator.shape[0] and np.isfinite(axes).all()
     if not fits or np.linalg.matrix_rank(axes) < len(axes):
         raise ValueError(f"directions: must be one or two independent arrays of shape {operator.layout}")

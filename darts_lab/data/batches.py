@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from darts_lab.data.splits import SPLITS, Dataset, normalise
+from darts_lab.data.splits import SPLITS, Dataset, Images, normalise
 
 
 def training_batch(
@@ -14,9 +14,9 @@ def training_batch(
 
     Crop and flip as the data set says, then normalisation, then cutout: as in the papers, a crop's border is raw 0
     (black) and a cut-out square is the mean. `split` is any of the three, since the papers augment the validation
-    images of the alpha steps too. `indices` (b,) and `generator` are on the device of the data.
+    images of the alpha steps too. `indices` (b,) and `generator` are on the device of the batches, `dataset.device`.
     """
-    images, labels = _samples(dataset, split, indices)
+    images, labels = samples(dataset, split, indices)
     images = crop(images, dataset.crop_padding, generator)
     if dataset.flip:
         images = flip(images, generator)
@@ -25,15 +25,16 @@ def training_batch(
 
 def plain_batch(dataset: Dataset, split: str, indices: Tensor) -> tuple[Tensor, Tensor]:
     """Normalised images (b, channels, height, width) float32, not augmented, and their labels (b,)."""
-    images, labels = _samples(dataset, split, indices)
+    images, labels = samples(dataset, split, indices)
     return normalise(images, dataset), labels
 
 
-def _samples(dataset: Dataset, split: str, indices: Tensor) -> tuple[Tensor, Tensor]:
+def samples(dataset: Images, split: str, indices: Tensor) -> tuple[Tensor, Tensor]:
+    """The inputs and targets at `indices` (b,) of a split as they are, on the device of the batches."""
     if split not in SPLITS:
         raise ValueError(f"split: {split!r} is not known; known: {', '.join(SPLITS)}")
-    images, labels = getattr(dataset, split)
-    return images[indices], labels[indices]
+    images, labels = (part[indices.to(part.device)] for part in getattr(dataset, split))
+    return images.to(dataset.device), labels.to(dataset.device)
 
 
 def crop(images: Tensor, padding: int, generator: Generator) -> Tensor:

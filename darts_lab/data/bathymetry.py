@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from darts_lab.data.arrays import channels_first
 from darts_lab.data.splits import SPLITS, Images, check_array, checked_splits, mean_and_std
 from darts_lab.runs.files import in_a_line
 
@@ -21,11 +22,13 @@ class Soundings(Images):
     (n,) float32 at their centres, in metres and positive downwards."""
 
 
-def from_arrays(name: str, train, valid, test) -> Soundings:
-    """Checked Soundings from three pairs (patches, depths) of arrays or tensors. Raises ValueError, naming the split,
-    where shapes differ from those of `Soundings` or a value is not finite."""
+def from_arrays(name: str, train, valid, test, *, channels: str | None = None) -> Soundings:
+    """Checked Soundings from three pairs (patches, depths) of arrays or tensors. `channels` tells where the bands are,
+    as in `data.from_tensors`. Raises ValueError, naming the split, where shapes differ from those of `Soundings` or a
+    value is not finite."""
 
     def check(split: str, patches: Tensor, depths: Tensor) -> tuple[Tensor, Tensor]:
+        patches = channels_first(split, patches, len(depths), channels)
         check_array(split, "patches", patches, ("n", "bands", "height", "width"))
         check_array(split, "depths", depths, patches.shape[:1])
         patches, depths = patches.float(), depths.float()
@@ -33,7 +36,7 @@ def from_arrays(name: str, train, valid, test) -> Soundings:
             raise ValueError(f"{split}: patches and depths must be finite, found NaN or infinity")
         return patches, depths
 
-    splits = checked_splits((train, valid, test), check, "(patches, depths)")
+    splits = checked_splits(dict(zip(SPLITS, (train, valid, test))), check, "(patches, depths)")
     mean, std = mean_and_std(splits["train"][0])
     return Soundings(name, **splits, mean=mean, std=std)
 
@@ -101,7 +104,7 @@ def bathymetry(seed: int = 0) -> Soundings:
     for number, (split, n) in enumerate(SIZES.items()):
         ground = _ground(_corners(number, n, rng))
         splits[split] = _bands(ground, rng), -ground[:, SIZE // 2, SIZE // 2]
-    return from_arrays("bathymetry", **splits)
+    return replace(from_arrays("bathymetry", **splits), ordered=True)
 
 
 @lru_cache(maxsize=1)
@@ -201,7 +204,8 @@ def from_csv(train: str | Path, valid: str | Path, test: str | Path, *, filtered
     Patches are turned as there, to (bands, width, height). `filtered` keeps 0.1 <= max_energy <= 4 and z <= 40. Nothing
     is unpickled. Raises FileNotFoundError, or ValueError naming the file, for what is missing, damaged or misshapen.
     """
-    return from_arrays("soundings", *(read_csv(path, filtered) for path in (train, valid, test)))
+    tables = (read_csv(path, filtered) for path in (train, valid, test))
+    return from_arrays("soundings", *tables, channels="first")
 
 
 def read_csv(path: str | Path, filtered: bool = False) -> tuple[np.ndarray, np.ndarray]:
@@ -222,6 +226,8 @@ def read_csv(path: str | Path, filtered: bool = False) -> tuple[np.ndarray, np.n
         raise ValueError(f"file {str(path)!r}: row {rows[0]} has no depth, but {str(table.iloc[rows[0], 1])[:80]!r}")
     patches = []
     for name in map(str, table.iloc[:, 0]):
+        if len(name) > 255:
+            raise ValueError(f"file {str(path)!r}: {name[:80]!r}... is too long for the name of a file")
         file = path.parent / name
         if "\0" in name or not file.resolve().is_relative_to(path.parent.resolve()):
             raise ValueError(f"file {str(path)!r}: {name[:80]!r} leads out of its folder")

@@ -7,7 +7,7 @@ import sys
 import sysconfig
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
@@ -24,6 +24,7 @@ class Corpus(Splits):
     """Three splits of text, each a tuple of one tensor (length,) int64 of numbers; `words[number]` is the word."""
 
     words: tuple[str, ...]
+    ordered: bool = field(default=True, kw_only=True)  # a part of a text is its beginning
 
     def text(self, split: str = "train", begin: int = 0, count: int = 60) -> str:
         """`count` words of a split, from word `begin` on, as text."""
@@ -36,14 +37,25 @@ class Corpus(Splits):
         return float(surprise[getattr(self, split)[0]].mean().exp())
 
 
-def from_text(train, valid, test, *, name: str = "own", vocabulary: int = 10_000) -> Corpus:
-    """A Corpus from three texts, each a string (cut into words by `tokenise`) or a list of words.
+def from_text(
+    train, valid, test, *, name: str = "own", vocabulary: int = 10_000, prepared: bool | None = None
+) -> Corpus:
+    """A Corpus from three texts, each a string or a list of words.
+
+    Strings that were prepared for language models, as Penn Treebank and WikiText are, keep their words as they stand
+    (`prepared_words`); others are cut into words by `tokenise`. `prepared` says which they are; without it, they are
+    prepared where `is_prepared` says so of one of the three.
 
     The words known are `<unk>` (any other), `<eos>` and the most frequent ones of `train`, at most `vocabulary` in all.
     Raises ValueError, naming the argument, for what is no text of at least two words, or for a `vocabulary` below 3.
     """
     allow("vocabulary", vocabulary, whole(3))
-    texts = {split: _words(split, text) for split, text in zip(SPLITS, (train, valid, test), strict=True)}
+    if prepared not in (None, True, False):
+        raise ValueError(f"prepared: {prepared!r} is not allowed; it must be True, False or None")
+    given = dict(zip(SPLITS, (train, valid, test), strict=True))
+    if prepared is None:
+        prepared = any(isinstance(text, str) and is_prepared(text) for text in given.values())
+    texts = {split: _words(split, text, prepared) for split, text in given.items()}
     counts = Counter(texts["train"])
     frequent = sorted(counts.keys() - {UNKNOWN, END}, key=lambda word: (-counts[word], word))
     words = (UNKNOWN, END, *frequent[: vocabulary - 2])
@@ -52,9 +64,9 @@ def from_text(train, valid, test, *, name: str = "own", vocabulary: int = 10_000
     return Corpus(name, **splits, words=words)
 
 
-def _words(split: str, text) -> list[str]:
+def _words(split: str, text, prepared: bool) -> list[str]:
     if isinstance(text, str):
-        text = tokenise(text)
+        text = prepared_words(text) if prepared else tokenise(text)
     if not isinstance(text, Iterable):
         raise ValueError(f"{split}: {type(text).__name__} is no text; it must be a string or the words of one")
     words = list(text)
@@ -65,16 +77,36 @@ def _words(split: str, text) -> list[str]:
     return words
 
 
-_TOKEN = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?|\d+|[.,;:!?()]")
+_MARK = re.compile(r"(?<!\S)(?:<unk>|<eos>|n't|'s|@[-,.]@)(?!\S)|^ (?:= )+[^=\n]+(?: =)+ *$", re.MULTILINE)
+_NUMBER = re.compile(r"(?<!\S)N(?!\S)")
+_TOKEN = re.compile(r"<unk>|<eos>|[^\W\d_]+(?:['’][^\W\d_]+)?|\d+|[.,;:!?()]")
 _PARAGRAPH = re.compile(r"\n\s*\n")
 
 
+def is_prepared(text: str) -> bool:
+    """Whether a text was prepared for language models: `<unk>`, `<eos>`, `n't`, `'s` or `@-@` stands alone in it, or a
+    line is ` = a heading = `, or `N` stands alone and no other letter is a capital."""
+    without = _NUMBER.sub("", text)
+    return bool(_MARK.search(text)) or (without != text and without == without.lower())
+
+
+def prepared_words(text: str) -> list[str]:
+    """The words of a prepared text, between its blanks, and `<eos>` after every line."""
+    words = []
+    for line in text.splitlines():
+        found = line.split()
+        words += found if found[-1:] == [END] else [*found, END]
+    return words
+
+
 def tokenise(text: str) -> list[str]:
-    """The words of a text in lower case, punctuation marks too, numbers as `N`, and `<eos>` after every paragraph."""
+    """The words of a text in lower case, punctuation marks too, numbers as `N`, and `<eos>` after every paragraph.
+    `<unk>` and `<eos>` in the text stay what they are."""
     words = []
     for paragraph in _PARAGRAPH.split(text):
         tokens = _TOKEN.findall(paragraph.lower())
-        words += ["N" if token.isdigit() else token for token in tokens] + [END] * bool(tokens)
+        words += ["N" if token.isdigit() else token for token in tokens]
+        words += [END] * (bool(tokens) and tokens[-1] != END)
     return words
 
 
@@ -91,11 +123,10 @@ def ptb(folder: str | Path | None = None) -> Corpus:
     texts = {}
     for split, file in files.items():
         try:
-            lines = file.read_text(encoding="utf-8").splitlines()
+            texts[split] = file.read_text(encoding="utf-8")
         except UnicodeDecodeError as error:
             raise ValueError(f"data: {str(file)!r} is not text: {error}") from error
-        texts[split] = [word for line in lines for word in (*line.split(), END)]
-    return from_text(**texts, name="ptb", vocabulary=sys.maxsize)
+    return from_text(**texts, name="ptb", vocabulary=sys.maxsize, prepared=True)
 
 
 PYDOCS_WORDS = 2000  # in the vocabulary

@@ -1,5 +1,6 @@
 """`digits`: real handwriting on real photographs, composed from what installed packages hold."""
 
+from dataclasses import replace
 from functools import lru_cache
 from importlib.resources import as_file, files
 
@@ -8,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from darts_lab.data.splits import SPLITS, Dataset, from_tensors
+from darts_lab.data.images import from_tensors
+from darts_lab.data.splits import SPLITS, Dataset
 
 # From scikit-image's wheel (no pooch, no network), without grass and gravel: 3 points more test error by mere noise.
 PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket", "camera", "brick")
@@ -40,7 +42,7 @@ def digits(seed: int = 0) -> Dataset:
         patches = _patches(photographs, band, len(order), rng)
         splits[split] = _compose(strokes[order], patches, rng), labels[order]
     # No random crops: every digit already has a random place, and a search on few of them overfits sooner.
-    return from_tensors(**splits, name="digits", classes=10)
+    return replace(from_tensors(**splits, name="digits", classes=10), ordered=True)
 
 
 def _handwriting() -> tuple[np.ndarray, np.ndarray]:

@@ -1,15 +1,18 @@
 """Data by name: embedded sets, and sets in a folder of the user's."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.data import Dataset as TorchDataset
 
 from darts_lab.data import bathymetry, corpus, stereo
 from darts_lab.data.handwriting import digits
-from darts_lab.data.splits import SPLITS, Dataset, Splits, folder_of, from_tensors
+from darts_lab.data.images import from_tensors
+from darts_lab.data.splits import SPLITS, Dataset, Splits, folder_of
 
 _EMBEDDED = {"digits": digits, "pydocs": corpus.pydocs, "stereo": stereo.stereo, "bathymetry": bathymetry.bathymetry}
 _FILES = {
@@ -42,7 +45,8 @@ def load(data: Any, *, folder: str | Path | None = None, download: bool = False)
     if all(hasattr(data, split) for split in SPLITS):
         return from_tensors(data.train, data.valid, data.test)
     if not isinstance(data, str):
-        raise TypeError(f"data: {type(data).__name__} is no name, Dataset, or object with train, valid and test")
+        more = "; see from_dataset" if isinstance(data, TorchDataset) else "; see from_tensors, from_folder"
+        raise TypeError(f"data: {type(data).__name__} is no name, Dataset, or object with train, valid and test{more}")
     name = data.lower()
     if name in _EMBEDDED:
         return _EMBEDDED[name]()
@@ -53,7 +57,9 @@ def load(data: Any, *, folder: str | Path | None = None, download: bool = False)
     if name in DOWNLOADS:
         return _downloaded(name, folder, download)
     known = ", ".join(NAMES)
-    raise ValueError(f"data: {data!r} is not known; known: {known}; or pass your own tensors (see from_tensors)")
+    raise ValueError(
+        f"data: {data!r} is not known; known: {known}; or pass data of your own (see from_tensors, from_folder)"
+    )
 
 
 def available(folder: str | Path | None = None) -> dict[str, bool]:
@@ -83,7 +89,8 @@ def _downloaded(name: str, folder: str | Path | None, download: bool) -> Dataset
         raise RuntimeError(f"{problem}; {call} fetches them again") from error
     half, classes = len(labels) // 2, 100 if name == "cifar100" else 10
     train, valid = (images[:half], labels[:half]), (images[half:], labels[half:])
-    return from_tensors(train, valid, test, name=name, classes=classes, **_MOMENTS[name], crop_padding=4, flip=True)
+    more = _MOMENTS[name] | {"name": name, "classes": classes, "crop_padding": 4, "flip": True}
+    return replace(from_tensors(train, valid, test, **more), ordered=True)
 
 
 def _tensors(part: Any) -> tuple[Tensor, Tensor]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -12,51 +13,109 @@ import numpy as np
 import torch
 from platformdirs import user_cache_path
 from torch import Tensor
+from torch.utils.data import Dataset as TorchDataset
 
-from darts_lab.checks import Between, allow
+from darts_lab.checks import Between, Seed, allow, plain
+from darts_lab.data.arrays import to_tensor
+from darts_lab.environment import free_memory
 
 SPLITS = ("train", "valid", "test")
 
 
 @dataclass(frozen=True, eq=False)
 class Splits:
-    """Three splits, each a tuple of tensors whose first index is that of the samples, all on one device."""
+    """Three splits, each a tuple of tensors whose first index is that of the samples, all on one device.
+
+    Parts of them are drawn, unless they are `ordered`: then they are the first samples, as of the embedded sets and
+    those that papers cut in the order of their files.
+    """
 
     name: str
     train: tuple[Tensor, ...]
     valid: tuple[Tensor, ...]  # for the alpha steps
     test: tuple[Tensor, ...]
+    ordered: bool = field(default=False, kw_only=True)
+    batches_on: torch.device | None = field(default=None, kw_only=True)  # None: where the tensors are
+
+    @property
+    def device(self) -> torch.device:
+        """Where batches are made."""
+        return self.train[-1].device if self.batches_on is None else self.batches_on
 
     def to(self, device: torch.device | str) -> Splits:
-        """The same data on `device`, where batches are then drawn and augmented."""
+        """The same data on `device`, where batches are then drawn and augmented. Data that would take more than half of
+        its free memory stay where they are, with a warning, and only batches go there."""
+        device = torch.device(device)
+        free, tensors = free_memory(device), [tensor for split in SPLITS for tensor in getattr(self, split)]
+        size = sum(tensor.numel() * tensor.element_size() for tensor in tensors if tensor.device.type != device.type)
+        if free is not None and size > free / 2:
+            warnings.warn(
+                f"data: {self.name!r} takes {size / 2**30:.3g} GB, more than half of the {free / 2**30:.3g} GB free on "
+                f"{device}; it stays in the host's memory, which makes batches slower",
+                stacklevel=2,
+            )
+            return replace(self, batches_on=device)
 
         def moved(tensor: Tensor) -> Tensor:
-            if torch.device(device).type == "cuda" and tensor.device.type == "cpu":
+            if device.type == "cuda" and tensor.device.type == "cpu":
                 return tensor.pin_memory().to(device, non_blocking=True)
             return tensor.to(device)
 
-        return replace(self, **{split: tuple(map(moved, getattr(self, split))) for split in SPLITS})
+        return replace(self, batches_on=None, **{split: tuple(map(moved, getattr(self, split))) for split in SPLITS})
 
-    def subset(self, train: int | None = None, valid: int | None = None, test: int | None = None) -> Splits:
-        """The first so many samples of each split (None: all). Raises ValueError where it has fewer, or for below 1."""
+    def subset(
+        self, train: int | None = None, valid: int | None = None, test: int | None = None, seed: int = 0
+    ) -> Splits:
+        """So many samples of each split (None: all), in their order: drawn by `seed`, of every class its share; of
+        `ordered` data the first. Raises ValueError where a split has fewer, or for below 1."""
         shorter = {}
         for split, n in zip(SPLITS, (train, valid, test)):
-            tensors = getattr(self, split)
+            tensors, n = getattr(self, split), plain(n)
             if n is not None and not 1 <= n <= len(tensors[-1]):
                 raise ValueError(f"{split}: {n} samples asked for; allowed: 1..{len(tensors[-1])}")
-            shorter[split] = tuple(tensor[:n] for tensor in tensors)
+            shorter[split] = tensors if n in (None, len(tensors[-1])) else next(self._parts(tensors, n, seed, split))
         return replace(self, **shorter)
 
-    def resplit(self, portion: float) -> Splits:
-        """The samples of train, then of valid: the first `portion` is the new train, the rest valid. Raises ValueError
-        where that leaves nothing for one of them."""
+    def resplit(self, portion: float, seed: int = 0) -> Splits:
+        """The samples of train and valid, split anew: a `portion` of them, drawn as for `subset`, is train, the rest
+        valid. Raises ValueError where that leaves nothing for one of them."""
         tensors = pooled(self).train
-        allow("train_portion", portion, Between)
+        portion = allow("train_portion", portion, Between)
         n = int(portion * len(tensors[-1]))
         if not 1 <= n < len(tensors[-1]):
             raise ValueError(f"train_portion: {portion!r} of {len(tensors[-1])} samples leaves none for train or valid")
-        train, valid = zip(*(tensor.tensor_split([n]) for tensor in tensors))
+        train, valid = self._parts(tensors, n, seed, "resplit")
         return replace(self, train=train, valid=valid)
+
+    def _parts(self, tensors: tuple[Tensor, ...], n: int, seed: int, purpose: str) -> Iterator[tuple[Tensor, ...]]:
+        """n of the samples, then all others."""
+        if self.ordered:
+            yield from zip(*(tensor.tensor_split([n]) for tensor in tensors))
+            return
+        chosen = drawn(self.strata(tensors), n, (allow("seed", seed, Seed), *purpose.encode()))
+        chosen = torch.from_numpy(chosen).to(tensors[-1].device)
+        for mask in (chosen, ~chosen):
+            yield tuple(tensor[mask] for tensor in tensors)
+
+    def strata(self, tensors: tuple[Tensor, ...]) -> Tensor:
+        """The class (n,) of every sample of a split: of every class its share is drawn. Here all are alike."""
+        return torch.zeros(len(tensors[-1]), dtype=torch.int64)
+
+
+def drawn(classes: Tensor, n: int, seed: int | Sequence[int]) -> np.ndarray:
+    """Which samples, a mask over `classes`, are among the `n` drawn by `seed`, the same on every machine.
+
+    Of every class its share, rounded by Webster's method (Sainte-Laguë), and at least one sample where `n` allows.
+    """
+    classes, rng = classes.cpu().numpy(), np.random.default_rng(seed)
+    order = rng.permutation(len(classes))
+    order = order[np.argsort(classes[order], kind="stable")]  # by class, within it at random
+    _, first, counts = np.unique(classes[order], return_index=True, return_counts=True)
+    rank, size = np.arange(len(order)) - np.repeat(first, counts), np.repeat(counts, counts)
+    quotient = np.where(rank == 0, 0, (rank + 0.5) / size)
+    chosen = np.zeros(len(order), bool)
+    chosen[order[np.lexsort((rng.random(len(order)), quotient))[:n]]] = True
+    return chosen
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,17 +137,21 @@ class Images(Splits):
     @cached_property
     def moments(self) -> tuple[Tensor, Tensor]:
         """Mean and std as (channels, 1, 1) tensors, cached: a copy to a GPU in every batch would make it wait."""
-        device = self.train[0].device
-        return tuple(torch.tensor(values, device=device).view(-1, 1, 1) for values in (self.mean, self.std))
+        return tuple(torch.tensor(values, device=self.device).view(-1, 1, 1) for values in (self.mean, self.std))
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset(Images):
-    """Images and labels (n,) int64 in 0..classes-1; `crop_padding` (pixels) and `flip` are for `training_batch`."""
+    """Images and labels (n,) int64 in 0..classes-1; `crop_padding` (pixels) and `flip` are for `training_batch`,
+    `class_names`, by number, for people."""
 
     classes: int
     crop_padding: int = 0
     flip: bool = False
+    class_names: tuple[str, ...] | None = None
+
+    def strata(self, tensors: tuple[Tensor, ...]) -> Tensor:
+        return tensors[-1]
 
 
 def pooled(dataset: Splits) -> Splits:
@@ -96,60 +159,21 @@ def pooled(dataset: Splits) -> Splits:
     return replace(dataset, train=tuple(torch.cat(pair) for pair in zip(dataset.train, dataset.valid, strict=True)))
 
 
-def from_tensors(
-    train, valid, test, *, name="own", classes: int | None = None, mean=None, std=None, crop_padding=0, flip=False
-) -> Dataset:
-    """A checked Dataset from three pairs (images, labels) of tensors or arrays.
-
-    Images: (n, channels, height, width), uint8 or float (finite). Labels: (n,) integers in 0..classes-1. By default
-    `classes` follows from the largest label, `mean` and `std` (a number for each channel) from the training images, on
-    whose device all will be. Raises ValueError naming the split or argument at fault.
-    """
-    splits = checked_splits((train, valid, test), _check_images_and_labels, "(images, labels)")
-    reference = splits["train"][0]
-    channels, *size = reference.shape[1:]
-    if classes is None:
-        classes = 1 + max(int(labels.max()) for _, labels in splits.values())
-    if classes < 2:
-        raise ValueError(f"classes: {classes} is too few; at least 2 are needed")
-    for split, (images, labels) in splits.items():
-        if len(outside := labels[(labels < 0) | (labels >= classes)]):
-            raise ValueError(f"{split}: labels must lie in 0..{classes - 1}, found {outside[0]}")
-        splits[split] = images.to(reference.device), labels.to(reference.device)
-    measured = mean_and_std(reference) if mean is None or std is None else (mean, std)
-    mean, std = (tuple(map(float, m if value is None else value)) for value, m in zip((mean, std), measured))
-    for argument, values in (("mean", mean), ("std", std)):
-        if len(values) != channels or not np.isfinite(values).all():
-            raise ValueError(f"{argument}: must be {channels} finite numbers, found {values}")
-    if min(std) <= 0:
-        raise ValueError(f"std: must be above 0 in every channel, found {min(std)}")
-    if not 0 <= crop_padding < min(size):
-        raise ValueError(f"crop_padding: {crop_padding} is not in 0..{min(size) - 1}")
-    return Dataset(name, **splits, classes=classes, mean=mean, std=std, crop_padding=crop_padding, flip=flip)
+def check_pair(split: str, pair, names: str) -> None:
+    """Raises ValueError, naming the split, for what is no pair."""
+    if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+        more = "; dl.data.from_dataset reads a data set of PyTorch" if isinstance(pair, TorchDataset) else ""
+        raise ValueError(f"{split}: must be a pair {names}, found {type(pair).__name__}{more}")
 
 
-def _check_images_and_labels(split: str, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    check_array(split, "images", images, ("n", "channels", "height", "width"))
-    check_array(split, "labels", labels, images.shape[:1])
-    if labels.dtype == torch.bool or labels.is_floating_point():
-        raise ValueError(f"{split}: labels must be integers, found {labels.dtype}")
-    if images.is_floating_point():
-        images = images.float()
-        if not images.isfinite().all():
-            raise ValueError(f"{split}: images must be finite, found NaN or infinity")
-    elif images.dtype != torch.uint8:
-        raise ValueError(f"{split}: images must be uint8 or float, found {images.dtype}")
-    return images, labels.long()
-
-
-def checked_splits(pairs: Sequence, check: Callable[..., tuple[Tensor, Tensor]], names: str) -> dict[str, tuple]:
+def checked_splits(pairs: Mapping, check: Callable[..., tuple[Tensor, Tensor]], names: str) -> dict[str, tuple]:
     """The pairs (images, targets), by split, as `check(split, images, targets)` returns them. Raises ValueError, naming
     the split, for what is no pair or has images of another shape or type than train."""
     splits = {}
-    for split, pair in zip(SPLITS, pairs):
-        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
-            raise ValueError(f"{split}: must be a pair {names}, found {type(pair).__name__}")
-        splits[split] = check(split, *map(torch.as_tensor, pair))
+    for split, pair in pairs.items():
+        check_pair(split, pair, names)
+        inputs, targets = names.strip("()").split(", ")
+        splits[split] = check(split, to_tensor(split, inputs, pair[0]), to_tensor(split, targets, pair[1]))
         this, first = (f"{tuple(images.shape[1:])} {images.dtype}" for images, _ in (splits[split], splits["train"]))
         if this != first:
             raise ValueError(f"{split}: each image is {this}, but in train it is {first}")

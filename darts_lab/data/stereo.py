@@ -5,8 +5,7 @@ A point of the scene is in the same row of both images, in columns c (left) and 
 
 import math
 from collections.abc import Iterable
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -15,10 +14,9 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
+from darts_lab.data.arrays import channels_first
+from darts_lab.data.pictures import MOST_PIXELS, naming, read_image
 from darts_lab.data.splits import SPLITS, Images, check_array, checked_splits, mean_and_std
-from darts_lab.runs.files import in_a_line
-
-MOST_PIXELS = 40_000_000  # of one image read from a file; a header that claims more is not believed
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +30,8 @@ def from_arrays(name: str, train, valid, test) -> Stereo:
     where shapes or types are not those of `Stereo`, or no disparity is known."""
 
     def check(split: str, images: Tensor, disparities: Tensor) -> tuple[Tensor, Tensor]:
+        if images.dim() == 4 and images.shape[1] != 6 == images.shape[3]:
+            images = channels_first(split, images, len(disparities), None)
         check_array(split, "images", images, ("n", 6, "height", "width"), "uint8")
         check_array(split, "disparities", disparities, (len(images), *images.shape[2:]), "float")
         disparities = torch.where(disparities.isfinite(), disparities.float(), torch.nan)
@@ -39,7 +39,7 @@ def from_arrays(name: str, train, valid, test) -> Stereo:
             raise ValueError(f"{split}: no disparity is known")
         return images, disparities
 
-    splits = checked_splits((train, valid, test), check, "(images, disparities)")
+    splits = checked_splits(dict(zip(SPLITS, (train, valid, test))), check, "(images, disparities)")
     mean, std = mean_and_std(splits["train"][0])
     return Stereo(name, **splits, mean=mean, std=std)
 
@@ -71,7 +71,7 @@ def stereo(seed: int = 0) -> Stereo:
         columns = (rng.integers(left.shape[1] - width + 1, size=n)[:, None] + np.arange(width))[:, None, :]
         images = np.concatenate([left[rows, columns], right[rows, columns]], -1)
         splits[split] = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), disparity[rows, columns]
-    return from_arrays("stereo", **splits)
+    return replace(from_arrays("stereo", **splits), ordered=True)
 
 
 def _motorcycle() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -153,7 +153,8 @@ def flying_things(path: str | Path, samples: int | None = None, multiple: int = 
         parts[part] = _stacked((_flying_pair(*triple, shrinkage) for triple in files), multiple)
     images, disparities = parts["train"]
     n = len(images) // 2
-    return from_arrays("flyingthings3d", (images[:n], disparities[:n]), (images[n:], disparities[n:]), parts["test"])
+    halves = (images[:n], disparities[:n]), (images[n:], disparities[n:])
+    return replace(from_arrays("flyingthings3d", *halves, parts["test"]), ordered=True)
 
 
 def _flying_files(path: Path, part: str) -> list[tuple[Path, Path, Path]]:
@@ -222,16 +223,6 @@ def _stacked(pairs: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]], multipl
     return torch.stack(images), torch.stack(disparities)
 
 
-def read_image(path: str | Path) -> np.ndarray:
-    """A picture as (height, width, 3) uint8. Raises ValueError, naming the file, where it holds none."""
-    from PIL import Image
-
-    with _naming(path), Image.open(path) as image:
-        if image.width * image.height > MOST_PIXELS:
-            raise ValueError(f"claims {image.width} x {image.height} pixels; at most {MOST_PIXELS:,} are read")
-        return np.asarray(image.convert("RGB"))
-
-
 def read_sintel(path: str | Path) -> np.ndarray:
     """The disparity in a PNG of Sintel, (height, width) float32 in pixels: 4 R + G / 64 + B / 16384 (its readme)."""
     red, green, blue = np.moveaxis(read_image(path).astype(np.float32), -1, 0)
@@ -241,7 +232,7 @@ def read_sintel(path: str | Path) -> np.ndarray:
 def read_pfm(path: str | Path) -> np.ndarray:
     """A portable float map of one channel, (height, width) float32, top row first. Raises ValueError, naming the file,
     where the header is not that of a PFM or the file is not as long as it says."""
-    with _naming(path), Path(path).open("rb") as file:
+    with naming(path), Path(path).open("rb") as file:
         magic, sides, scale = (file.readline(64).split() for _ in range(3))
         if magic != [b"Pf"]:
             raise ValueError("is no portable float map of one channel, which begins with 'Pf'")
@@ -259,19 +250,6 @@ def read_pfm(path: str | Path) -> np.ndarray:
             raise ValueError(f"its header says {width} x {height} pixels, {size:,} bytes, but {rest:,} follow")
         values = np.frombuffer(file.read(), "<f4" if scale < 0 else ">f4").reshape(height, width)
     return values[::-1].astype(np.float32)  # files begin with the lowest row
-
-
-@contextmanager
-def _naming(path: str | Path):
-    """Puts the name of the file before what an error inside says about it."""
-    from PIL import Image
-
-    try:
-        yield
-    except (FileNotFoundError, PermissionError):
-        raise
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
-        raise ValueError(f"file {str(path)!r}: {in_a_line(error)}") from error
 
 
 def best_constant(data: Stereo, split: str = "train") -> Tensor:

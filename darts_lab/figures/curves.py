@@ -1,22 +1,32 @@
 """What a search did, epoch by epoch, and what its curvature looks like."""
 
 from collections.abc import Mapping, Sequence
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from darts_lab.checks import Allowed, Count, argument, checked
 from darts_lab.curvature.landscape import Landscape
 from darts_lab.figures.style import DARK, DASHES, PALETTE, empty_axes, label_epochs, short_name, show_legend, style_of
 from darts_lab.methods.monitors import RULE, Rule
 from darts_lab.spaces import IDENTITY, NOISE, NONE, SKIP, SearchSpace
 from darts_lab.tasks import Classification, Task
 
+History = Annotated[
+    Sequence,
+    Allowed(
+        "the history of a search, a list of its records",
+        lambda value: isinstance(value, list | tuple) and all(hasattr(record, "epoch") for record in value),
+    ),
+]
 SETTING_NAMES = {"weight_decay": "L2", "drop_path": "drop path"}  # those that may change during a search
 
 
-def errors(history, ax: Axes | None = None, task: type[Task] = Classification) -> Axes:
+@checked
+def errors(history: History, ax: Axes | None = None, task: type[Task] = Classification) -> Axes:
     """Training error and one-shot validation error, as `task` measures them, over the epochs of a search."""
     ax = _training_and_validation(history, "error", task.factor, ax)
     label = task.metric + (f" ({task.unit})" if task.unit else "")
@@ -24,7 +34,8 @@ def errors(history, ax: Axes | None = None, task: type[Task] = Classification) -
     return ax
 
 
-def losses(history, ax: Axes | None = None) -> Axes:
+@checked
+def losses(history: History, ax: Axes | None = None) -> Axes:
     """Training loss and one-shot validation loss over the epochs of a search."""
     ax = _training_and_validation(history, "loss", 1, ax)
     label_epochs(ax, "loss", title="losses of the supernet")
@@ -60,7 +71,8 @@ def _mark_changes(history, ax: Axes) -> None:
             ax.text(record.epoch, 0.99, " " + ", ".join(words), **style)
 
 
-def cost(history, steps: int | None = None, ax: Axes | None = None) -> Axes:
+@checked
+def cost(history: History, steps: Count | None = None, ax: Axes | None = None) -> Axes:
     """Seconds per epoch (measurements included) over the epochs of a search, or milliseconds per step if `steps`, their
     number in an epoch, is given. The title has the largest memory of the process so far."""
     ax = empty_axes(ax)
@@ -73,7 +85,10 @@ def cost(history, steps: int | None = None, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def counts(history, operations: str | Sequence[str], ax: Axes | None = None, space: SearchSpace | None = None) -> Axes:
+@checked
+def counts(
+    history: History, operations: str | Sequence[str], ax: Axes | None = None, space: SearchSpace | None = None
+) -> Axes:
     """How many edges of the cells that the search would return have an operation, or each of several, over its epochs.
     `none` is in no cell that alpha chose: with `space`, the edges are counted on which it has the largest weight."""
     ax = empty_axes(ax)
@@ -106,11 +121,13 @@ def _led_by_none(mixing, space: SearchSpace, cell_type: str) -> float:
     return sum(names[index] == NONE for names, index in zip(space.cell(cell_type), best, strict=True))
 
 
-def weight_shares(history, space: SearchSpace, cell_type: str, ax: Axes | None = None) -> Axes:
+@checked
+def weight_shares(history: History, space: SearchSpace, cell_type: str, ax: Axes | None = None) -> Axes:
     """Mean mixing weight of every operation over the edges that offer it, over the epochs of a search."""
+    candidates = space.cell(cell_type)  # raises where the space has no such cell
     ax = empty_axes(ax)
     index = space.cell_types.index(cell_type)
-    names = np.array(space.cell(cell_type))  # (edges, candidates), as are the weights of a record
+    names = np.array(candidates)  # (edges, candidates), as are the weights of a record
     history = [record for record in history if record.mixing is not None]  # unknown in the logs of others
     for name in dict.fromkeys(names.flat):
         colour, dash = style_of(name)
@@ -120,6 +137,7 @@ def weight_shares(history, space: SearchSpace, cell_type: str, ax: Axes | None =
     return ax
 
 
+@checked
 def eigenvalues(histories, rule: Rule = RULE, ax: Axes | None = None, finished: bool = True) -> Axes:
     """Dominant eigenvalue over the epochs of a search, or of several (name -> history). A history is a list of
     EpochRecord, or a table with the columns `epoch` and `dominant_eigenvalue` (`runs.table`).
@@ -127,8 +145,13 @@ def eigenvalues(histories, rule: Rule = RULE, ax: Axes | None = None, finished: 
     Dots are the measurements, with their standard errors if known; the line is the local average of `rule`; the star is
     where it would have stopped a search (with `finished` False: one that still runs). For a single search the threshold
     is drawn too: an average above it stops the search, `delta` epochs or measurements earlier."""
-    ax = empty_axes(ax)
     several = isinstance(histories, Mapping)
+    for history in histories.values() if several else [histories]:
+        if not isinstance(history, pd.DataFrame):
+            argument("histories", history, History)
+        elif missing := {"epoch", "dominant_eigenvalue"} - {*history}:
+            raise ValueError(f"histories: the table has no column {min(missing)!r}")
+    ax = empty_axes(ax)
     for number, (name, history) in enumerate(histories.items() if several else [("", histories)]):
         colour = PALETTE[number % 8]
         epochs, values, bars, recent = _measured(history)
@@ -165,7 +188,8 @@ def _measured(history):
     return epochs[measured], values[measured], bars, recent[measured]
 
 
-def fisher_trace(history, ax: Axes | None = None) -> Axes:
+@checked
+def fisher_trace(history: History, ax: Axes | None = None) -> Axes:
     """The averaged Fisher trace before every batch, its threshold for an update of alpha, and marks for the updates."""
     ax = empty_axes(ax)
     places, moments = [], []
@@ -185,11 +209,17 @@ def fisher_trace(history, ax: Axes | None = None) -> Axes:
     return ax
 
 
+@checked
 def spectrum(spectra, ax: Axes | None = None) -> Axes:
     """All eigenvalues by rank, largest first (Zela et al. 2020, Fig. 14): of one Hessian, or of several by name."""
     ax = empty_axes(ax)
     for number, (name, values) in enumerate(spectra.items() if isinstance(spectra, Mapping) else [("", spectra)]):
-        values = np.sort(np.asarray(getattr(values, "values", values), float))[::-1]
+        try:
+            values = np.sort(np.asarray(getattr(values, "values", values), float))[::-1]
+        except (TypeError, ValueError):
+            values = np.empty(())
+        if values.ndim != 1:
+            raise ValueError("spectra: must be a list of eigenvalues, or several by name")
         style = {"color": PALETTE[number % 8], "linestyle": DASHES[number % 4], "marker": ".", "markersize": 4}
         ax.plot(range(1, len(values) + 1), values, label=name or None, **style)
     ax.axhline(0, color="#999999", linewidth=0.6)
@@ -199,6 +229,7 @@ def spectrum(spectra, ax: Axes | None = None) -> Axes:
     return ax
 
 
+@checked
 def landscape(landscape: Landscape, ax: Axes | None = None) -> Axes:
     """The validation loss along a line (every batch faint, the mean bold) or over a plane (contours) through alpha."""
     ax = empty_axes(ax)
@@ -214,12 +245,14 @@ def landscape(landscape: Landscape, ax: Axes | None = None) -> Axes:
     return ax
 
 
+@checked
 def telling_operation(space: SearchSpace) -> str:
     """The one of `telling_operations` that says most: noise if the space has it, else the first."""
     telling = telling_operations(space)
     return NOISE if NOISE in telling else telling[0]
 
 
+@checked
 def telling_operations(space: SearchSpace) -> list[str]:
     """The operations of a space that compute nothing and tell of a collapse when they spread: skip, noise, identity and
     none. If it has none of these, its alphabetically first operation."""

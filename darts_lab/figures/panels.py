@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from darts_lab.checks import checked
 from darts_lab.figures.cells import cell, mixing
 from darts_lab.figures.curves import cost, counts, eigenvalues, errors, fisher_trace, losses, telling_operations
 from darts_lab.figures.style import DARK
@@ -45,8 +46,11 @@ CURVES = tuple(_CURVES)
 PANELS = tuple(f"{what} {kind}" for what in ("weights", "cell") for kind in KNOWN_CELL_TYPES) + CURVES
 
 
+@checked
 def panel(name: str, view: View, ax: Axes | None = None) -> Axes:
     """One of `PANELS`: mixing weights or the graph of one cell ("weights normal", "cell reduce", ...), or a curve."""
+    if name not in PANELS:
+        raise ValueError(f"name: {name!r} is not known; known: {', '.join(PANELS)}")
     what, _, cell_type = name.partition(" ")
     if what == "weights":
         return mixing(view.mixing, view.space, cell_type, ax)

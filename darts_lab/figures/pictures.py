@@ -9,8 +9,10 @@ from darts_lab.figures.style import empty_axes
 def picture(image, ax: Axes | None = None) -> Axes:
     """An image as in the data, channels first: of uint8 the first three channels, red first (the left image of a pair);
     of four bands, blue first, the visible colours, brightened until the brightest 1 % is white."""
-    ax = empty_axes(ax, (4, 2))
     image = np.asarray(image)
+    if image.ndim != 3 or len(image) < 3:
+        raise ValueError(f"image: must be (3 or more channels, height, width), found {image.shape}")
+    ax = empty_axes(ax, (4, 2))
     colours = image[:3] if image.dtype == np.uint8 else np.clip(image[2::-1] / np.quantile(image[:3], 0.99), 0, 1)
     ax.imshow(np.moveaxis(colours, 0, -1))
     ax.set_axis_off()
@@ -20,6 +22,9 @@ def picture(image, ax: Axes | None = None) -> Axes:
 def pixel_map(values, what: str, limits: tuple[float, float] | None = None, ax: Axes | None = None) -> Axes:
     """A value for every pixel, with a colour bar labelled `what`; grey where it is NaN. Maps to be compared need the
     same `limits` (default: the smallest and the largest value)."""
+    values = np.asarray(values)
+    if values.ndim != 2 or values.dtype.kind not in "biuf":
+        raise ValueError(f"values: must be numbers (height, width), found {values.shape} {values.dtype}")
     ax = empty_axes(ax, (4, 2))
     low, high = limits or (np.nanmin(values), np.nanmax(values))
     image = ax.imshow(np.asarray(values), vmin=low, vmax=high, cmap="viridis", interpolation="nearest")

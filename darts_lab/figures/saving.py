@@ -14,9 +14,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, Rectangle
 
 from darts_lab import runs
+from darts_lab.checks import checked
 from darts_lab.runs import files
 
 
+@checked
 def save(name: str, figure: Figure | None = None, *, run=None, folder: str | Path | None = None) -> list[Path]:
     """Writes a figure (default: pyplot's current one) as name.pdf, name.png and, with its `plotted` values, name.csv
     into `folder` (default: DARTS_LAB_FIGURES, or "figures"); returns their paths. Raises ValueError for a name that is
@@ -31,10 +33,10 @@ def save(name: str, figure: Figure | None = None, *, run=None, folder: str | Pat
         import matplotlib.pyplot as plt
 
         figure = plt.gcf()
-    folder = Path(folder or os.environ.get("DARTS_LAB_FIGURES") or "figures")
-    folder.mkdir(parents=True, exist_ok=True)
     sources = [] if run is None else list(run) if isinstance(run, list | tuple) else [run]
     source = "; ".join(map(_source, sources)) or "no run named"
+    folder = Path(folder or os.environ.get("DARTS_LAB_FIGURES") or "figures")
+    folder.mkdir(parents=True, exist_ok=True)
     metadata = {"pdf": {"Subject": source, "CreationDate": None}, "png": {"Description": source}}
     paths = [folder / f"{name}.{ending}" for ending in ("pdf", "png", "csv")]
     for ending, path in zip(metadata, paths, strict=False):
@@ -60,6 +62,9 @@ def _source(run) -> str:
             return run.name
     if isinstance(run, runs.Run):
         return f"run {run.config['hash']} {run.config['name']}"
+    if not hasattr(run, "plan"):
+        what = "a Search, a Training, a run, the path of a table, or words"
+        raise ValueError(f"run: {type(run).__name__} is not allowed; it must be {what}")
     return f"run {run.plan.hash} {run.plan.name}"
 
 
@@ -107,7 +112,9 @@ def plotted(figure: Figure) -> pd.DataFrame:
 
 def gallery(folder: str | Path = "figures") -> Path:
     """Writes index.html into a folder of saved figures: each with its name, its source, its PDF and its CSV."""
-    folder, entries = Path(folder), []
+    folder, entries = files.path_of(folder, "folder"), []
+    if not folder.is_dir():
+        raise FileNotFoundError(f"folder: {str(folder)!r} is no directory")
     for picture in sorted(folder.glob("*.png")):
         beside = [file for ending in (".pdf", ".csv") if (file := picture.with_suffix(ending)).exists()]
         links = ", ".join(f'<a href="{html.escape(file.name)}">{file.suffix[1:]}</a>' for file in beside)

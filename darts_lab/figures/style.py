@@ -6,7 +6,24 @@ from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from darts_lab.spaces import AVG, DIL3, DIL5, IDENTITY, MAX, NOISE, NONE, RELU, SEP3, SEP5, SIGMOID, SKIP, TANH
+from darts_lab.checks import Positive, argument, checked
+from darts_lab.spaces import (
+    AVG,
+    DIL3,
+    DIL5,
+    IDENTITY,
+    MAX,
+    NOISE,
+    NONE,
+    RELU,
+    SEP3,
+    SEP5,
+    SEP7,
+    SIGMOID,
+    SKIP,
+    STRIPS7,
+    TANH,
+)
 
 # petroff8 (Petroff 2021, arXiv 2107.02270)
 PALETTE = ("#1845fb", "#ff5e02", "#c91f16", "#c849a9", "#adad7d", "#86c8dd", "#578dff", "#656364")
@@ -32,16 +49,22 @@ OPERATION_STYLE: dict[str, tuple[str, str]] = {
     MAX: (PALETTE[5], "-."),
     DIL3: (PALETTE[6], (0, (6, 1))),
     DIL5: (PALETTE[7], (0, (3, 1, 1, 1))),
+    SEP7: ("#832db6", "-"),  # of petroff10, as the next
+    STRIPS7: ("#a96b59", "--"),
     NONE: ("#bbbbbb", ":"),
     TANH: (PALETTE[0], "-"),  # recurrent and convolutional operations are never in one picture
     IDENTITY: (PALETTE[1], "--"),
     RELU: (PALETTE[2], ":"),
     SIGMOID: (PALETTE[3], "-."),
 }
-_SHORT_NAMES = {SKIP: "skip", SEP3: "sep 3", SEP5: "sep 5", DIL3: "dil 3", DIL5: "dil 5", MAX: "max", AVG: "avg"}
+_SHORT_NAMES = {
+    SKIP: "skip", SEP3: "sep 3", SEP5: "sep 5", SEP7: "sep 7", DIL3: "dil 3", DIL5: "dil 5", STRIPS7: "7x1 1x7",
+    MAX: "max", AVG: "avg",
+}  # fmt: skip
 
 
-def use_style(dpi: float | None = None) -> None:
+@checked
+def use_style(dpi: Positive | None = None) -> None:
     """Sets `STYLE`, and `dpi` (pixels per inch) if given, for later figures; `matplotlib.rcdefaults()` undoes it."""
     matplotlib.rcParams.update(STYLE | ({} if dpi is None else {"figure.dpi": dpi}))
 
@@ -57,6 +80,7 @@ def empty_axes(ax: Axes | None, size=(5, 3)) -> Axes:
         import matplotlib.pyplot as plt
 
         _, ax = plt.subplots(figsize=size, layout="constrained")
+    argument("ax", ax, Axes)
     ax.clear()
     return ax
 

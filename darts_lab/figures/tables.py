@@ -2,23 +2,32 @@
 are a pandas categorical have the same colours in every picture, whichever of them it shows. seaborn is imported inside
 the functions: it imports pyplot, which the package leaves to those who draw."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from darts_lab.checks import checked
 from darts_lab.figures.style import DARK, DASHES, PALETTE, empty_axes, label_epochs, show_legend
 from darts_lab.studies import statistics
 
 
+@checked
 def by_kind(
-    table: pd.DataFrame, value: str = "test_error", kind: str = "method", ax: Axes | None = None, factor=100, unit="%"
+    table: pd.DataFrame,
+    value: str = "test_error",
+    kind: str = "method",
+    ax: Axes | None = None,
+    factor: float = 100,
+    unit="%",
 ) -> Axes:
     """`value` of every run (row of `table`) as a dot, one row per kind, in the order of the table, with means. It is a
     fraction shown in per cent, or is multiplied by `factor` and shown in `unit`."""
     import seaborn
 
+    rows = _scaled(table, value, factor, kind)
     ax = empty_axes(ax, (6, 3.4))
-    rows = _scaled(table, value, factor)
     kinds = list(dict.fromkeys(rows[kind]))
     colours = {name: colour for name, (colour, _, _) in _styles(rows[kind]).items()}
     options = {"data": rows, "x": value, "y": kind, "order": kinds, "orient": "h", "legend": False, "ax": ax}
@@ -33,13 +42,14 @@ def by_kind(
     return ax
 
 
-def over_epochs(table: pd.DataFrame, value: str, kind="method", factor=1, ax: Axes | None = None) -> Axes:
+@checked
+def over_epochs(table: pd.DataFrame, value: str, kind="method", factor: float = 1, ax: Axes | None = None) -> Axes:
     """The mean of `value` at every `epoch` (rows of `table`), one line per kind of search, with intervals as bands. A
     `factor` of 100 gives per cent. The y axis shows the range of the runs: intervals of few seeds may be wider."""
     import seaborn
 
+    rows = _scaled(table, value, factor, kind, "epoch")
     ax = empty_axes(ax)
-    rows = _scaled(table, value, factor)
     for group, style in _lines(rows, kind):
         band = {"alpha": 0.15, "linewidth": 0}
         seaborn.lineplot(group, x="epoch", y=value, errorbar=_interval, err_kws=band, **style, ax=ax)
@@ -48,13 +58,16 @@ def over_epochs(table: pd.DataFrame, value: str, kind="method", factor=1, ax: Ax
     return ax
 
 
-def over_setting(table: pd.DataFrame, setting: str, value: str, kind="space", factor=1, ax: Axes | None = None) -> Axes:
+@checked
+def over_setting(
+    table: pd.DataFrame, setting: str, value: str, kind="space", factor: float = 1, ax: Axes | None = None
+) -> Axes:
     """The mean of `value` for each value of a setting, such as `weight_decay`, one line per kind, with runs as dots.
     The values of the setting are evenly spaced, not to scale; the y axis is that of `over_epochs`."""
     import seaborn
 
+    rows = _scaled(table, value, factor, kind, setting)
     ax = empty_axes(ax)
-    rows = _scaled(table, value, factor)
     ticks = sorted(rows[setting].unique())
     for number, (group, style) in enumerate(_lines(rows, kind)):
         places = group[setting].map(ticks.index) + 0.08 * number  # beside each other, so that no interval hides another
@@ -68,11 +81,20 @@ def over_setting(table: pd.DataFrame, setting: str, value: str, kind="space", fa
     return ax
 
 
-def scatter(x, y, kinds=None, correlation: statistics.Estimate | None = None, ax: Axes | None = None) -> Axes:
+@checked
+def scatter(
+    x: Sequence,
+    y: Sequence,
+    kinds: Sequence | None = None,
+    correlation: statistics.Estimate | None = None,
+    ax: Axes | None = None,
+) -> Axes:
     """Points, coloured by `kinds` if given. With a `correlation`, which goes into the title with its interval, the
     regression line of all points is drawn too."""
     import seaborn
 
+    if len({len(one) for one in (x, y, kinds) if one is not None}) > 1:
+        raise ValueError("x, y, kinds: must be equally long")
     ax = empty_axes(ax, (4, 3))
     x, y = np.asarray(x, float), np.asarray(y, float)
     kinds = pd.Series([""] * len(x) if kinds is None else kinds)
@@ -90,7 +112,10 @@ def scatter(x, y, kinds=None, correlation: statistics.Estimate | None = None, ax
     return ax
 
 
-def _scaled(table: pd.DataFrame, value: str, factor: float) -> pd.DataFrame:
+def _scaled(table: pd.DataFrame, value: str, factor: float, *others: str) -> pd.DataFrame:
+    for name in (value, *others):
+        if name not in table:
+            raise ValueError(f"table: has no column {name!r}")
     return table.dropna(subset=value).assign(**{value: lambda rows: factor * rows[value].astype(float)})
 
 

@@ -1,3 +1,3 @@
-"""Files of other projects: checkpoints of quark0/darts, logs of RobustDARTS."""
+"""Files of other projects: checkpoints of quark0/darts, logs of it and of RobustDARTS."""
 
 from __future__ import annotations

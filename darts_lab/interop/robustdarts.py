@@ -55,7 +55,7 @@ def _read_log(log: Path) -> Logged:
     try:
         logged = files.from_json(files.read_text(log.with_name(f"errors_{seed}.json")))
         losses = {name: [float(loss) for loss in logged[name]] for name in losses}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
         problems.append(f"errors_{seed}.json cannot be read: {error}")
     try:
         for epoch, matrix in _hessians(log.parent, seed):
@@ -117,5 +117,5 @@ def _hessians(folder: Path, seed: int) -> Iterator[tuple[int, list]]:
             try:
                 measurement = files.from_json(line)
                 yield int(measurement["epoch"]), measurement["H"]
-            except (ValueError, KeyError, TypeError) as error:
+            except (ValueError, KeyError, TypeError, OverflowError) as error:
                 raise ValueError(f"line {number} of {path.name}: {error}") from error

@@ -6,17 +6,19 @@ Parts of different papers combine freely: `dl.Method("mine", {"weight_decay": 0.
 import hashlib
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import partial
 from types import FunctionType
 
 import torch
 from torch import Generator, Tensor
 
+from darts_lab.checks import Between, allow, plain
 from darts_lab.genotype import Genotype
 from darts_lab.methods.monitors import Adaptation, EarlyStopping
 from darts_lab.methods.schedules import Every
 from darts_lab.methods.terms import ADMM
+from darts_lab.settings import CODES, ROBUSTDARTS
 from darts_lab.spaces import SearchSpace
 
 
@@ -54,6 +56,8 @@ class Method:
     **The result.** `monitor` ends the search early, or returns to an earlier epoch, when the dominant eigenvalue has
     risen too much. `selection(search)` gives the genotype where it is not the one with the largest mixing weights
     (random search, DARTS-PT). It is asked after every measured epoch; None leaves the choice to the mixing weights.
+
+    **Parity.** `code` names the code whose oddities `parity=True` turns on, one of `settings.CODES`.
     """
 
     name: str
@@ -70,6 +74,7 @@ class Method:
     monitor: EarlyStopping | Adaptation | None = None
     selection: Callable[[object], Genotype | None] | None = None
     strong_decay: bool = False
+    code: str = ROBUSTDARTS
 
     def __post_init__(self):
         kinds = {
@@ -82,11 +87,15 @@ class Method:
             "monitor": (EarlyStopping | Adaptation | None, "a monitors.EarlyStopping or Adaptation, or None"),
             "strong_decay": (bool, "True or False"),
             "pruning": (bool, "True or False"),
+            "code": (str, " or ".join(map(repr, CODES))),
             "train_portion": (float | None, "a number in (0, 1), or None"),
         }
         for name, (kind, words) in kinds.items():
+            object.__setattr__(self, name, plain(getattr(self, name)))
             if not isinstance(getattr(self, name), kind):
                 raise ValueError(f"{name}: {getattr(self, name)!r} is not allowed; it must be {words}")
+        if self.train_portion is not None:
+            allow("train_portion", self.train_portion, Between)
         functions = [("terms", term) for term in self.terms] + [("activation", self.activation)]
         optional = [(name, getattr(self, name)) for name in ("draw", "perturb", "selection")]
         for name, function in functions + [(name, value) for name, value in optional if value is not None]:
@@ -99,12 +108,20 @@ class Method:
         decay = float(f"{scale.strong_decay * scale.search.weight_decay:.12g}")  # 0.0027 and not 0.0026999999999999997
         return ({"weight_decay": decay} if self.strong_decay else {}) | dict(self.settings)
 
+    def official(self, carries: bool) -> "Method":
+        """The method with its parts as the authors' code has them (docs/parity.md); `carries` as in the task."""
+        parts = {one.name: getattr(self, one.name) for one in fields(self)}
+        parts = {name: part.official(carries) for name, part in parts.items() if hasattr(part, "official")}
+        if carries:
+            parts["train_portion"] = None  # `train_search_rnn.py` of Maile et al. computes it and does not use it
+        return replace(self, **parts)
+
     def parts(self) -> dict[str, str]:
         """What tells the method from plain DARTS beside its settings: the name of each part that differs, and its form
         in words. Equal in every process; a part that keeps its default is left out, so that a new part changes no older
         answer."""
         plain = Method(self.name)
-        names = [one.name for one in fields(self) if one.name not in ("name", "settings", "strong_decay")]
+        names = [one.name for one in fields(self) if one.name not in ("name", "settings", "strong_decay", "code")]
         return {name: in_words(getattr(self, name)) for name in names if getattr(self, name) != getattr(plain, name)}
 
 

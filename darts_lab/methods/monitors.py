@@ -13,13 +13,13 @@ A monitor sees only the history, so a resumed search ends in the same epoch as o
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from darts_lab.checks import AboveOne, Count, Natural, Positive, check, one_of
+from darts_lab.checks import AboveOne, Count, Natural, Positive, Switch, argument, check, checked, one_of
 from darts_lab.spaces import SKIP
 
 UNITS = ("measurements", "epochs")
@@ -113,9 +113,20 @@ class EarlyStopping:
     """DARTS-ES: ends the search as soon as `rule` holds. The result is the cell of the epoch that the rule gives."""
 
     rule: Rule = RULE
+    at_end: Switch = True  # whether it judges after the last epoch too, as for the published figures; the code does not
+
+    def official(self, carries: bool) -> "EarlyStopping":
+        """As in the code of Zela et al."""
+        return replace(self, at_end=False)
+
+    def __post_init__(self):
+        argument("rule", self.rule, Rule)
+        check(self)
 
     def verdict(self, history, finished: bool) -> Verdict:
         """The verdict after the last epoch of `history`. `finished` says whether the search ends with it."""
+        if finished and not self.at_end:
+            return Verdict()
         return Verdict(stop=self.rule.stop(*measurements(history), finished))
 
     def check(self, measured: Sequence[int], weight_decay: float) -> None:
@@ -128,22 +139,46 @@ class Adaptation:
     """DARTS-ADA: goes back to the epoch that `rule` gives, then on with `factor` times the weight decay, up to `most`.
 
     Weights, alpha, optimisers and random numbers are those of that epoch. After going back, only new measurements
-    count. With the largest decay, the search goes on to its end. Zela et al. 2020, algorithm 1: 3e-4, 3e-3, 3e-2.
+    count; with `keeps`, as in the code of Zela et al., all do, each behind the one before, whatever epoch it was of.
+    With the largest decay, the search goes on to its end. Zela et al. 2020, algorithm 1: 3e-4, 3e-3, 3e-2.
     """
 
     rule: Rule = RULE
     factor: AboveOne = 10.0
     most: Positive = 3e-2
+    keeps: Switch = False
 
     def __post_init__(self):
+        argument("rule", self.rule, Rule)
         check(self)
+        if self.keeps and self.rule.unit != "measurements":
+            raise ValueError(f"keeps: True is not allowed with a rule in {self.rule.unit}; it counts measurements")
+
+    def official(self, carries: bool) -> "Adaptation":
+        """As in the code of Zela et al."""
+        return replace(self, keeps=True)
 
     def verdict(self, history, finished: bool) -> Verdict:
         """As `EarlyStopping.verdict`, but after the last epoch or with the largest decay it is to go on."""
         if finished or self.stronger(history[-1].weight_decay) is None:
             return Verdict()
         keep = self.rule.delta + self.rule.window
-        return Verdict(back=self.rule.stop(*measurements(history), finished), keep=keep)
+        if self.keeps:
+            return Verdict(back=self._back_of_all(history), keep=keep)
+        back = self.rule.stop(*measurements(history), finished)
+        return Verdict(back=back, keep=keep if back is None else 0)
+
+    def _back_of_all(self, history) -> int | None:
+        """The epoch to go back to, by the newest average of all measurements."""
+        measured = [record for record in history if record.dominant_eigenvalue is not None]
+        _, averages = self.rule.averages(range(len(measured)), [record.dominant_eigenvalue for record in measured])
+        half = self.rule.window // 2
+        known = averages[: len(averages) - half]
+        if len(known) <= self.rule.delta or not known[-1] > self.rule.factor * known[-1 - self.rule.delta] >= 0:
+            return None
+        every = measured[1].epoch - measured[0].epoch
+        epoch = measured[-1].epoch - every * (half + self.rule.delta)
+        return epoch if epoch >= self.rule.start else None
 
     def check(self, measured: Sequence[int], weight_decay: float) -> None:
         """As `EarlyStopping.check`. Also raises ValueError if there is no weight decay to multiply."""
@@ -170,6 +205,7 @@ def measurements(history) -> tuple[list[int], list[float]]:
     return [record.epoch for record in measured], [record.dominant_eigenvalue for record in measured]
 
 
+@checked
 def replay(searches: Iterable, rule: Rule = RULE) -> pd.DataFrame:
     """Where `rule` would have stopped searches that have been run (`runs.Recorded`), one row for each.
 
@@ -179,6 +215,9 @@ def replay(searches: Iterable, rule: Rule = RULE) -> pd.DataFrame:
     """
     rows = []
     for search in searches:
+        if not hasattr(search, "problems"):
+            what = "searches that have been run (runs.read, read_robustdarts)"
+            raise ValueError(f"searches: {type(search).__name__} is not allowed in the list; it must hold {what}")
         epochs, values = measurements(search.history)
         row = {name: getattr(search, name) for name in ("name", "space", "data", "drop_path", "weight_decay", "seed")}
         row |= {"epochs": len(search.history), "problems": "; ".join(search.problems)}

@@ -7,6 +7,7 @@ from darts_lab.methods.monitors import Adaptation, EarlyStopping
 from darts_lab.methods.schedules import Every, FisherTrace, Never, Random
 from darts_lab.methods.selection import best_random_cell, random_cell
 from darts_lab.methods.terms import ADMM, Proximity
+from darts_lab.settings import PRIME
 
 L2_FACTORS = (3e-4, 9e-4, 27e-4, 81e-4, 243e-4)  # weight decays of w, Zela et al., section 4.2
 DROP_PATHS = (0.0, 0.2, 0.4, 0.6)  # largest probabilities of drop path, Zela et al., section 4.1
@@ -16,7 +17,7 @@ PORTION = 1 - 1 / (1 + WAITING)  # ... and the split that follows from it (`--dy
 
 def _prime(name: str, schedule: Every, *terms, order: int = 1, settings=None, **more) -> Method:
     settings = {"order": order} | (settings or {})
-    return Method(name, settings, terms=terms, schedule=schedule, train_portion=PORTION, **more)
+    return Method(name, settings, terms=terms, schedule=schedule, train_portion=PORTION, code=PRIME, **more)
 
 
 def _random_search(**more) -> dict:
@@ -26,6 +27,7 @@ def _random_search(**more) -> dict:
 
 # Clipped activations, a batch-norm behind every node, and pruning (`--crb` in the code of Maile et al.)
 _CRB = {"settings": {"alpha_spread": 1e-4}, "activation": clip, "network": {"node_norm": True}, "pruning": True}
+_CRB_PARTS = {name: part for name, part in _CRB.items() if name != "settings"}
 METHODS = {
     method.name: method
     for method in (
@@ -45,7 +47,7 @@ METHODS = {
         _prime("PRIME(schedule only)", FisherTrace(WAITING)),
         _prime("PRIME(random timing only)", Random(WAITING)),
         _prime("PRIME(ADMM)", FisherTrace(WAITING), admm=ADMM()),
-        Method("CRB", {"order": 1} | _CRB["settings"], **{name: _CRB[name] for name in _CRB if name != "settings"}),
+        Method("CRB", {"order": 1} | _CRB["settings"], code=PRIME, **_CRB_PARTS),
         _prime("CRB+PRIME", FisherTrace(WAITING), Proximity(), **_CRB),
     )
 }

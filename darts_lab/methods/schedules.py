@@ -100,6 +100,13 @@ class FisherTrace(Every):
     growth: AboveOne = 1.05
     start: PositiveOrNone = None
 
+    def official(self, carries: bool) -> FisherTrace:
+        """As in the code of Maile et al.: `train_scheduled_hard_statebn.py`, or where batches carry a state on
+        `train_search_rnn.py`."""
+        if carries:
+            return StaleFisherTrace(self.batches, average=1.0, growth=self.growth, start=1.0)
+        return replace(self, start=1.0)
+
     def threshold(self, timing: Timing) -> float | None:
         """Below which the averaged trace must lie; None before the first batch, which sets where it starts."""
         start = timing.first if self.start is None else self.start

@@ -7,7 +7,7 @@ said otherwise. Regularizers of the weights, weight decay and drop path, are set
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -100,6 +100,10 @@ class ADMM:
         check(self)
         if self.every < 1 + self.parity:
             raise ValueError(f"every: {self.every} is not allowed with parity; it must be at least 2")
+
+    def official(self, carries: bool) -> "ADMM":
+        """As in the code of Maile et al."""
+        return replace(self, parity=True)
 
     def begin(self, alpha: Tensor, mixing: Tensor, space: SearchSpace) -> tuple[Tensor, Tensor]:
         """(z, u) before the first alpha step."""

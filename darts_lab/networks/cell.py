@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from darts_lab.checks import Count, allow
+from darts_lab.checks import Count, allow, argument
 from darts_lab.genotype import Genotype
 from darts_lab.networks import operations
 from darts_lab.networks.operations import BatchNorm, FactorizedReduce, weight
@@ -157,7 +157,7 @@ class Cell(nn.Module):
         after a ReLU. Without `weighting` every operation weighs 1."""
         states, rectified = [self.preprocess0(s0), self.preprocess1(s1)], []
         received: list[list[Tensor]] = [[] for _ in range(self.nodes)]
-        kept = kept_paths(self, states[0], len(s0), self.edges, drop_path, generator)
+        kept = kept_paths(self, states[0], s0.shape[0], self.edges, drop_path, generator)
         plan, scales = self.full_plan, []
         if weighting is not None:
             plan = weighting.plan
@@ -283,6 +283,7 @@ def weightings_of(space: SearchSpace, backbone, mixing: Tensor, x: Tensor, runni
 def running_operations(space: SearchSpace, mixing: Tensor, running=None):
     """`running`, or else which operations of `mixing` do not weigh zero; None where to know that is to wait for the
     device, or all need a gradient. Raises ValueError where `mixing` does not fit the space."""
+    argument("mixing", mixing, Tensor)
     if tuple(mixing.shape) != space.shape:
         raise ValueError(f"mixing: shape {tuple(mixing.shape)} does not fit space {space.name!r}: {space.shape}")
     if running is None and not mixing.requires_grad and mixing.device.type == "cpu":
@@ -306,12 +307,14 @@ def frozen_statistics(network: nn.Module):
             setattr(*switch, value)
 
 
-def parameter_count(network: nn.Module) -> int:
-    """Number of trained weights; alpha is not one of them."""
-    return sum(parameter.numel() for parameter in network.parameters())
-
-
 def positive(**sizes: int) -> None:
     """Raises ValueError for a size that is no whole number of at least 1."""
     for name, size in sizes.items():
         allow(name, size, Count)
+
+
+def of_cells(cells: SearchSpace | Genotype, cell_types: tuple[str, ...]) -> None:
+    """Raises ValueError where the cells of a space or genotype are not of the types that a network has."""
+    if cells.cell_types != cell_types:
+        what = "space" if isinstance(cells, SearchSpace) else "genotype"
+        raise ValueError(f"{what}: has cells {', '.join(cells.cell_types)}; the network needs {', '.join(cell_types)}")

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from darts_lab.checks import checked
 from darts_lab.genotype import Genotype
-from darts_lab.networks.cell import cells_of_genotype, cells_of_space, positive, weightings_of
+from darts_lab.networks.cell import cells_of_genotype, cells_of_space, of_cells, positive, weightings_of
 from darts_lab.networks.operations import BatchNorm, weight
-from darts_lab.spaces import CELL_TYPES, SearchSpace
+from darts_lab.spaces import CELL_TYPES, KNOWN_OPERATIONS, SearchSpace
 
 
 class Backbone(nn.Module):
@@ -59,10 +60,12 @@ class Supernet(nn.Module):
     (on the CPU) draws the initial weights. Raises ValueError for sizes that are not positive.
     """
 
+    @checked
     def __init__(
         self, space: SearchSpace, *, channels=16, layers=8, classes=10, in_channels=3, node_norm=False, generator=None
     ):
         super().__init__()
+        of_cells(space, CELL_TYPES)
         positive(channels=channels, layers=layers, classes=classes, in_channels=in_channels)
         self.space = space
         generator = generator or torch.Generator().manual_seed(0)
@@ -89,19 +92,22 @@ class Network(nn.Module):
     and an `auxiliary` classifier after two thirds of the depth: `network(x, with_auxiliary=True)` gives both logits.
     """
 
+    @checked
     def __init__(
         self,
-        genotype: Genotype,
+        genotype,
         *,
-        channels: int = 36,
-        layers: int = 20,
-        classes: int = 10,
-        in_channels: int = 3,
+        channels=36,
+        layers=20,
+        classes=10,
+        in_channels=3,
         auxiliary: bool = False,
         operations=None,
         generator: torch.Generator | None = None,
     ):
         super().__init__()
+        genotype = Genotype.of(genotype, (*KNOWN_OPERATIONS, *(operations or {})))
+        of_cells(genotype, CELL_TYPES)
         positive(channels=channels, layers=layers, classes=classes, in_channels=in_channels)
         generator = generator or torch.Generator().manual_seed(0)
         self.backbone = Backbone(cells_of_genotype(genotype, operations), channels, layers, in_channels, generator)

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from darts_lab.networks.separable import separable_convolution
-from darts_lab.spaces import AVG, DIL3, DIL5, MAX, NOISE, SEP3, SEP5, SKIP
+from darts_lab.spaces import AVG, DIL3, DIL5, MAX, NOISE, SEP3, SEP5, SEP7, SKIP, STRIPS7
 
 MOMENTUM, EPSILON = 0.1, 1e-5  # of every batch-norm, PyTorch's own defaults
 
@@ -135,6 +135,31 @@ class Convolution(nn.Module):
             yield from prefixed(f"op.{4 * number + 3}", stage.norm.copy(index))
 
 
+class Strips(nn.Module):
+    """`conv_7x1_1x7` of AmoebaNet: ReLU, a convolution of 1 x 7 pixels, one of 7 x 1, batch-norm."""
+
+    rectified = True
+
+    def __init__(self, channels, stride, copies, affine, generator, length=7):
+        super().__init__()
+        self.stride, self.padding = stride, length // 2
+        draw = partial(weight, fan_in=length * channels, generator=generator)
+        self.row, self.column = draw(copies, channels, channels, 1, length), draw(copies, channels, channels, length, 1)
+        self.norm = BatchNorm(channels, affine, copies)
+
+    def forward(self, states, sources, scale=None, active=None, generator=None):
+        row, column = _select(self.row, active), _select(self.column, active)
+        x = torch.cat([states[source] for source in sources], 1)
+        x = F.conv2d(x, row.flatten(0, 1), None, (1, self.stride), (0, self.padding), groups=len(sources))
+        x = F.conv2d(x, column.flatten(0, 1), None, (self.stride, 1), (self.padding, 0), groups=len(sources))
+        return self.norm(x, scale, active)
+
+    def copy(self, index: int) -> Iterator[tuple[str, Tensor]]:
+        yield "1.weight", self.row[index]
+        yield "2.weight", self.column[index]
+        yield from prefixed("3", self.norm.copy(index))
+
+
 class FactorizedReduce(nn.Module):
     """`skip_connect` where the stride is 2: two 1 x 1 convolutions with stride 2, the second shifted by one pixel.
 
@@ -192,13 +217,21 @@ class EdgeByEdge(nn.Module):
 
     rectified = False
 
-    def __init__(self, modules: list[nn.Module]):
+    def __init__(self, modules: list[nn.Module], name: str, stride: int):
         super().__init__()
-        self.edges = nn.ModuleList(modules)
+        self.edges, self.name, self.stride = nn.ModuleList(modules), name, stride
 
     def forward(self, states, sources, scale=None, active=None, generator=None):
         edges = self.edges if active is None else [self.edges[index] for index in active]
-        out = torch.cat([edge(states[source]) for edge, source in zip(edges, sources, strict=True)], 1)
+        parts = []
+        for edge, source in zip(edges, sources, strict=True):
+            batch, channels, *size = states[source].shape
+            wanted = (batch, channels, *(-(-side // self.stride) for side in size))
+            parts.append(edge(states[source]))
+            if tuple(parts[-1].shape) != wanted:
+                found = f"{tuple(parts[-1].shape)} from {tuple(states[source].shape)}, stride {self.stride}"
+                raise ValueError(f"operations: {self.name!r} makes {found}; it must make {wanted}")
+        out = torch.cat(parts, 1)
         return out if scale is None else out * scale[:, None, None]
 
     def copy(self, index: int) -> Iterator[tuple[str, Tensor]]:
@@ -231,12 +264,21 @@ def shared(name: str, channels: int, stride: int, search: bool) -> nn.Module:
 def stack(name, channels, stride, copies, *, search, generator, own=None) -> nn.Module:
     """`copies` copies of the operation `name` as one module, with scales in its batch-norms unless in `search`. `own`
     are the user's operations: functions `(channels, stride) -> nn.Module` by name."""
-    convolutions = {SEP3: (3, False), SEP5: (5, False), DIL3: (3, True), DIL5: (5, True)}
+    convolutions = {SEP3: (3, False), SEP5: (5, False), SEP7: (7, False), DIL3: (3, True), DIL5: (5, True)}
     if name in (own or {}):
         with seeded_globally(generator):
-            return EdgeByEdge([own[name](channels, stride) for _ in range(copies)])
+            modules = [own[name](channels, stride) for _ in range(copies)]
+        for module in modules:
+            if not isinstance(module, nn.Module):
+                kind = type(module).__name__
+                raise ValueError(
+                    f"operations: {name!r} gives {kind} for {channels}, {stride}; it must give a nn.Module"
+                )
+        return EdgeByEdge(modules, name, stride)
     if name in convolutions:
         return Convolution(channels, stride, copies, not search, generator, *convolutions[name])
+    if name == STRIPS7:
+        return Strips(channels, stride, copies, not search, generator)
     if name == SKIP:
         return FactorizedReduce(channels, channels, copies, not search, generator)
     if name == NOISE:
@@ -250,3 +292,14 @@ def seeded_globally(generator: torch.Generator):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))
         yield
+
+
+@torch.no_grad()
+def draw_as_in_pytorch_0_3(network: nn.Module, generator: torch.Generator) -> None:
+    """Gives `network` initial weights as PyTorch 0.3.1 drew them, with which Zela et al. computed: depthwise kernels
+    within ±1/sqrt(channels k²) instead of ±1/k, and the scales of batch-norms uniformly from 0 to 1 instead of 1."""
+    for module in network.modules():
+        if isinstance(module, Separable):
+            module.depthwise.div_(math.sqrt(module.depthwise.shape[1]))
+        elif isinstance(module, BatchNorm) and module.scale is not None:
+            module.scale.uniform_(generator=generator)

@@ -6,9 +6,10 @@ candidate come from one matrix of the node it enters,
     (c, h) = s_source W_node,    s_node = s_source + sigmoid(c) * (f(h) - s_source),
 
 in search summed over all edges and operations f by their mixing weights, of which `none` has its share; the output is
-the mean of all nodes. In search a batch-norm without scale follows the first state and every node. In evaluation it
-takes the statistics of the streams that are read side by side: with running ones (`running_statistics`), as in the
-official code, the hidden state of a half-trained supernet diverges over hundreds of words.
+the mean of all nodes. In search the first state and every node pass one batch-norm without scale, the same for all of
+them. In evaluation it takes its running statistics (`running_statistics`), as in the official code, or those of the
+streams that are read side by side: with running ones the hidden state of a half-trained supernet diverges over hundreds
+of words.
 """
 
 from functools import partial
@@ -56,7 +57,7 @@ class Cell(nn.Module):
         self.nodes = 1 + max(node for _, node, _ in edges)
         draw = partial(_uniform, columns=2 * channels, spread=spread, generator=generator)
         self.first, self.matrices = draw(2 * channels), nn.ParameterList(draw(channels) for _ in range(self.nodes))
-        self.norms = nn.ModuleList(BatchNorm(channels, affine=False) for _ in range(normalised * (self.nodes + 1)))
+        self.norm = BatchNorm(channels, affine=False) if normalised else None
         used = {name for _, _, names in edges for name in names}
         with seeded_globally(generator):
             self.own = nn.ModuleDict({name: make(channels, 1) for name, make in (own or {}).items() if name in used})
@@ -94,20 +95,20 @@ class Cell(nn.Module):
     def _step(self, word: Tensor, hidden: Tensor, parts: list[list[Part]], mask: Tensor | None) -> Tensor:
         """The next hidden state (streams, channels) after one embedded word (streams, channels)."""
         gate, candidate = (torch.cat([word, _times(hidden, mask)], -1) @ self.first).to(hidden.dtype).chunk(2, -1)
-        states = [self._normalised(torch.lerp(hidden, candidate.tanh(), gate.sigmoid()), 0)]
+        states = [self._normalised(torch.lerp(hidden, candidate.tanh(), gate.sigmoid()))]
         masked = [_times(states[0], mask)]
-        for node, matrix in enumerate(self.matrices):
-            sums = [self._passed_on(part, matrix, states, masked) for part in parts[node]]
+        for matrix, parts_of_node in zip(self.matrices, parts, strict=True):
+            sums = [self._passed_on(part, matrix, states, masked) for part in parts_of_node]
             state = sum(sums[1:], sums[0]) if sums else torch.zeros_like(hidden)
-            states.append(self._normalised(state, node + 1))
+            states.append(self._normalised(state))
             masked.append(_times(states[-1], mask))
         return torch.stack([states[state] for state in self.concat]).mean(0)
 
-    def _normalised(self, state: Tensor, number: int) -> Tensor:
-        if not self.norms:
+    def _normalised(self, state: Tensor) -> Tensor:
+        if self.norm is None:
             return state
         if self.training or self.running_statistics:
-            return self.norms[number](state)
+            return self.norm(state)
         return F.batch_norm(state, None, None, training=True, eps=EPSILON)
 
     def _passed_on(self, part: Part, matrix: Tensor, states: list[Tensor], masked: list[Tensor]) -> Tensor:

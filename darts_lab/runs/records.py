@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
+from darts_lab.checks import argument, checked, one_of
 from darts_lab.genotype import Genotype
 from darts_lab.runs.run import Run
 from darts_lab.spaces import CELL_TYPES, KNOWN_OPERATIONS, NOISE, SKIP
@@ -59,7 +61,8 @@ class EpochRecord:
         return cls(**(record | tensors | {"genotype": genotype}))
 
 
-def cost(history: Iterable, of: str = "seconds") -> float | None:
+@checked
+def cost(history: Iterable, of: Annotated[str, one_of(*COSTS)] = "seconds") -> float | None:
     """The sum of a cost over the records of a search or training; None if a record lacks it."""
     costs = [getattr(record, of) for record in history]
     return None if None in costs else sum(costs)
@@ -109,10 +112,12 @@ def read(path: str | Path) -> Recorded:
         raise ValueError(f"run: {str(run.path)!r} holds no search that can be read: {error}") from error
 
 
+@checked
 def table(searches: Iterable[Recorded]) -> pd.DataFrame:
     """One row for every epoch of every search. Errors are fractions."""
     rows = []
     for search in searches:
+        argument("searches", search, Recorded)
         of_search = {name: getattr(search, name) for name in ("name", "space", "data", "seed", "drop_path")}
         for record in search.history:
             row = of_search | {name: getattr(record, name) for name in ("epoch", "weight_decay", "train_error")}

@@ -29,6 +29,7 @@ import torch
 from filelock import FileLock
 
 from darts_lab import __version__
+from darts_lab.checks import checked
 from darts_lab.runs import files
 
 LISTS = ("history.jsonl", "costs.jsonl")
@@ -202,6 +203,7 @@ class Run:
             raise ValueError(f"run: {str(self.path / name)!r} holds {lines} epochs, its checkpoint {epochs}")
 
 
+@checked
 def folder_name(name: str) -> str:
     """`name`, which may be a user's, reduced to at most 60 characters that every file system allows."""
     return re.sub(r"[^\w.()+-]+", "_", name).lstrip(".")[:60]

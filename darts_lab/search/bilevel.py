@@ -51,6 +51,7 @@ def second_order(
     buffers: Weights | None = None,
     epsilon: float = 0.01,
     clip: float | None = None,
+    chain_rule: bool = True,
     end_loss: Loss | None = None,
 ) -> tuple[Tensor, Tensor, object]:
     """(d/d alpha of L_valid(w', alpha), L_valid(w', alpha), and what `valid_loss` gives beside it), w' as `unrolled`.
@@ -64,7 +65,9 @@ def second_order(
         (d L_train(w+, alpha) / d alpha - d L_train(w-, alpha) / d alpha) / (2 h),  w+- = w +- h v, h = epsilon / ||v||.
 
     `end_loss` is the training loss at these two ends, where both must see the same noise. With `clip`, w' has c g for g
-    = d L_train / d w, where c = clip / ||g|| < 1, and v becomes c (v - g (g . v) / ||g||^2), by the chain rule.
+    = d L_train / d w, where c = clip / ||g|| < 1, and v becomes c (v - g (g . v) / ||g||^2), by the chain rule. Without
+    `chain_rule`, v is clipped by itself and the difference multiplied by c, even where c > 1 and nothing was clipped:
+    so does the recurrent search of quark0/darts (`rnn/architect.py`, `_backward_step_unrolled`).
     """
     at = [weight.detach().clone().requires_grad_() for weight in w]
     gradient = list(torch.autograd.grad(train_loss(at, alpha.detach()), at, materialize_grads=True))
@@ -77,7 +80,11 @@ def second_order(
 
     loss, beside = valid_loss(after, alpha)
     outer, *v = torch.autograd.grad(loss, [alpha, *after], materialize_grads=True)
-    if clip is not None:
+    scale = 1.0
+    if clip is not None and not chain_rule:
+        length = _norm(v)
+        scale, v = clip / norm, _where(length > clip, torch._foreach_mul(v, clip / length), v)
+    elif clip is not None:
         along = sum((one * other).sum() for one, other in zip(direction, v, strict=True))
         across = torch._foreach_sub(v, torch._foreach_mul(direction, along))
         v = _where(too_long, torch._foreach_mul(across, clip / norm), v)
@@ -88,7 +95,7 @@ def second_order(
         torch.autograd.grad((end_loss or train_loss)(shifted, alpha), [alpha])[0]
         for shifted in (torch._foreach_add(w, shift), torch._foreach_sub(w, shift))
     ]
-    return outer - rate * (ends[0] - ends[1]) / (2 * h), loss.detach(), beside
+    return outer - rate * scale * (ends[0] - ends[1]) / (2 * h), loss.detach(), beside
 
 
 def alpha_step(gradient: Tensor, alpha: Tensor, optimizer: torch.optim.Optimizer) -> None:

@@ -1,5 +1,6 @@
 """What a search descends: the weights w and alpha of a supernet, each with its optimizer, and one step of either."""
 
+from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import asdict
 
@@ -46,6 +47,7 @@ class Descent:
             weight_decay=settings.weight_decay * settings.decay_scale,
             foreach=True,
         )
+        self.unrolled_decay: float | None = None  # that of w in the unrolled step, where it is not the optimizer's
         self.alpha_optimizer = torch.optim.Adam(
             [self.alpha],
             settings.alpha_learning_rate,
@@ -140,14 +142,14 @@ class Descent:
     def alpha_gradient(self, train, valid, learning_rate: float, drop_path: float = 0.0) -> Tensor:
         """d L_valid / d alpha, shape of alpha, at the present weights (order 1) or after one unrolled step (order 2).
 
-        The weights and the running statistics stay as they are, and nothing is carried on.
+        The weights and, but for parity, the running statistics stay as they are, and nothing is carried on.
         """
         return self._alpha_gradient(train, valid, learning_rate, drop_path)[0]
 
     def _alpha_gradient(self, train, valid, learning_rate: float, drop_path: float = 0.0):
         """(gradient, the outputs and the loss on the batch `valid`)."""
         self.supernet.train()
-        with frozen_statistics(self.supernet):
+        with nullcontext() if self.settings.parity else frozen_statistics(self.supernet):
             if self.settings.order == 2:
                 with full_precision(self.device):  # anything less would drown the difference of two gradients
                     return self._unrolled_gradient(train, valid, learning_rate, drop_path)
@@ -180,19 +182,20 @@ class Descent:
             return self.task.training_loss(outputs, train[1])
 
         def valid_loss(values: list[Tensor], alpha: Tensor):
-            result = self._valid_loss(valid, drop_path, dict(zip(names, values, strict=True)))
+            with frozen_statistics(self.supernet):
+                result = self._valid_loss(valid, drop_path, dict(zip(names, values, strict=True)))
             noise.append(self.generator.get_state())
             return result
 
-        end_loss = with_same_noise(self.generator, train_loss)
+        end_loss = train_loss if s.parity else with_same_noise(self.generator, train_loss)
         if self.method.draw is not None:  # w' and both ends see the same sample
             train_loss = end_loss
+        decay = self.optimizer.param_groups[0]["weight_decay"] if self.unrolled_decay is None else self.unrolled_decay
         buffers = [self.optimizer.state.get(weight, {}).get("momentum_buffer") for weight in weights]
         gradient, loss, outputs = bilevel.second_order(
-            train_loss, valid_loss, weights, self.alpha,
-            rate=learning_rate, decay=self.optimizer.param_groups[0]["weight_decay"], momentum=s.momentum,
+            train_loss, valid_loss, weights, self.alpha, rate=learning_rate, decay=decay, momentum=s.momentum,
             buffers=None if None in buffers else buffers, epsilon=s.unrolled_epsilon,
-            clip=s.clip if self.task.clips_unrolled else None, end_loss=end_loss,
+            clip=s.clip if self.task.clips_unrolled else None, chain_rule=not s.parity, end_loss=end_loss,
         )  # fmt: skip
         if self.method.draw is not None:
             self.generator.set_state(noise[0])  # the next sample is another one

@@ -12,11 +12,11 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from darts_lab import __version__, runs
+from darts_lab.checks import checked
 from darts_lab.environment import deterministic, keep_memory
 from darts_lab.plan import Plan
+from darts_lab.settings import PRIME
 from darts_lab.tasks import data_of
-
-KEPT = "; the last good epoch is kept in the run"
 
 
 class Loop(ABC):
@@ -29,6 +29,7 @@ class Loop(ABC):
     name: str  # "search" or "training", as errors call it
 
     @classmethod
+    @checked
     def of(cls, plan: Plan, path=None):
         """What a plan asks for, written as `path` says. Raises as the class itself."""
         loop = cls.__new__(cls)
@@ -77,6 +78,7 @@ class Loop(ABC):
             "hash": self.plan.hash,
             "version": __version__,
             **plan,
+            "domain": self.task.domain,
             "data": plan["data"] | {"fingerprint": self.task.fingerprint()},
             "device": str(self.device),
         }
@@ -106,10 +108,16 @@ class Loop(ABC):
         try:
             record = next(self._steps)
         except StopIteration:  # an exception, such as the interrupt of a notebook's stop button, has ended the epoch
+            on = f"{type(self).__name__}.resume(path) goes on after the last whole epoch"
             raise RuntimeError(
                 f"{self.name}: epoch {self.epoch} was interrupted inside a batch and cannot be finished; "
-                f"{type(self).__name__}.resume(path) goes on after the last whole epoch"
+                f"{on if self._on_disk else 'begin a new one'}"
             ) from None
+        except FloatingPointError as error:
+            self.release()
+            raise FloatingPointError(
+                f"{error}; the last good epoch is kept in the run" if self._on_disk else str(error)
+            ) from error
         except BaseException:
             self.release()
             raise
@@ -118,6 +126,11 @@ class Loop(ABC):
             if self.finished:
                 self.release()
         return record
+
+    @property
+    def _on_disk(self) -> bool:
+        """Whether there is a run to go on with."""
+        return self.run is not None and bool(self.history)
 
     def release(self) -> None:
         """Lets another process go on with the run, which is held from the first step to the last."""
@@ -164,6 +177,7 @@ class Loop(ABC):
         return loop
 
 
+@checked
 def progress(loop: Loop, words: str | None = None, shown: Callable | None = None, **options) -> Iterator:
     """The epochs of a search or training, with a progress bar in a terminal or notebook (none in a log):
 
@@ -183,7 +197,9 @@ def progress(loop: Loop, words: str | None = None, shown: Callable | None = None
 
 
 def cosine(settings, epoch: int) -> float:
-    """The learning rate of an epoch, from `learning_rate` at epoch 0 towards `learning_rate_min`."""
+    """The learning rate of an epoch, from `learning_rate` at epoch 0 towards `learning_rate_min`; with the parity of
+    Maile et al. that of the next epoch."""
+    epoch += settings.parity == PRIME
     span = settings.learning_rate - settings.learning_rate_min
     return settings.learning_rate_min + 0.5 * span * (1 + math.cos(math.pi * epoch / settings.epochs))
 
@@ -201,9 +217,9 @@ def check_finite(epoch: int, losses: dict[str, dict[int, Tensor]], left: dict[st
         faults += [(batch, name, value) for batch, value in values if not math.isfinite(value)]
     if faults:
         batch, name, value = min(faults, key=lambda fault: fault[0])
-        raise FloatingPointError(f"{name}: {value} at epoch {epoch}, batch {batch}{KEPT}")
+        raise FloatingPointError(f"{name}: {value} at epoch {epoch}, batch {batch}")
     left = {name: tensor for name, tensor in left.items() if tensor.is_floating_point()}
     largest = torch.stack(torch._foreach_norm(list(left.values()), math.inf)).tolist()
     if not all(map(math.isfinite, largest)):
         name = next(name for name, value in zip(left, largest, strict=True) if not math.isfinite(value))
-        raise FloatingPointError(f"{name}: holds NaN or infinite values after the last batch of epoch {epoch}{KEPT}")
+        raise FloatingPointError(f"{name}: holds NaN or infinite values after the last batch of epoch {epoch}")

@@ -2,25 +2,31 @@
 
 from collections.abc import Sequence
 from contextlib import contextmanager
+from numbers import Integral
+from typing import Annotated
 
 import torch
 from numpy.linalg import LinAlgError
 from torch import Tensor
 
 from darts_lab import curvature
+from darts_lab.checks import Seed, checked, one_of
 from darts_lab.curvature import Eigenpair, Hessian
 from darts_lab.environment import full_precision
 from darts_lab.networks.cell import frozen_statistics
-from darts_lab.search.loop import KEPT
 
 
+@checked
 def hessian(
-    search, *, batches: int | Sequence[tuple] = 1, batch_size: int | None = None, seed: int = 0, mode: str = "train",
-    variable: str = "alpha", decay: bool = False, parity: bool = False, keep_graphs: bool = True,
+    search, *, batches: int | str | Sequence[tuple] = 1, batch_size: int | None = None, seed: Seed = 0,
+    mode: Annotated[str, one_of("train", "eval")] = "train",
+    variable: Annotated[str, one_of("alpha", "mixing")] = "alpha", decay: bool = False, parity: bool = False,
+    keep_graphs: bool = True,
 ) -> Hessian:  # fmt: skip
     """The Hessian of a search's validation loss at its present alpha and weights (w held fixed, first order).
 
-    `batches` is how many batches of the validation split to take the mean over, or a list of (inputs, targets). Those
+    `batches` is how many batches of the validation split to take the mean over, "all" that it holds whole, or a list of
+    (inputs, targets). Those
     that are counted are `batch_size` samples each (default: as in the search), drawn without repetition by `seed`, not
     augmented. `mode` is that of the batch-norms: "train" takes the statistics of the batch, "eval" the running ones.
     `variable` is "alpha" or "mixing", the weights after the activation. `decay` adds the decay of alpha, a multiple of
@@ -30,11 +36,7 @@ def hessian(
 
     Nothing of the search changes, its random numbers included. Raises ValueError for anything that is not allowed.
     """
-    if mode not in ("train", "eval"):
-        raise ValueError(f"mode: {mode!r} is not allowed; it must be 'train' or 'eval'")
-    if variable not in ("alpha", "mixing"):
-        raise ValueError(f"variable: {variable!r} is not allowed; it must be 'alpha' or 'mixing'")
-    count = batches if isinstance(batches, int) else len(batches)
+    count = len(batches) if isinstance(batches, list | tuple) else batches
     if parity and (mode != "train" or variable != "alpha" or count != 1):
         raise ValueError("parity: means one batch, mode 'train' and variable 'alpha'; leave these as they are")
     decay = decay or parity
@@ -73,7 +75,7 @@ def hessian(
                 weight.requires_grad_(True)
 
     point = alpha if variable == "alpha" else search.descent.activate(alpha)
-    return Hessian(loss, point, drawn, context=still, unseen=decay, keep_graphs=keep_graphs, options=options)
+    return Hessian(loss, point, drawn, context=still, keep_graphs=keep_graphs, options=options)
 
 
 def after_epoch(search, valid: tuple | None) -> Eigenpair:
@@ -89,27 +91,29 @@ def after_epoch(search, valid: tuple | None) -> Eigenpair:
     else:
         options = {"batches": s.curvature_batches, "seed": search.seed}
     try:
-        return curvature.dominant_eigenvalue(search, start=search.eigenvector, **options)
+        return curvature.dominant_eigenvalue(search, **options)
     except (FloatingPointError, LinAlgError) as error:
-        raise FloatingPointError(f"dominant_eigenvalue: {error} after epoch {search.epoch}{KEPT}") from error
+        raise FloatingPointError(f"dominant_eigenvalue: {error} after epoch {search.epoch}") from error
 
 
 def _drawn(search, batches, batch_size, seed, augmented) -> tuple[list, dict]:
     """The batches, and which they are in words."""
-    if not isinstance(batches, int):
+    if not isinstance(batches, Integral | str):
         batches = list(batches)
         if not batches:
             raise ValueError("batches: is empty; at least one batch is needed")
+        if not all(isinstance(one, tuple | list) and len(one) == 2 and isinstance(one[1], Tensor) for one in batches):
+            raise ValueError("batches: must be pairs (inputs, targets) of tensors")
         options = {"batches": len(batches), "batch_size": len(batches[0][1]), "seed": None}
         return batches, options | {"augmented": True if augmented else None}  # None: unknown
     task, size = search.task, search.valid_batch_size if batch_size is None else batch_size
     most = task.most("valid", size) if isinstance(size, int) and size > 0 else 0
     if not most:
         raise ValueError(f"batch_size: {size!r} is not allowed; it must be 1 to {task.size('valid')}")
-    if isinstance(batches, bool) or not 1 <= batches <= most:
-        raise ValueError(
-            f"batches: {batches!r} is not allowed; the validation split holds 1 to {most} batches of {size}"
-        )
+    batches = most if batches == "all" else batches
+    if isinstance(batches, str) or not 1 <= batches <= most:
+        allowed = f"the validation split holds 1 to {most} batches of {size}, or 'all'"
+        raise ValueError(f"batches: {batches!r} is not allowed; {allowed}")
     generator = torch.Generator(search.device).manual_seed(seed)
     chosen = task.apart(batches, size, generator)
     if augmented:

@@ -7,19 +7,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import replace
+from inspect import signature
 from pathlib import Path
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 
 from darts_lab import curvature, tasks
 from darts_lab import data as datasets
+from darts_lab.checks import checked, one_of
 from darts_lab.environment import choose_device, stopwatch
 from darts_lab.genotype import Genotype, discretize
 from darts_lab.methods.monitors import measured_epochs
 from darts_lab.plan import Plan, of_search
 from darts_lab.runs.records import EpochRecord
-from darts_lab.search import measuring, steps
+from darts_lab.search import measuring, samples, steps
 from darts_lab.search.descent import Descent
 from darts_lab.search.loop import Loop, cosine
 from darts_lab.settings import override
@@ -34,9 +37,10 @@ class Search(Loop):
             print(epoch.valid_error, epoch.genotype)
 
     `space`, `method` and `scale` are names or objects, `data` a name, a `Dataset` or anything with train, valid and
-    test pairs of tensors. `device` is chosen automatically (cuda, mps, cpu). `path` is the run directory (default: a
-    new one below `runs/`; False: nothing is written), which nothing is written to before the first step. Further
-    keywords change single settings of the scale, such as `epochs=10`; they override the method's.
+    test pairs of tensors; by default `space` is the one that goes with the data. `device` is chosen automatically
+    (cuda, mps, cpu). `path` is the run directory (default: a new one below `runs/`; False: nothing is written), which
+    nothing is written to before the first step. Further keywords change single settings of the scale, such as
+    `epochs=10`; they override the method's.
 
     The same arguments give the same numbers, bit for bit on the CPU, and `Search.resume(path)` continues as if there
     had been no interruption. Raises ValueError, naming the argument, for anything that is not allowed.
@@ -45,7 +49,7 @@ class Search(Loop):
     name = "search"
 
     def __init__(
-        self, space="S2", data="digits", method="DARTS", scale="laptop", seed=0, device=None, path=None, **settings
+        self, space=None, data="digits", method="DARTS", scale="laptop", seed=0, device=None, path=None, **settings
     ):
         self._begin(of_search(space, data, method, scale, seed, device, **settings), path)
 
@@ -56,17 +60,15 @@ class Search(Loop):
         self.space, self.method, self.settings = self.plan.space, self.plan.method, self.plan.search
         self.device, self.device_reason = choose_device(self.plan.device)
         self.seed = self.plan.seed
-        data = datasets.load(self.plan.data).subset(self.settings.train_samples, self.settings.valid_samples)
-        if self.method.train_portion is not None:
-            data = data.resplit(self.method.train_portion)
+        data = samples.of_search(self.plan)
         self.task = tasks.of(data)(data.to(self.device), self.settings)
         self.task.check(self.space, self.settings)
-        self.measured = measured_epochs(self.settings.epochs, self.settings.curvature_every)
+        self.epochs = self._epochs()
+        self.measured = measured_epochs(self.epochs, self.settings.curvature_every)
         _check_sizes(self)
         self.descent = Descent(self.task, self.plan, self.device)
         self.history: list[EpochRecord] = []
         self.snapshots: dict[int, dict] = {}  # states of measured epochs, for adaptation to return to
-        self.eigenvector: Tensor | None = None  # of the last measurement: where the next one begins
         self.selected: Genotype | None = None  # what the method's selection chose last
         self.waiting: dict[str, float] = {}  # settings changed by hand: for the next epoch ...
         self._changed: dict[str, float] = {}  # ... and for the present one
@@ -109,7 +111,7 @@ class Search(Loop):
     @property
     def finished(self) -> bool:
         """Whether all epochs are done, or early stopping has ended the search."""
-        return self.epoch >= self.settings.epochs or (bool(self.history) and self.history[-1].stop_epoch is not None)
+        return self.epoch >= self.epochs or (bool(self.history) and self.history[-1].stop_epoch is not None)
 
     @property
     def weight_decay(self) -> float:
@@ -121,6 +123,25 @@ class Search(Loop):
             return self.settings.weight_decay
         last = self.history[-1]
         return last.weight_decay if last.back_to is None else self.method.monitor.stronger(last.weight_decay)
+
+    @property
+    def unrolled_decay(self) -> float | None:
+        """The decay of w in the unrolled step, as SGD gets it, where it is another: with parity, the one from before
+        the last going back, since Zela et al. make their `Architect` before they raise it."""
+        back = [record.weight_decay for record in self.history if record.back_to is not None]
+        return back[-1] * self.settings.decay_scale if back and self.settings.parity else None
+
+    @property
+    def budget(self) -> int | None:
+        """How many training batches there are at most: with parity, random search with weight sharing takes as many as
+        an epoch of 25,000 images has, whatever the data (`random_weight_share.py` of Zela et al.)."""
+        s = self.settings
+        return s.epochs * 25_000 // s.batch_size if s.parity and not self.method.schedule.trains_alpha else None
+
+    def _epochs(self) -> int:
+        """How many epochs it has, the last maybe not whole."""
+        epochs, budget = self.settings.epochs, self.budget
+        return epochs if budget is None else min(epochs, -(-budget // self.steps_per_epoch))
 
     @property
     def drop_path(self) -> float:
@@ -159,15 +180,17 @@ class Search(Loop):
         """
         for name in settings.keys() - set(CHANGEABLE):
             raise ValueError(f"{name}: cannot be changed while a search runs; only {', '.join(CHANGEABLE)} can")
-        override(self.settings, **settings)
-        self.waiting = self.waiting | settings
+        changed = override(self.settings, **settings)
+        self.waiting = self.waiting | {name: getattr(changed, name) for name in settings}
 
     # One epoch
 
     def _epoch(self) -> Iterator[EpochRecord | None]:
         self._changed, self.waiting = self.waiting, {}
         s = self.settings = replace(self.settings, **self._changed)
-        epoch, learning_rate = self.epoch, cosine(s, self.epoch)
+        epoch = self.epoch
+        ahead = bool(s.parity) and not self.method.schedule.trains_alpha  # their rate falls after the first batch
+        learning_rate = cosine(s, epoch + ahead)
         costs = stopwatch(self.device)
         outcome, valid = yield from steps.take(self, learning_rate)
         yield None  # what follows takes as long as several batches
@@ -175,7 +198,6 @@ class Search(Loop):
         if epoch in self.measured:
             if self.method.schedule.trains_alpha:
                 eigenpair = measuring.after_epoch(self, valid)
-                self.eigenvector = torch.from_numpy(eigenpair.vector)
             self.selected = None if self.method.selection is None else self.method.selection(self)
             yield None
         valid_loss, valid_error = self.one_shot()
@@ -203,11 +225,12 @@ class Search(Loop):
 
     def _watched(self, record: EpochRecord) -> EpochRecord:
         """The last record, completed with the verdict of the method's monitor: go on, stop, or go back."""
-        verdict = self.method.monitor.verdict(self.history, record.epoch == self.settings.epochs - 1)
+        verdict = self.method.monitor.verdict(self.history, record.epoch == self.epochs - 1)
         if verdict.back is not None:
             back = max(epoch for epoch in self.snapshots if epoch <= verdict.back)
             self._load_tensors(self.snapshots[back])
-            self.snapshots = {}
+            earlier = [epoch for epoch in sorted(self.snapshots) if epoch <= back] if verdict.keep else []
+            self.snapshots = {epoch: self.snapshots[epoch] for epoch in earlier}
             return replace(record, back_to=back)
         if verdict.keep:
             self.snapshots[record.epoch] = deepcopy(self._tensors())
@@ -217,18 +240,27 @@ class Search(Loop):
 
     def hessian(self, **options) -> curvature.Hessian:
         """The Hessian of the validation loss at the present alpha and weights; options as for `measuring.hessian`."""
+        known = list(signature(measuring.hessian).parameters)[1:]
+        for name in options.keys() - set(known):
+            raise ValueError(f"{name}: is no option of the Hessian of a search; known: {', '.join(known)}")
         return measuring.hessian(self, **options)
 
     @torch.no_grad()
-    def one_shot(self, mixing: Tensor | None = None, split: str = "valid") -> tuple[float, float]:
-        """(loss, error of the task) of the supernet on a whole split, in evaluation mode.
+    @checked
+    def one_shot(
+        self, mixing: Tensor | None = None, split: Annotated[str, one_of(*datasets.SPLITS)] = "valid"
+    ) -> tuple[float, float]:
+        """(loss, error of the task) of the supernet on a whole split, in evaluation mode; with parity, augmented.
 
         `mixing` defaults to the search's own; pass `search.genotype.mixing(search.space)` for the discretized cell.
         """
         mixing = self.mixing.detach() if mixing is None else mixing
+        if not mixing.isfinite().all():
+            raise ValueError("mixing: holds NaN or infinite weights")
         noise = torch.Generator(self.device).manual_seed(self.seed + 2**33 + self.epoch)  # looking changes nothing
         self.supernet.eval()
-        return self.task.measure(lambda inputs: self.supernet(inputs, mixing, generator=noise), split)
+        seen = (noise, self.strength) if self.settings.parity else ()
+        return self.task.measure(lambda inputs: self.supernet(inputs, mixing, generator=noise), split, seen=seen)
 
     # On disk
 
@@ -244,12 +276,11 @@ class Search(Loop):
 
     def _tensors(self) -> dict:
         selected = None if self.selected is None else str(self.selected)
-        return self.descent.state() | {"eigenvector": self.eigenvector, "selected": selected}
+        return self.descent.state() | {"selected": selected}
 
     def _load_tensors(self, state: dict) -> None:
         self.descent.load_state(state)
-        vector, selected = state["eigenvector"], state["selected"]
-        self.eigenvector = None if vector is None else vector.cpu()
+        selected = state["selected"]
         self.selected = None if selected is None else Genotype.parse(selected, self.space.names)
 
     def load_state(self, state: dict) -> None:

@@ -1,5 +1,6 @@
 """The steps of one epoch: for every training batch one of alpha, where the schedule says so, and one of w."""
 
+import itertools
 from collections.abc import Generator
 from typing import NamedTuple
 
@@ -27,9 +28,11 @@ def take(search, learning_rate: float) -> Generator[None, None, tuple[Steps, tup
     descent, task, schedule = search.descent, search.task, search.method.schedule
     drop_path, strength, generator = search.drop_path, search.strength, descent.generator
     descent.optimizer.param_groups[0]["weight_decay"] = search.weight_decay * search.settings.decay_scale
+    descent.unrolled_decay = search.unrolled_decay
+    left = None if search.budget is None else search.budget - descent.timing.batches
     losses, deviations, valid_losses = [], [], {}  # the last by batch
     moments, place_of_valid, valid = [], None, None
-    for place in task.order(search.settings.batch_size, generator):
+    for place in itertools.islice(task.order(search.settings.batch_size, generator), left):
         if losses:
             yield None
         rate = descent.optimizer.param_groups[0]["lr"] = learning_rate * task.rate(place)
@@ -52,5 +55,7 @@ def take(search, learning_rate: float) -> Generator[None, None, tuple[Steps, tup
         {"alpha": descent.alpha} | descent.weights | dict(descent.supernet.named_buffers()),
     )
     train_loss = float(torch.stack(losses).mean())
-    train_error = task.error(float(sum(deviations)), task.size("train"))
+    whole = len(losses) == search.steps_per_epoch or left is None
+    samples = task.size("train") if whole else len(losses) * search.settings.batch_size
+    train_error = task.error(float(sum(deviations)), samples)
     return Steps(train_loss, train_error, len(valid_losses), moments or None, descent.timing.trace), valid

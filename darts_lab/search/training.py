@@ -2,19 +2,21 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch.func import functional_call
 
 from darts_lab import data as datasets
 from darts_lab import runs, tasks
+from darts_lab.checks import checked, one_of
 from darts_lab.environment import choose_device, lower_precision, restore, stopwatch
 from darts_lab.genotype import Genotype, skip_reductions
-from darts_lab.networks.cell import parameter_count
+from darts_lab.networks.costs import multiply_adds, parameter_count
 from darts_lab.plan import Plan, of_training
 from darts_lab.runs.files import in_a_line
 from darts_lab.runs.records import TrainingRecord
-from darts_lab.search import bilevel
+from darts_lab.search import bilevel, samples
 from darts_lab.search.loop import Loop, check_finite, cosine, progress
 
 
@@ -27,15 +29,19 @@ class Evaluation:
     test_loss: float
     train_loss: float
     train_error: float
-    parameters: int
+    parameters: int  # of the network, without an auxiliary classifier
     epochs: int
     seconds: float
     peak_memory_bytes: int
     processor_seconds: float | None = None  # of all threads; None where a run does not say
+    multiply_adds: int | None = None  # of one sample (of text: one word)
 
 
 class Training(Loop):
     """Training of one genotype from scratch; iterate over it, once for each epoch.
+
+    `genotype` is a Genotype or its text, or that which found it: a Search, or the directory of its run. Then its data,
+    scale, seed and space are the defaults, else "digits", "laptop", 0 and None.
 
     Images of both halves of the search train it; `result()` measures it on the test split once, at the end. Arguments
     as for `Search`, but by default nothing is written. `space` brings operations of your own and, at paper scale,
@@ -47,7 +53,7 @@ class Training(Loop):
     name = "training"
 
     def __init__(
-        self, genotype, data="digits", scale="laptop", seed=0, device=None, path=None, space=None, protocol="default",
+        self, genotype, data=None, scale=None, seed=None, device=None, path=None, space=None, protocol="default",
         **settings,
     ):  # fmt: skip
         self._begin(of_training(genotype, data, scale, seed, device, space, protocol, **settings), path)
@@ -59,10 +65,8 @@ class Training(Loop):
         self.genotype, self.settings, self.seed = self.plan.genotype, self.plan.evaluation, self.plan.seed
         self.space = self.plan.space
         self.device, self.device_reason = choose_device(self.plan.device)
-        data = datasets.load(self.plan.data)
-        kind = tasks.of(data)
-        data = kind.whole(data).subset(train=self.settings.train_samples, test=self.settings.test_samples)
-        self.task = kind(data.to(self.device), self.settings)
+        data = samples.of_training(self.plan)
+        self.task = tasks.of(data)(data.to(self.device), self.settings)
         self.task.check(self.genotype, self.settings)
         if not self.task.most("train", self.settings.batch_size):
             raise ValueError(
@@ -136,7 +140,10 @@ class Training(Loop):
         return self.measure("test", self.kept)
 
     @torch.no_grad()
-    def measure(self, split: str, weights: dict | None = None) -> tuple[float, float]:
+    @checked
+    def measure(
+        self, split: Annotated[str, one_of(*datasets.SPLITS)], weights: dict | None = None
+    ) -> tuple[float, float]:
         """(loss, error of the task) on a split now, with other weights than the network's own if given (by name)."""
         noise = torch.Generator(self.device).manual_seed(self.seed + 2**33)  # to look changes nothing
         self.network.eval()
@@ -155,7 +162,14 @@ class Training(Loop):
         return Evaluation(
             self.genotype, test_error, test_loss, last.train_loss, last.train_error, parameter_count(self.network),
             self.epoch, runs.cost(self.history), last.peak_memory_bytes, runs.cost(self.history, "processor_seconds"),
+            self.multiply_adds,
         )  # fmt: skip
+
+    @property
+    def multiply_adds(self) -> int:
+        """Of the network, for one sample, see `networks.costs`."""
+        noise = torch.Generator(self.device).manual_seed(self.seed)
+        return multiply_adds(self.network, self.task.one_sample(), generator=noise)
 
     def state(self) -> dict:
         """Everything that changes."""
@@ -184,11 +198,13 @@ class Training(Loop):
         return TrainingRecord(**content)
 
 
+@checked
 def evaluate(
-    genotype, data="digits", scale="laptop", seed=0, *, on_epoch: Callable[[TrainingRecord], None] | None = None,
+    genotype, data=None, scale=None, seed=None, *, on_epoch: Callable[[TrainingRecord], object] | None = None,
     bar: bool = False, **more,
 ) -> Evaluation:  # fmt: skip
-    """Trains `genotype` (a Genotype or its text) from scratch and gives its test error.
+    """Trains `genotype` (a Genotype, its text or whatever `Genotype.of` takes; or a Search or its run directory) from
+    scratch and gives its test error.
 
     Arguments as for `Training`; `on_epoch` is called with every epoch's record, `bar` shows a progress bar.
     """

@@ -20,9 +20,9 @@ from darts_lab.studies.cells import discretization_drop
 COLUMNS = (
     "space", "data", "method", "weight_decay", "drop_path", "seed", "scale", "one_shot_error", "test_error",
     "discretization_drop", "dominant_eigenvalue_mean", "dominant_eigenvalue_last", "skips_normal", "skips_reduce",
-    "noise_normal", "noise_reduce", "epochs", "alpha_steps", "stop_epoch", "parameters", "reductions", "seconds",
-    "search_seconds", "processor_seconds", "threads", "device", "processor", "torch", "settings", "evaluation",
-    "genotype", "config_hash", "version", "error",
+    "noise_normal", "noise_reduce", "epochs", "alpha_steps", "stop_epoch", "parameters", "multiply_adds", "reductions",
+    "seconds", "search_seconds", "processor_seconds", "threads", "device", "processor", "torch", "settings",
+    "evaluation", "genotype", "config_hash", "version", "error",
 )  # fmt: skip
 COSTS = ("seconds", "search_seconds", "processor_seconds")
 
@@ -152,8 +152,8 @@ def _trained(plan: Plan, here: Path, genotype: str) -> dict:
         pass
     result = training.result()
     return {
-        "test_error": result.test_error, "parameters": result.parameters, "seconds": result.seconds,
-        "processor_seconds": result.processor_seconds, "device": training.device.type,
+        "test_error": result.test_error, "parameters": result.parameters, "multiply_adds": result.multiply_adds,
+        "seconds": result.seconds, "processor_seconds": result.processor_seconds, "device": training.device.type,
         "processor": processor(training.device),
     }  # fmt: skip
 

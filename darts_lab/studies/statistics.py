@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
 import scipy  # its submodules are imported on first use
 
-from darts_lab.checks import Between, allow
+from darts_lab.checks import Between, Count, Seed, allow, checked, one_of
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,8 @@ class Estimate:
         return bool(self.low > 0 or self.high < 0)
 
 
-def mean(values: Sequence[float], level: float = 0.95) -> Estimate:
+@checked
+def mean(values: Sequence[float], level: Between = 0.95) -> Estimate:
     """The mean with the interval of Student's t, for a few samples that are roughly normal, such as those of seeds."""
     values, half = _samples(values, level), np.nan
     if len(values) > 1:
@@ -38,8 +40,13 @@ def mean(values: Sequence[float], level: float = 0.95) -> Estimate:
     return Estimate(float(values.mean()), float(values.mean() - half), float(values.mean() + half), len(values), level)
 
 
+@checked
 def bootstrap(
-    values: Sequence[float], statistic: Callable = np.mean, level: float = 0.95, seed: int = 0, resamples: int = 9999
+    values: Sequence[float],
+    statistic: Callable = np.mean,
+    level: Between = 0.95,
+    seed: Seed = 0,
+    resamples: Count = 9999,
 ) -> Estimate:
     """Any statistic of one sample, with the bias-corrected and accelerated bootstrap interval (Efron 1987), which is
     too narrow below ten samples. `statistic` takes `axis`, as in NumPy."""
@@ -53,17 +60,20 @@ def bootstrap(
     return Estimate(value, float(interval.low), float(interval.high), len(values), level)
 
 
+@checked
 def correlation(
-    x: Sequence[float], y: Sequence[float], kind: str = "pearson", level: float = 0.95, seed: int = 0
+    x: Sequence[float],
+    y: Sequence[float],
+    kind: Annotated[str, one_of("pearson", "spearman")] = "pearson",
+    level: Between = 0.95,
+    seed: Seed = 0,
 ) -> Estimate:
     """Pearson's correlation with Fisher's interval; with `kind="spearman"` that of ranks, with a bootstrap interval.
     Pairs with NaN are left out. Raises ValueError for another kind, and where x and y differ in length."""
-    if kind not in ("pearson", "spearman"):
-        raise ValueError(f"kind: {kind!r} is not known; known: pearson, spearman")
-    x, y = np.asarray(x, float), np.asarray(y, float)
-    if x.shape != y.shape or x.ndim != 1:
+    x, y = (_numbers(name, values) for name, values in (("x", x), ("y", y)))
+    if x.shape != y.shape:
         raise ValueError(f"x, y: have shapes {x.shape} and {y.shape}; they must be equally long lists")
-    x, y = _samples(np.stack([x, y])[:, np.isfinite(x) & np.isfinite(y)], level)
+    x, y = (_samples(values[np.isfinite(x) & np.isfinite(y)], level) for values in (x, y))
     varies = np.ptp(x) > 0 and np.ptp(y) > 0
     if len(x) < 4 or not varies:
         value = float(scipy.stats.pearsonr(x, y)[0]) if varies and kind == "pearson" else np.nan
@@ -84,7 +94,8 @@ def correlation(
     return Estimate(float(of_ranks(x, y)), float(interval.low), float(interval.high), len(x), level)
 
 
-def difference(one: Sequence[float], other: Sequence[float], level: float = 0.95) -> Estimate:
+@checked
+def difference(one: Sequence[float], other: Sequence[float], level: Between = 0.95) -> Estimate:
     """The mean of `one` minus that of `other`, for independent samples, with the interval of Welch's t. `n` is the size
     of the smaller. For runs with the same seeds, `paired_difference` gives a narrower interval."""
     one, other = _samples(one, level), _samples(other, level)
@@ -95,19 +106,30 @@ def difference(one: Sequence[float], other: Sequence[float], level: float = 0.95
     return Estimate(value, float(interval.low), float(interval.high), fewer, level)
 
 
+@checked
 def paired_difference(
-    table: pd.DataFrame, value: str, one, other, of: str = "method", pairs=("seed",), level: float = 0.95
+    table: pd.DataFrame,
+    value: str,
+    one,
+    other,
+    of: str = "method",
+    pairs: Sequence[str] = ("seed",),
+    level: Between = 0.95,
 ) -> Estimate:
     """The mean of `differences` (arguments and errors as there), as `mean` gives it."""
     return mean(differences(table, value, one, other, of, pairs), level)
 
 
+@checked
 def differences(
     table: pd.DataFrame, value: str, one, other, of: str = "method", pairs: Sequence[str] = ("seed",)
 ) -> pd.Series:
     """`value` where column `of` is `one`, minus `value` where it is `other`, for each pair of rows in which the columns
     `pairs` are equal; these are the index. Raises ValueError where there is no pair, or one has more than two rows."""
     pairs, sides = list(pairs), []
+    for name in (of, value, *pairs):
+        if name not in table:
+            raise ValueError(f"table: has no column {name!r}")
     for name in (one, other):
         rows = table[(table[of] == name) & table[value].notna()].set_index(pairs)[value]
         if rows.index.has_duplicates:
@@ -119,6 +141,7 @@ def differences(
     return difference.astype(float)
 
 
+@checked
 def signed_rank(differences: Sequence[float]) -> float:
     """The two-sided p-value of Wilcoxon's signed-rank test of the hypothesis that paired differences are symmetric
     about zero. Exact for up to 50 without ties, else by the normal approximation. NaN if all are zero."""
@@ -126,16 +149,20 @@ def signed_rank(differences: Sequence[float]) -> float:
     return float(scipy.stats.wilcoxon(values).pvalue) if values.any() else np.nan
 
 
+@checked
 def rank_sum(one: Sequence[float], other: Sequence[float]) -> float:
     """The two-sided p-value of the test of Mann, Whitney and Wilcoxon of the hypothesis that a value of one unpaired
     sample is as often above one of the other as below."""
     return float(scipy.stats.mannwhitneyu(_samples(one, 0.95), _samples(other, 0.95)).pvalue)
 
 
+@checked
 def holm(p_values: Sequence[float]) -> list[float]:
     """p-values, in the order given, corrected for the number of tests (Holm 1979): if those below a level are rejected,
     the probability of any wrong rejection is at most that level."""
-    p = np.asarray(p_values, float)
+    p = _numbers("p_values", p_values)
+    if not ((p >= 0) & (p <= 1)).all():
+        raise ValueError("p_values: must be numbers from 0 to 1")
     order, corrected = p.argsort(), np.empty_like(p)
     corrected[order] = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)).clip(max=1)
     return corrected.tolist()
@@ -143,9 +170,19 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 def _samples(values, level: float) -> np.ndarray:
     allow("level", level, Between)
-    values = np.asarray(values, float)
+    values = _numbers("values", values)
     if not values.size:
         raise ValueError("values: are empty")
     if not np.isfinite(values).all():
         raise ValueError(f"values: {int((~np.isfinite(values)).sum())} of them are NaN or infinite")
+    return values
+
+
+def _numbers(name: str, values) -> np.ndarray:
+    try:
+        values = np.asarray(values, float)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name}: must be a list of numbers") from None
+    if values.ndim != 1:
+        raise ValueError(f"{name}: have shape {values.shape}; they must be a list of numbers")
     return values

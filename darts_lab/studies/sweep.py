@@ -17,7 +17,7 @@ beyond.
 import io
 import itertools
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, as_completed
 from pathlib import Path
 
@@ -26,6 +26,7 @@ import torch
 from tqdm.auto import tqdm
 
 from darts_lab import __version__, plan, runs, tasks
+from darts_lab.checks import Count, Natural, checked, plain
 from darts_lab.plan import Plan
 from darts_lab.runs import files
 from darts_lab.studies.job import COLUMNS, begun, failed, finished, folder, in_words, words, work
@@ -36,12 +37,13 @@ KEYS = 2  # the form of the hashes by which folders are named: 2 is that of plan
 def grid(**axes) -> list[dict]:
     """Jobs for every combination: `grid(space=["S1", "S2"], method="DARTS", seed=range(3))` gives six.
 
-    A list, tuple or range is an axis, anything else the same for all: one pair of `alpha_betas` is `[(0.5, 0.999)]`.
-    Raises ValueError for an axis that is empty or holds a value twice, and for what the jobs themselves do not allow
-    (`sweep`).
+    A list, tuple, range, array or column of a table is an axis, anything else the same for all: one pair of
+    `alpha_betas` is `[(0.5, 0.999)]`. Raises ValueError for an axis that is empty or holds a value twice, and for what
+    the jobs themselves do not allow (`sweep`).
     """
     values = {}
     for name, axis in axes.items():
+        axis = plain(axis)
         values[name] = list(axis) if isinstance(axis, list | tuple | range) else [axis]
         if not values[name]:
             raise ValueError(f"{name}: is empty; an axis needs at least one value")
@@ -54,13 +56,14 @@ def grid(**axes) -> list[dict]:
     return jobs
 
 
+@checked
 def sweep(
     jobs: Iterable[dict],
     path: str | Path = "runs/sweep",
     executor: Executor | str | int | None = None,
     *,
-    threads: int = 1,
-    retries: int = 2,
+    threads: Count = 1,
+    retries: Natural = 2,
     known: pd.DataFrame | None = None,
     report: Callable[[str], object] = tqdm.write,
 ) -> pd.DataFrame:
@@ -76,20 +79,19 @@ def sweep(
     Raises ValueError, before anything is done, where a job is not allowed or stands twice, `path` holds anything but a
     sweep of this version of darts_lab, or the executor takes no jobs.
     """
+    if isinstance(jobs, Mapping):
+        raise ValueError("jobs: dict is not allowed; it must be a list of jobs, such as grid(...) gives")
     plans = [plan.of_job(job) for job in jobs]
-    for name, value, least in (("threads", threads, 1), ("retries", retries, 0)):
-        if not isinstance(value, int) or value < least:
-            raise ValueError(f"{name}: {value!r} is not allowed; it must be a whole number of at least {least}")
     first = {}
     for number, one in enumerate(plans):
         other = first.setdefault(one.hash, number)
         if other != number:
             raise ValueError(f"jobs: number {number} asks for the same as number {other}: {words(one)}")
     path = files.path_of(path)
+    before = {} if known is None else _rows(known)
     if executor is not None:
         _pool(executor)
     _claim(path)
-    before = {} if known is None else _rows(known)
     rows = {
         number: row
         for number, one in enumerate(plans)
@@ -113,7 +115,7 @@ def sweep(
 
 def read(path: str | Path) -> pd.DataFrame:
     """The table of all that has ended below `path`, a folder of `sweep`: failures too, with their `error`."""
-    rows = sorted(files.path_of(path).glob("*/row.json"))
+    rows = _rows_below(path)
     return pd.DataFrame([files.object_in(file) for file in rows], columns=list(COLUMNS))
 
 
@@ -121,12 +123,20 @@ def epochs(path: str | Path) -> pd.DataFrame:
     """Every epoch of every finished search below `path`, a folder of `sweep`: `runs.table`, with the method and the
     hash of the job."""
     tables = []
-    for file in sorted(files.path_of(path).glob("*/row.json")):
+    for file in _rows_below(path):
         row = files.object_in(file)
         if row.get("error") is None and (file.parent / "search").is_dir():
             table = runs.table([runs.read(file.parent / "search")]).drop(columns="name")
             tables.append(table.assign(method=row["method"], config_hash=row["config_hash"]))
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["config_hash"])
+
+
+def _rows_below(path: str | Path) -> list[Path]:
+    """The files of all rows below `path`. Raises FileNotFoundError where there is no such folder."""
+    path = files.path_of(path)
+    if not path.is_dir():
+        raise FileNotFoundError(f"path: {str(path)!r} is no directory")
+    return sorted(path.glob("*/row.json"))
 
 
 def _result(row: dict) -> str:
@@ -193,6 +203,9 @@ def _pool(executor: Executor | str | int):
 
 def _rows(table: pd.DataFrame) -> dict[str, dict]:
     """The rows of a sweep's table that ended well with this version, by their hash."""
+    for name in ("error", "version", "config_hash"):
+        if name not in table:
+            raise ValueError(f"known: is no table of a sweep: it has no column {name!r}")
     fine = table[table["error"].isna() & (table["version"] == __version__)]
     rows = fine.astype(object).where(fine.notna(), None).to_dict("records")
     return {row["config_hash"]: row for row in rows}
@@ -202,7 +215,8 @@ def _claim(path: Path) -> None:
     """Makes `path` a sweep's folder, or checks that it is one, even one that a killed process had only begun. Raises
     ValueError where it is something else."""
     file = path / "sweep.json"
-    if file.is_file():
+    strange = path.exists() and not (path.is_dir() and {*path.iterdir()} <= files.leftovers(path, file.name))
+    if file.is_file():  # asked last, since another process may just now be claiming the folder
         content = files.object_in(file)
         if content.get("version") != __version__:
             raise ValueError(
@@ -212,7 +226,7 @@ def _claim(path: Path) -> None:
         if content.get("keys") != KEYS:
             raise ValueError(f"path: {str(path)!r} holds results under keys of another form; choose another folder")
         return
-    if path.exists() and not (path.is_dir() and {*path.iterdir()} <= files.leftovers(path, file.name)):
+    if strange:
         raise ValueError(f"path: {str(path)!r} is neither new nor empty nor the folder of a sweep")
     path.mkdir(parents=True, exist_ok=True)
     files.write(file, json.dumps({"version": __version__, "keys": KEYS}).encode())

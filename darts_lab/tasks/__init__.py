@@ -20,7 +20,10 @@ def of(data) -> type[Task]:
     """The task that goes with data, or with the name of data."""
     if isinstance(data, str):
         return NAMED[data.lower()]
-    return next(task for kind, task in KINDS.items() if isinstance(data, kind))
+    for kind, task in KINDS.items():
+        if isinstance(data, kind):
+            return task
+    raise ValueError(f"data: {' '.join(repr(data).split())[:80]} is not allowed; it must be a name or a data set")
 
 
 def data_of(run: runs.Run, given=None):

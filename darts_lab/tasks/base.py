@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from darts_lab import data as datasets
 from darts_lab import runs
 from darts_lab.genotype import Genotype
-from darts_lab.settings import Scale
+from darts_lab.settings import PRIME, Scale
 from darts_lab.spaces import SearchSpace
 
 
@@ -30,11 +30,14 @@ class Task(ABC):
     domain: str
     scales: dict[str, Scale]  # its presets by name
     cell_types: tuple[str, ...] = ("normal", "reduce")  # of the spaces that can be searched
+    space = "S2"  # what is searched where no space is named
     metric, factor, unit = "error", 100, "%"  # how an error is called and shown: `factor` times it, in `unit`
+    carries = False  # whether the next batch goes on where the last one ended
     clips_unrolled = False  # whether the unrolled step of second order clips its gradient as the real step does
 
     def __init__(self, data, settings=None):
         self.data, self.settings = data, settings  # settings may be None where no method needs them
+        self.not_yet: list = []  # places of validation batches that are still to come
 
     @classmethod
     def show(cls, error: float, digits: int = 1) -> str:
@@ -79,7 +82,7 @@ class Task(ABC):
         if cells.cell_types != cls.cell_types:
             what = f"space: {cells.name!r}" if isinstance(cells, SearchSpace) else "genotype:"
             has, needs = ", ".join(cells.cell_types), ", ".join(cls.cell_types)
-            raise ValueError(f"{what} has cells {has}; data {data!r} needs {needs}")
+            raise ValueError(f"{what} has cells {has}; data {data!r} needs {needs}, as space {cls.space!r} has")
 
     def size(self, split: str) -> int:
         """Samples in a split."""
@@ -96,6 +99,7 @@ class Task(ABC):
     def order(self, batch_size: int, generator: torch.Generator) -> Iterable:
         """The places of the training batches of an epoch, in order. Called once, where it begins: what `carry` has kept
         is forgotten."""
+        self.not_yet = []
         return datasets.shuffled_batches(self.size("train"), batch_size, generator)
 
     def rate(self, place) -> float:
@@ -103,8 +107,13 @@ class Task(ABC):
         return 1.0
 
     def next_valid(self, batch_size: int, generator: torch.Generator):
-        """The place of the next validation batch of an alpha step."""
-        return datasets.random_batch(self.size("valid"), batch_size, generator)
+        """The place of the next validation batch of an alpha step; with the parity of Maile et al. every sample comes
+        once before one comes again, in each epoch."""
+        if getattr(self.settings, "parity", False) != PRIME:
+            return datasets.random_batch(self.size("valid"), batch_size, generator)
+        if not self.not_yet:
+            self.not_yet = list(datasets.shuffled_batches(self.size("valid"), batch_size, generator))
+        return self.not_yet.pop(0)
 
     def apart(self, batches: int, batch_size: int, generator: torch.Generator) -> list:
         """The places of `batches` random batches of the validation split without a common sample."""
@@ -118,6 +127,17 @@ class Task(ABC):
     def plain_batch(self, split: str, place) -> tuple[Tensor, Tensor]:
         """(inputs, targets), not augmented."""
         return datasets.plain_batch(self.data, split, place)
+
+    def judged_batch(self, split: str, place, generator=None, strength: float | None = None):
+        """(inputs, targets) on which a network is judged: not augmented, but for the validation images of a search with
+        parity, on which the official code uses the transformations of training."""
+        if generator is None or not self.settings.parity:
+            return self.plain_batch(split, place)
+        return self.training_batch(split, place, generator, strength)
+
+    def one_sample(self):
+        """The inputs of one sample, by which the cost of a network is counted."""
+        return self.plain_batch("test", torch.arange(1, device=self.data.test[1].device))[0]
 
     def carry(self, split: str, outputs) -> None:
         """Gets the outputs of every training batch and of every validation batch of an alpha step, for tasks in which
@@ -147,8 +167,8 @@ class Task(ABC):
     def deviation(self, outputs, targets: Tensor) -> Tensor:
         """What a batch adds to the error, summed over its samples, on the device: mistakes, squared deviations, ..."""
 
-    def answer(self, outputs, targets: Tensor) -> Tensor:
-        """Outputs in the form and unit of targets."""
+    def answer(self, outputs, size: tuple[int, int]) -> Tensor:
+        """Outputs in the form and unit of targets; `size` is that of the images (height, width)."""
         return outputs
 
     def error(self, deviation: float, samples: int) -> float:
@@ -156,19 +176,20 @@ class Task(ABC):
         return deviation / samples
 
     @torch.no_grad()
-    def measure(self, forward: Callable, split: str, batch_size: int = 256) -> tuple[float, float]:
-        """(loss, error) of outputs = forward(inputs) on a whole split, not augmented."""
+    def measure(self, forward: Callable, split: str, batch_size: int = 256, seen: tuple = ()) -> tuple[float, float]:
+        """(loss, error) of outputs = forward(inputs) on a whole split, not augmented; as `judged_batch` gives it with
+        `seen`, (generator, strength)."""
         loss = deviation = 0.0
-        for inputs, targets in self.batches(split, batch_size):
+        for inputs, targets in self.batches(split, batch_size, *seen):
             outputs = forward(inputs)
             loss = loss + self.loss(outputs, targets) * len(targets)
             deviation = deviation + self.deviation(outputs, targets)
         return float(loss) / self.size(split), self.error(float(deviation), self.size(split))
 
-    def batches(self, split: str, batch_size: int = 256) -> Iterator[tuple[Tensor, Tensor]]:
-        """The whole split in order, not augmented."""
-        for indices in torch.arange(self.size(split), device=self.data.train[1].device).split(batch_size):
-            yield self.plain_batch(split, indices)
+    def batches(self, split: str, batch_size: int = 256, *seen) -> Iterator[tuple[Tensor, Tensor]]:
+        """The whole split in order, each batch as `judged_batch` gives it."""
+        for indices in torch.arange(self.size(split), device=self.data.device).split(batch_size):
+            yield self.judged_batch(split, indices, *seen)
 
     def describe(self) -> tuple:
         """What else than their values decides how batches are made of the data."""

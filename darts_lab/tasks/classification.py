@@ -12,7 +12,8 @@ from torch.nn import functional as F
 from darts_lab import data as datasets
 from darts_lab.genotype import Genotype
 from darts_lab.networks.images import Network, Supernet, check_images
-from darts_lab.settings import EvaluationSettings, Scale, SearchSettings
+from darts_lab.networks.operations import draw_as_in_pytorch_0_3
+from darts_lab.settings import ROBUSTDARTS, EvaluationSettings, Scale, SearchSettings
 from darts_lab.spaces import SearchSpace
 from darts_lab.tasks.base import Task, at_least_float32
 
@@ -120,11 +121,17 @@ class Classification(Task):
         return dict(zip(("channels", "layers"), paper_network(space, data, protocol))) | settings
 
     def supernet(self, space: SearchSpace, settings, generator: torch.Generator, **more) -> Supernet:
-        return Supernet(space, generator=generator, **self._sizes(settings), **more)
+        return self._drawn(Supernet(space, generator=generator, **self._sizes(settings), **more), settings, generator)
 
     def network(self, genotype: Genotype, settings, generator: torch.Generator, operations=None) -> Network:
         more = {"auxiliary": settings.auxiliary > 0, "operations": operations, "generator": generator}
-        return Network(genotype, **self._sizes(settings), **more)
+        return self._drawn(Network(genotype, **self._sizes(settings), **more), settings, generator)
+
+    def _drawn(self, network, settings, generator: torch.Generator):
+        """`network`, with the initial weights that the official code has with parity."""
+        if settings.parity == ROBUSTDARTS:
+            draw_as_in_pytorch_0_3(network, generator)
+        return network
 
     def training_batch(self, split: str, place: Tensor, generator, strength: float | None = None):
         """`strength` is the probability of Cutout."""

@@ -83,6 +83,7 @@ class Disparity(Task):
     domain = "disparity"
     scales = {scale.name: scale for scale in (DISPARITY_TINY, DISPARITY_LAPTOP, DISPARITY_PAPER)}
     cell_types = (*CELL_TYPES, UPSAMPLE)
+    space = "S6"
     metric, factor, unit = "EPE", 1, "px"
 
     def check(self, cells, settings) -> None:
@@ -101,24 +102,24 @@ class Disparity(Task):
 
     def training_batch(self, split: str, place: Tensor, generator, strength: float | None = None):
         """Augmented as strongly as `settings.augmentation` says; there is no Cutout."""
-        images, disparities = (part[place] for part in getattr(self.data, split))
+        images, disparities = datasets.samples(self.data, split, place)
         images, disparities = stereo.augment(datasets.unit(images), disparities, self.settings.augmentation, generator)
         return datasets.normalise(images, self.data), disparities
 
     def loss(self, outputs: tuple[Tensor, ...], targets: Tensor) -> Tensor:
-        errors = (stereo.end_point_error(_whole(output, targets), targets).mean() for output in outputs)
+        errors = (stereo.end_point_error(_whole(output, targets.shape[1:]), targets).mean() for output in outputs)
         return sum(error / UNIT / 2**level for level, error in enumerate(errors))
 
     def deviation(self, outputs: tuple[Tensor, ...], targets: Tensor) -> Tensor:
-        return stereo.end_point_error(_whole(outputs[0].detach(), targets), targets).sum()
+        return stereo.end_point_error(_whole(outputs[0].detach(), targets.shape[1:]), targets).sum()
 
-    def answer(self, outputs: tuple[Tensor, ...], targets: Tensor) -> Tensor:
-        return _whole(outputs[0], targets)
+    def answer(self, outputs: tuple[Tensor, ...], size: tuple[int, int]) -> Tensor:
+        return _whole(outputs[0], size)
 
 
-def _whole(output: Tensor, targets: Tensor) -> Tensor:
-    """A map in pixels and at the size of the targets, in no less than float32."""
-    return UNIT * F.interpolate(at_least_float32(output)[:, None], targets.shape[1:], mode="bilinear")[:, 0]
+def _whole(output: Tensor, size: tuple[int, int]) -> Tensor:
+    """A map in pixels and of this size, in no less than float32."""
+    return UNIT * F.interpolate(at_least_float32(output)[:, None], size, mode="bilinear")[:, 0]
 
 
 def _sizes(settings) -> dict[str, int]:

@@ -1,7 +1,7 @@
 """Language modelling, to predict every next word of a text, and its presets."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -134,7 +134,9 @@ class Language(Task):
     domain = "language"
     scales = {scale.name: scale for scale in (LANGUAGE_TINY, LANGUAGE_LAPTOP, LANGUAGE_PAPER)}
     cell_types = (RECURRENT,)
+    space = "RNN"
     metric, factor, unit = "perplexity", 1, ""
+    carries = True
     clips_unrolled = True  # as Liu et al. 2019 (`rnn/architect.py`): the learning rate of 20 asks for it
 
     def __init__(self, data, settings):
@@ -244,9 +246,17 @@ class Language(Task):
         text = getattr(self.data, split)[0]
         streams = text[: len(text) // place.streams * place.streams].view(place.streams, -1)
         if hidden is None:
-            hidden = torch.zeros(place.streams, self.settings.channels, device=text.device)
-        end = place.begin + place.length
-        return (streams[:, place.begin : end], hidden), streams[:, place.begin + 1 : end + 1]
+            hidden = torch.zeros(place.streams, self.settings.channels, device=self.data.device)
+        window = streams[:, place.begin : place.begin + place.length + 1].to(self.data.device)
+        return (window[:, :-1], hidden), window[:, 1:]
+
+    def judged_batch(self, split: str, place: Window, generator=None, strength: float | None = None):
+        """There is no augmentation."""
+        return self.plain_batch(split, place)
+
+    def one_sample(self):
+        """One word of one stream."""
+        return self.plain_batch("test", Window(0, 1, 1))[0]
 
     def carry(self, split: str, outputs: Output) -> None:
         self.hidden[split] = outputs.hidden.detach()
@@ -270,7 +280,7 @@ class Language(Task):
         return math.exp(min(deviation / samples, 700.0))  # which is 1e304
 
     @torch.no_grad()
-    def measure(self, forward: Callable, split: str, batch_size: int | None = None) -> tuple[float, float]:
+    def measure(self, forward, split: str, batch_size: int | None = None, seen: tuple = ()) -> tuple[float, float]:
         """`batch_size` is the number of streams (default: of the settings); the hidden state is carried through."""
         s = self.settings
         streams = (s.test_streams if split == "test" else s.valid_streams) if batch_size is None else batch_size

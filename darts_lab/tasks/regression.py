@@ -53,13 +53,13 @@ class Regression(Task):
         return self.plain_batch(split, place)
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        return (self.answer(outputs, targets) - targets).div(UNIT).square().mean()
+        return (_depths(outputs) - targets).div(UNIT).square().mean()
 
     def deviation(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        return (self.answer(outputs.detach(), targets) - targets).square().sum()
+        return (_depths(outputs.detach()) - targets).square().sum()
 
-    def answer(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        return UNIT * at_least_float32(outputs)[:, 0]
+    def answer(self, outputs: Tensor, size: tuple[int, int]) -> Tensor:
+        return _depths(outputs)
 
     def error(self, deviation: float, samples: int) -> float:
         return math.sqrt(deviation / samples)
@@ -67,3 +67,8 @@ class Regression(Task):
     def _sizes(self, settings) -> dict[str, int]:
         sizes = {"channels": settings.channels, "layers": settings.layers}
         return sizes | {"classes": 1, "in_channels": self.data.channels}
+
+
+def _depths(outputs: Tensor) -> Tensor:
+    """In metres, in no less than float32."""
+    return UNIT * at_least_float32(outputs)[:, 0]

@@ -16,6 +16,8 @@ def get(scale: str | Scale, domain: str = "classification") -> Scale:
     """A scale by its name (without regard to case) in a domain, or the scale itself."""
     if isinstance(scale, Scale):
         return scale
+    if domain not in DOMAINS:
+        raise ValueError(f"domain: {domain!r} is not known; known: {', '.join(DOMAINS)}")
     known = DOMAINS[domain]
     if not isinstance(scale, str) or scale.lower() not in known:
         raise ValueError(f"scale: {scale!r} is not known; known: {', '.join(known)}; or pass a dl.Scale")

@@ -94,15 +94,21 @@ class Choices(widgets.VBox):
     """What is searched: task, space, data, scale and seed. Arguments as for `Search`."""
 
     def __init__(self, space, data, scale, seed):
-        self.space = Menu("space", space, SPACES, "Which operations compete on which edge of a cell.", "150px")
         there = dict.fromkeys(datasets.NAMES, True) | datasets.available()
         if isinstance(data, str) and not there.get(data.lower(), True):
             datasets.load(data)  # raises, with the folder in which the files should be
         names = [name for name in there if there[name]]
         self.data = Menu("data", data, names, "What the network learns to tell apart.", "150px")
+        self.space = Menu(
+            "space",
+            self.task.space if space is None else space,
+            SPACES,
+            "Which operations compete on which edge of a cell.",
+            "150px",
+        )
         self.scale = Menu("scale", scale, SCALES, "How large everything is.", "160px")
         self.domain = Menu("task", self.task.domain, DOMAINS, "Only data and spaces that fit are offered.", "175px")
-        allow("seed", seed, Seed)
+        seed = allow("seed", seed, Seed)
         look = {"layout": {"width": "130px"}, "style": {"description_width": "initial"}}
         self.seed = widgets.BoundedIntText(seed, min=0, max=2**31 - 1, description="seed", **look)
         self.seed.tooltip = "The same seed gives the same search, bit for bit."

@@ -58,7 +58,8 @@ class Kept:
         self.training = None  # its network is not needed any more
         self.words.value = (
             f"<b>retrained test {self.task.metric} {self.task.show(self.evaluation.test_error)}</b> "
-            f"({self.evaluation.parameters:,} weights, {self.evaluation.seconds:.0f} s)"
+            f"({self.evaluation.parameters:,} weights, {self.evaluation.multiply_adds:,} multiply-adds, "
+            f"{self.evaluation.seconds:.0f} s)"
         )
         return True
 

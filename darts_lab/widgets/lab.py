@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import ipywidgets as widgets
 
+from darts_lab.checks import Amount, checked
 from darts_lab.environment import choose_device
 from darts_lab.search.search import Search
 from darts_lab.search.training import Evaluation
@@ -27,7 +28,7 @@ class Lab(widgets.VBox):
     `searches` are the Searches (`search` the first; None before Start), `kept` the kept cells, `frames` the number of
     panels drawn. Every button is a method too."""
 
-    def __init__(self, space="S2", data="digits", method="DARTS", scale="laptop", seed=0, **settings):
+    def __init__(self, space=None, data="digits", method="DARTS", scale="laptop", seed=0, **settings):
         self.worker, self.settings = Worker(self), settings
         self.tracks: list[Track] = []  # for `close`, which Python calls too where a check below fails
         self.kept: list[Kept] = []
@@ -75,6 +76,8 @@ class Lab(widgets.VBox):
     def start(self) -> None:
         """Begins new searches; after a pause, goes on."""
         with self.worker.lock:
+            if self.worker.waits_for_reset(self.start):
+                return
             if self.state in ("working", "paused"):
                 return self.resume()
             self.worker.forget()
@@ -83,11 +86,13 @@ class Lab(widgets.VBox):
     def resume(self) -> None:
         """Goes on after a pause or a stop, or else with the last unfinished run of these choices on disk."""
         with self.worker.lock:
+            if self.worker.waits_for_reset(self.resume):
+                return
             self.worker.targets = None
             if self.state == "finished":
                 self.status.value = "The search is finished; <b>Start</b> begins a new one."
                 return
-            if self.state == "failed" or self.state != "working" and None in self.searches:
+            if self.state == "failed" or self.state == "idle" and None in self.searches:
                 self.worker.forget()
                 self.worker.from_disk = True
             self.worker.search_on()
@@ -95,6 +100,8 @@ class Lab(widgets.VBox):
     def step(self) -> None:
         """One epoch, then a pause."""
         with self.worker.lock:
+            if self.worker.waits_for_reset(self.step):
+                return
             if self.state not in ("working", "paused"):
                 self.worker.forget()
             self.worker.targets = [1 + len(search.history) if search else 1 for search in self.searches]
@@ -103,12 +110,14 @@ class Lab(widgets.VBox):
     def pause(self) -> None:
         """Holds everything before the next batch."""
         with self.worker.lock:
+            self.worker.after_reset = None
             if self.state == "working" and self.worker.halt is None:
                 self._halt("paused", "Pausing")
 
     def stop(self) -> None:
         """Ends the search after the running batch; Start begins a new one, Resume goes on."""
         with self.worker.lock:
+            self.worker.after_reset = None
             if self.worker.halt == "reset":
                 return
             if self.worker.running:
@@ -119,6 +128,7 @@ class Lab(widgets.VBox):
     def reset(self) -> None:
         """Back to the beginning: no search, the choices as they were. Runs stay on disk, kept cells in their list."""
         with self.worker.lock:
+            self.worker.after_reset = None
             if self.worker.running:
                 self._halt("reset", "Resetting")
             else:
@@ -143,6 +153,7 @@ class Lab(widgets.VBox):
             self._kept_box.children = [cell.row for cell in self.kept]
         return cells
 
+    @checked
     def retrain(self, kept: Kept | None = None) -> None:
         """Trains a kept cell (default: the one that Keep would keep) from scratch and shows its test error."""
         with self.worker.lock:
@@ -153,6 +164,7 @@ class Lab(widgets.VBox):
             if self.worker.queue:
                 self.worker.go_on()
 
+    @checked
     def discard(self, kept: Kept) -> None:
         with self.worker.lock:
             if kept in self.kept:
@@ -220,11 +232,15 @@ class Lab(widgets.VBox):
             await asyncio.sleep(0.05)
         return self.result(0)
 
-    def result(self, timeout: float | None = None) -> Search:
-        """Waits until nothing is computed, at most `timeout` seconds; gives the (first) search or raises its error."""
+    @checked
+    def result(self, timeout: Amount | None = None) -> Search:
+        """Waits until nothing is computed; gives the (first) search or raises its error. Raises TimeoutError where that
+        takes more than `timeout` seconds."""
         if self.worker.thread is None:
             raise ValueError("lab: nothing was started; press Start or call start()")
         self.worker.wait(timeout)
+        if self.worker.running:
+            raise TimeoutError(f"lab: is still computing after {timeout:g} s; wait longer, or press Stop")
         return self.search
 
     def close(self) -> None:

@@ -3,6 +3,7 @@
 import html
 import os
 import threading
+from collections.abc import Iterable
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -11,8 +12,9 @@ import ipywidgets as widgets
 import numpy as np
 
 from darts_lab import runs, spaces, tasks
+from darts_lab.checks import argument
 from darts_lab.figures.panels import View
-from darts_lab.interop import robustdarts
+from darts_lab.interop import quark0
 from darts_lab.methods.monitors import LITERAL, RULE, UNITS, Adaptation, Rule, measurements
 from darts_lab.runs.records import Recorded
 from darts_lab.spaces import KNOWN_OPERATIONS, SearchSpace
@@ -23,8 +25,8 @@ _RULES = {"as in the published figures": RULE, "as in the paper's text": LITERAL
 
 
 class Replay(widgets.VBox):
-    """Stored searches with sliders. `source` is a run directory, a folder with logs of RobustDARTS, a `Recorded` or a
-    list of them; None offers the runs in the folder to which new ones are written.
+    """Stored searches with sliders. `source` is a run directory, a folder with logs of RobustDARTS or quark0/darts, a
+    `Recorded` or a list of them; None offers the runs in the folder to which new ones are written.
 
     `searches` are the searches, `search` the one that is shown, `rule` the rule of the sliders and `stop` its result:
     (the epoch at which to stop, the epoch in which that was known), or None."""
@@ -37,7 +39,7 @@ class Replay(widgets.VBox):
         style = {"description_width": "60px"}
         wide, narrow = ({"layout": {"width": width}, "style": style} for width in ("620px", "300px"))
         self.path = widgets.Combobox(description="run", continuous_update=False, **wide)
-        self.path.placeholder = "a run directory, or a folder with logs of RobustDARTS"
+        self.path.placeholder = "a run directory, or a folder with logs of RobustDARTS or quark0/darts"
         self.look()
         self.menu = widgets.Dropdown(description="search", **wide)
         self.play = widgets.Play(interval=500, max=0)
@@ -104,8 +106,11 @@ class Replay(widgets.VBox):
     def _take(self, source) -> None:
         if isinstance(source, str | os.PathLike):
             path = Path(source).expanduser()
-            source = runs.read(path) if (path / "config.json").exists() else robustdarts.read_robustdarts(path)
+            source = runs.read(path) if (path / "config.json").exists() else quark0.read_logs(path)
+        argument("source", source, str | Path | Recorded | Iterable)
         searches = [source] if isinstance(source, Recorded) else list(source)
+        for search in searches:
+            argument("source", search, Recorded)
         shown = [search for search in searches if search.history]
         if not shown:
             raise ValueError(f"source: none of the {len(searches)} searches has finished an epoch")
@@ -124,7 +129,7 @@ class Replay(widgets.VBox):
             self.play.max = self.epoch.max = len(self.search.history) - 1
             self.epoch.value = self.epoch.max
         self._space = _space_of(self.search)
-        self._task = tasks.NAMED.get(self.search.data.lower(), tasks.Classification)  # else: data of the user's own
+        self._task = _task_of(self.search)
         self.panels.forget()
         self._show()
 
@@ -208,7 +213,17 @@ def _space_of(search: Recorded) -> SearchSpace:
     """The space that was searched; its own operations are names only."""
     try:
         asked = runs.Run(search.path).config["space"]
-    except (FileNotFoundError, TypeError):  # the logs of others, or a history without a path
+    except (FileNotFoundError, TypeError, ValueError):  # the logs of others, or a history without a path
         return spaces.get(search.space).with_nodes(search.history[0].genotype.nodes)
     own = {name for cell in asked["cells"].values() for edge in cell for name in edge} - {*KNOWN_OPERATIONS}
     return SearchSpace(asked["name"], asked["cells"], dict.fromkeys(own))
+
+
+def _task_of(search: Recorded) -> type[tasks.Task]:
+    """The task that says what its errors are; of older runs on data of the user's own it is not known."""
+    try:
+        domain = runs.Run(search.path).config.get("domain")
+    except (FileNotFoundError, ValueError):  # the logs of others, or a history without a path
+        domain = None
+    told = next((task for task in tasks.KINDS.values() if task.domain == domain), None)
+    return told or tasks.NAMED.get(search.data.lower(), tasks.Classification)

@@ -5,6 +5,7 @@ import math
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 
 from darts_lab.widgets.kept import Kept
 from darts_lab.widgets.tracks import Track
@@ -26,6 +27,7 @@ class Worker:
         self.searching = self.from_disk = False  # the searches go on, not only retraining; they are read from disk
         self.targets: list[int] | None = None  # the length of its history at which each search pauses
         self.queue: deque[Kept] = deque()  # cells to be retrained
+        self.after_reset: Callable | None = None  # what was asked for while the lab was being reset
         self.closed = False
 
     @property
@@ -36,9 +38,16 @@ class Worker:
         self.searching = True
         self.go_on()
 
+    def waits_for_reset(self, action: Callable) -> bool:
+        """Whether the lab is being reset, so that `action` has to wait until it is."""
+        waits = self.running and self.halt == "reset"
+        if waits:
+            self.after_reset = action
+        return waits
+
     def go_on(self) -> None:
         """Computes what is to be computed, in a new thread if there is none."""
-        self.requests += 1
+        self.requests, self.after_reset = self.requests + 1, None
         if self.halt != "reset":
             self.halt = None  # what was pressed last counts
         if not self.running:
@@ -113,6 +122,8 @@ class Worker:
                 track.apply_changes()
             if halt == "reset":
                 self.lab.clear()
+                if self.after_reset is not None and not self.closed:
+                    self.after_reset()
             elif halt == "stopped" and self.rest == "paused":
                 self.stopped()
             elif self.requests != requests and not self.closed:

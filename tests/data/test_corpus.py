@@ -86,6 +86,65 @@ def test_own_text_is_numbered_by_how_often_words_stand_in_train():
     assert few.words == ("<unk>", "<eos>", "a") and few.train[0].tolist() == [2, 0, 2, 0, 0]
 
 
+PREPARED = {  # train, valid, test
+    "of the issue": ("a <unk> b c d " * 100, "a <unk> b " * 60, "a <unk> b " * 60),
+    "Penn Treebank": (
+        " pierre <unk> N years old will join the board as a nonexecutive director nov. N \n"
+        " mr. <unk> is chairman of <unk> n.v. the dutch publishing group \n it 's $ N million & co. \n",
+        " consumers may want to move their telephones a little closer to the tv set \n",
+        " no it was n't black monday \n",
+    ),
+    "Penn Treebank without <unk>": (" it was N years ago \n that is N % \n", " N \n", " the N stocks fell \n"),
+    "WikiText": (
+        " \n = Robert <unk> = \n \n Robert <unk> is an English film @-@ maker , born in 1 @,@ 987 . \n = = Career = = \n",
+        " = Du Fu = \n \n Du Fu was a prominent Chinese poet of the Tang dynasty . \n",
+        " 2 @.@ 5 of them \n",
+    ),
+    "headings alone": (" = One = \n Some words , here . \n", " More words . \n", " The last ones . \n"),
+    "its own ends": ("a b <eos>\nc d <eos>\n", "a b <eos>\n", "c d"),
+}
+
+
+@pytest.mark.parametrize("texts", PREPARED.values(), ids=PREPARED)
+def test_prepared_text_is_the_same_as_a_string_and_from_the_files_of_ptb(texts, tmp_path):
+    for split, text in zip(dl.data.SPLITS, texts, strict=True):
+        (tmp_path / f"ptb.{split}.txt").write_text(text, encoding="utf-8")
+    expected, found = dl.data.load("ptb", folder=tmp_path), dl.corpus.from_text(*texts)
+    assert found.words == expected.words and "unk" not in found.words
+    for split, text in zip(dl.data.SPLITS, texts, strict=True):
+        numbers = getattr(found, split)[0]
+        assert torch.equal(numbers, getattr(expected, split)[0])
+        if split == "train":  # in which every word is known
+            ends = [line.split() + ([] if line.split()[-1:] == ["<eos>"] else ["<eos>"]) for line in text.splitlines()]
+            assert found.text("train", 0, 10**6).split() == sum(ends, [])
+
+
+def test_the_unknown_word_of_a_prepared_text_occurs_in_training():
+    mine = dl.corpus.from_text("a <unk> b c d " * 100, "a <unk> b " * 60, "a <unk> b " * 60)
+    assert mine.words == ("<unk>", "<eos>", "a", "b", "c", "d")
+    assert (mine.train[0] == 0).sum() == 100 and (mine.train[0] == 1).sum() == 1
+
+
+@pytest.mark.parametrize(
+    "text", ["It's the N. of N.", "a text to learn from .", "He said 's' and @-me.", "x = 3 = y\n", "Vitamin N is none"]
+)
+def test_plain_text_is_not_taken_for_a_prepared_one(text):
+    assert not corpus.is_prepared(text)
+    mine = dl.corpus.from_text(text, text, text)
+    assert mine.text("train", 0, 99).split() == corpus.tokenise(text)
+
+
+def test_what_a_text_is_can_be_said():
+    texts = ["One two , three .\nFour five .\n"] * 3
+    assert dl.corpus.from_text(*texts, prepared=True).words[2:] == (".", ",", "Four", "One", "five", "three", "two")
+    assert dl.corpus.from_text(*texts, prepared=True).train[0].tolist().count(1) == 2, "a line ends"
+    assert dl.corpus.from_text(*texts).train[0].tolist().count(1) == 1, "a paragraph ends"
+    plain = dl.corpus.from_text(*["a <unk> b\nc"] * 3, prepared=False)
+    assert plain.words == ("<unk>", "<eos>", "a", "b", "c") and plain.train[0].tolist() == [2, 0, 3, 4, 1]
+    with pytest.raises(ValueError, match="prepared: 'yes' is not allowed; it must be True, False or None"):
+        dl.corpus.from_text(*texts, prepared="yes")
+
+
 def test_unigram_perplexity_is_that_of_word_frequencies():
     mine = corpus.from_text(**{split: text.split() for split, text in SMALL.items()})
     shares = [1 / 10, 1 / 10, 3 / 10, 3 / 10, 2 / 10]  # counts in train, plus one each

@@ -9,9 +9,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from darts_lab import data
-from darts_lab.data import handwriting
+from darts_lab.data import handwriting, splits
 
 
 def generator(seed=0):
@@ -152,13 +154,59 @@ def test_digits_need_neither_a_network_nor_torchvision(monkeypatch):
 # ---------------------------------------------------------------- Dataset and from_tensors
 
 
-def test_a_subset_is_the_first_samples_with_the_same_mean_and_std():
-    full = own()
-    part = full.subset(train=5, test=1)
-    assert torch.equal(part.train[0], full.train[0][:5])
-    assert torch.equal(part.train[1], full.train[1][:5])
-    assert [len(getattr(part, s)[1]) for s in data.SPLITS] == [5, 12, 1]
+def test_a_subset_of_ordered_data_is_the_first_samples_with_the_same_mean_and_std(digits):
+    part = digits.subset(train=5, test=1, seed=3)
+    assert torch.equal(part.train[0], digits.train[0][:5])
+    assert torch.equal(part.train[1], digits.train[1][:5])
+    assert [len(getattr(part, s)[1]) for s in data.SPLITS] == [5, 4000, 1]
+    assert (part.mean, part.std) == (digits.mean, digits.std)
+    again = digits.resplit(0.75, seed=3)
+    assert torch.equal(again.train[1], torch.cat([digits.train[1], digits.valid[1][:1000]]))
+    assert torch.equal(again.valid[1], digits.valid[1][1000:])
+
+
+def test_a_subset_of_your_own_data_is_drawn_by_the_seed_with_images_and_labels_together():
+    full = own(n=40)
+    part, again, other = (full.subset(train=20, seed=seed) for seed in (0, 0, 1))
+    assert torch.equal(part.train[0], again.train[0]) and not torch.equal(part.train[0], other.train[0])
+    places = [(full.train[0] == image).flatten(1).all(1).nonzero().item() for image in part.train[0]]
+    assert torch.equal(full.train[1][places], part.train[1])
+    assert places == sorted(places) and places != list(range(20))
+    assert torch.equal(full.subset(train=40, valid=None, seed=1).train[0], full.train[0]), "all of them, in their order"
     assert (part.mean, part.std) == (full.mean, full.std)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    counts=st.lists(st.integers(1, 40), min_size=1, max_size=8), share=st.floats(0, 1), seed=st.integers(0, 2**31 - 1)
+)
+def test_of_every_class_its_share_is_drawn(counts, share, seed):
+    """Webster's rounding: within one sample of the exact share, but for what gives every class its one."""
+    labels = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
+    n = max(1, round(share * len(labels)))
+    chosen = splits.drawn(labels, n, seed)
+    taken = np.bincount(labels[chosen], minlength=len(counts))
+    assert taken.sum() == n
+    if n < len(counts):
+        assert taken.max() == 1
+        return
+    assert taken.min() >= 1
+    # no class could give a sample to another and both be nearer to their shares (the optimality of Webster's method)
+    worth = [(taken[i] - 0.5) / counts[i] for i in range(len(counts)) if taken[i] > 1]
+    wanted = [(taken[i] + 0.5) / counts[i] for i in range(len(counts)) if taken[i] < counts[i]]
+    assert not worth or not wanted or max(worth) <= min(wanted) + 1e-12
+
+
+def test_a_new_split_of_your_own_data_shares_nothing_and_loses_nothing():
+    labels = torch.arange(60) // 20  # sorted by class
+    images = torch.arange(60, dtype=torch.float32).view(60, 1, 1, 1).expand(60, 1, 6, 6)
+    mine = data.from_tensors((images[::2], labels[::2]), (images[1::2], labels[1::2]), (images, labels))
+    again = mine.resplit(0.9, seed=1)
+    numbers = [split[0][:, 0, 0, 0].int().tolist() for split in (again.train, again.valid)]
+    assert sorted(numbers[0] + numbers[1]) == list(range(60)) and len(numbers[0]) == 54
+    assert again.valid[1].bincount().tolist() == [2, 2, 2]
+    assert torch.equal(again.train[0][:, 0, 0, 0].int() // 20, again.train[1]), "labels go with their images"
+    assert numbers[0] != mine.resplit(0.9, seed=2).train[0][:, 0, 0, 0].int().tolist()
 
 
 @pytest.mark.parametrize("n", [0, -3, 13])
@@ -270,9 +318,9 @@ def test_an_unknown_name_lists_the_known_ones():
 def test_your_own_data_are_taken_as_data_set_mapping_or_object():
     mine = own()
     assert data.load(mine) is mine
-    splits = {s: getattr(mine, s) for s in data.SPLITS}
-    assert torch.equal(data.load(SimpleNamespace(**splits)).test[0], mine.test[0])
-    assert data.load({**splits, "name": "mine", "flip": True}).flip
+    parts = {s: getattr(mine, s) for s in data.SPLITS}
+    assert torch.equal(data.load(SimpleNamespace(**parts)).test[0], mine.test[0])
+    assert data.load({**parts, "name": "mine", "flip": True}).flip
     for nothing in (3, {"train": GOOD}, None):
         with pytest.raises(TypeError, match=f"data: {type(nothing).__name__} is no name"):
             data.load(nothing)

@@ -49,6 +49,26 @@ def test_every_kept_edge_is_drawn_once_and_in_its_colour(ax):
     assert len(drawn) == len({operation for operation, _ in genotype.normal})
 
 
+def test_cells_of_others_are_drawn_whole(ax):
+    pairs = [
+        ("sep_conv_7x7", 0),
+        ("conv_7x1_1x7", 0),
+        ("avg_pool_3x3", 0),
+        ("avg_pool_3x3", 0),
+        ("skip_connect", 1),
+        ("skip_connect", 2),
+    ]
+    triples = [("skip_connect", 2, 0), ("sep_conv_3x3", 4, 2)]
+    genotype = dl.Genotype({"normal": pairs, "reduce": triples}, {"normal": [3, 4], "reduce": [4]})
+    figures.cell(genotype, "normal", ax=ax)
+    names = sorted(patch.get_gid() for patch in ax.patches[:6])
+    assert names[:3] == ["0→2 conv_7x1_1x7", "0→2 sep_conv_7x7", "0→3 avg_pool_3x3"] and len(ax.patches) == 6 + 2
+    bends = {patch.get_connectionstyle().rad for patch in ax.patches[:2]}
+    assert len(bends) == 2, "two operations of one edge do not hide each other"
+    figures.cell(genotype, "reduce", ax=ax)
+    assert [patch.get_gid() for patch in ax.patches] == ["0→2 skip_connect", "2→4 sep_conv_3x3", "4→output"]
+
+
 def test_with_weights_lines_are_as_wide_as_their_operation_weighs(ax):
     space = spaces.S2.with_nodes(1)
     weights = torch.tensor([[[0.9, 0.1], [0.25, 0.75]]] * 2)

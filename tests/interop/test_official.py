@@ -1,6 +1,7 @@
 """Checkpoints of quark0/darts and its relatives: read into ours and written back, equal in both directions."""
 
 import pickle
+from collections import OrderedDict
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from reference import textbook
 from torch import nn
 
 from darts_lab import spaces
+from darts_lab.genotype import uniform_genotype
 from darts_lab.interop import official
 from darts_lab.networks.images import Supernet
 
@@ -81,6 +83,98 @@ def test_own_operations_with_torchs_batch_norm_are_written_and_read():
     assert equal(official.state_dict(first), official.state_dict(second))
 
 
+# --- As others keep them ----------------------------------------------------------------------
+
+
+def kept(state, alpha):
+    """The same weights and alphas in the forms in which code bases save them."""
+    normal, reduce = alpha
+    beside = {"alphas_normal": normal, "alphas_reduce": reduce}
+    inside = {"_arch_parameters.0": normal, "_arch_parameters.1": reduce}
+    module = {f"module.{name}": tensor for name, tensor in state.items()}
+    compiled = {f"_orig_mod.{name}": tensor for name, tensor in state.items()}
+    both = {f"module._orig_mod.{name}": tensor for name, tensor in (state | beside).items()}
+    return {
+        "plain, with alphas": state | beside,
+        "DataParallel": module | {f"module.{name}": tensor for name, tensor in beside.items()},
+        "DataParallel, alphas without the prefix": module | inside,
+        "torch.compile": {"state_dict": compiled, "epoch": 49, **beside},
+        "both": {"model": both, "optimizer": {"state": {}, "param_groups": [{"lr": 0.025}]}},
+        "RobustDARTS": {
+            "epoch": 50,
+            "state_dict": state,
+            "genotype": "Genotype(...)",
+            "architect": {"state": {}},
+            **beside,
+        },
+        "a list of alphas": {"model": {"state_dict": state}, "alphas": [normal, reduce]},
+    }
+
+
+@pytest.mark.parametrize("form", kept({}, [0, 0]))
+def test_a_checkpoint_is_unwrapped_and_its_alphas_are_given_back(form, tmp_path):
+    first, second = trained(supernet_of(spaces.S2)), supernet_of(spaces.S2, seed=1)
+    alpha = torch.randn(spaces.S2.shape, generator=seeded(3))
+    torch.save(kept(official.state_dict(first), alpha)[form], tmp_path / "theirs.pt")
+    found = official.load_state_dict(second, official.read(tmp_path / "theirs.pt"))
+    assert equal(first.state_dict(), second.state_dict()) and torch.equal(found, alpha)
+    weights, again = official.unwrapped(official.read(tmp_path / "theirs.pt"))
+    assert equal(weights, official.state_dict(first)) and torch.equal(again, alpha)
+
+
+@pytest.mark.parametrize(
+    "wrap", [lambda s: {f"module.{n}": t for n, t in s.items()}, lambda s: {"state_dict": s}, dict]
+)
+def test_without_alphas_none_are_given_back(wrap):
+    first, second = trained(supernet_of(spaces.S5)), supernet_of(spaces.S5, seed=1)
+    assert official.load_state_dict(second, wrap(official.state_dict(first))) is None
+    assert equal(first.state_dict(), second.state_dict())
+
+
+def test_alphas_that_do_not_fit_are_refused_and_nothing_is_changed():
+    supernet = trained(supernet_of(spaces.S5))
+    before, state = (
+        {n: t.clone() for n, t in supernet.state_dict().items()},
+        official.state_dict(supernet_of(spaces.S5)),
+    )
+    for alphas, words in (
+        ({"alphas_normal": torch.zeros(2, 3)}, "both cells must have"),
+        ({"alphas_normal": torch.zeros(2, 3), "alphas_reduce": torch.zeros(3, 3)}, "both cells must have"),
+        (
+            dict.fromkeys(("alphas_normal", "alphas_reduce"), torch.zeros(14, 8)),
+            r"have the shape \(2, 14, 8\), space 'S5'",
+        ),
+    ):
+        with pytest.raises(ValueError, match=f"state_dict: .*{words}"):
+            official.load_state_dict(supernet, state | alphas)
+    assert equal(before, supernet.state_dict())
+
+
+def test_a_state_dict_in_the_wrong_place_says_which_keys_do_not_fit_and_which_space_would():
+    supernet = supernet_of(spaces.S3)
+    with pytest.raises(
+        ValueError,
+        match=r"space 'S3' at this size: it lacks 'cells.0._ops.0._ops.2.op.1.weight' and \d+ more; it has no place for 'cells.* it fits space 'S2' with 4 channels, 5 layers and 10 classes",
+    ):
+        official.load_state_dict(supernet, official.state_dict(supernet_of(spaces.S2)))
+    small = official.state_dict(supernet_of(spaces.DARTS.with_nodes(2), layers=3))
+    with pytest.raises(
+        ValueError, match=r"it fits space 'DARTS'.with_nodes\(2\) with 4 channels, 3 layers and 10 classes"
+    ):
+        official.load_state_dict(supernet, {"model": {f"module.{name}": tensor for name, tensor in small.items()}})
+    with pytest.raises(ValueError, match="has another shape for 'cells.*it fits space 'S3' with 8 channels, 5 layers"):
+        official.load_state_dict(supernet, official.state_dict(supernet_of(spaces.S3, channels=8)))
+    found = textbook.NetworkTextbook(uniform_genotype(spaces.S2, "skip_connect").to_json(), 4, 5, 10, False)
+    with pytest.raises(ValueError, match="it is of a network trained from scratch, with one operation on each edge"):
+        official.load_state_dict(supernet, found.state_dict())
+    with pytest.raises(ValueError, match="its names are those of darts_lab: supernet.load_state_dict"):
+        official.load_state_dict(supernet, supernet.state_dict())
+    with pytest.raises(
+        ValueError, match="it lacks .*it has no place for 'fc.bias' and 1 more; it is of no network of DARTS"
+    ):
+        official.load_state_dict(supernet, nn.Sequential(OrderedDict(fc=nn.Linear(2, 2))).state_dict())
+
+
 # --- The real one -----------------------------------------------------------------------------
 
 
@@ -129,7 +223,9 @@ def test_a_checkpoint_of_another_space_or_size_is_refused_and_changes_nothing(
 # --- What is no checkpoint --------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("state", [None, [], 5, {"stem.0.weight": 1.0}], ids=str)
+@pytest.mark.parametrize(
+    "state", [None, [], 5, {}, {"stem.0.weight": 1.0}, {"model": {"a": 3}}, {1: torch.ones(1)}], ids=str
+)
 def test_what_is_no_state_dict_is_refused(state):
     with pytest.raises(ValueError, match="state_dict: must map names to tensors"):
         official.load_state_dict(supernet_of(spaces.S5), state)

@@ -172,7 +172,9 @@ def test_the_split_of_prime_trains_ten_of_eleven(small_search, colours):
     assert (search.task.size("train"), search.task.size("valid")) == (160, 16)
     plain = small_search(data=colours(88))
     pooled = torch.cat([plain.task.data.train[0], plain.task.data.valid[0]])
-    assert torch.equal(search.task.data.valid[0], pooled[160:])
+    split = torch.cat([search.task.data.train[0], search.task.data.valid[0]])
+    assert sorted(split.sum((1, 2, 3)).tolist()) == sorted(pooled.sum((1, 2, 3)).tolist()), "each sample once"
+    assert search.task.data.valid[1].bincount().tolist() == [4, 4, 4, 4], "of every class its share"
     with pytest.raises(ValueError, match="train_portion: 1.5 is not allowed"):
         small_search(method=dl.Method("mine", train_portion=1.5))
     few = small_search(method="DARTS-PRIME")

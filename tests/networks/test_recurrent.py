@@ -7,7 +7,8 @@ from torch.nn import functional as F
 import darts_lab as dl
 from darts_lab import spaces
 from darts_lab.networks import recurrent
-from darts_lab.networks.cell import frozen_statistics, parameter_count
+from darts_lab.networks.cell import frozen_statistics
+from darts_lab.networks.costs import parameter_count
 from darts_lab.networks.recurrent import RecurrentNetwork, RecurrentSupernet
 
 WORDS, CHANNELS, STREAMS, WINDOW = 11, 6, 5, 4
@@ -45,15 +46,14 @@ def random_mixing(space, seed=1):
 # --- the textbook: word by word, node by node, edge by edge, operation by operation -------------
 
 
-def batch_norm(state, norm, training):
-    if training:
-        mean, var = state.mean(0), state.var(0, unbiased=False)
-    else:
-        mean, var = norm.running_mean, norm.running_var
-    return (state - mean) / torch.sqrt(var + 1e-5)
+def norm_of(supernet, training):
+    """PyTorch's batch-norm with the running statistics of the supernet's: one for all states, as in quark0/darts."""
+    norm = torch.nn.BatchNorm1d(CHANNELS, affine=False).double().train(training)
+    norm.load_state_dict(dict(supernet.cell.norm.named_buffers()) | {"num_batches_tracked": torch.tensor(0)})
+    return norm
 
 
-def textbook(model, inputs, weigh, nodes, normalised, training):
+def textbook(model, inputs, weigh, nodes, norm=lambda state: state):
     """Log probabilities and hidden state; `weigh(source, node)` gives the pairs (operation, weight) of an edge."""
     words, hidden = inputs
     said = []
@@ -62,7 +62,7 @@ def textbook(model, inputs, weigh, nodes, normalised, training):
         both = torch.cat([x, hidden], 1) @ model.cell.first
         c, h = torch.sigmoid(both[:, :CHANNELS]), torch.tanh(both[:, CHANNELS:])
         first = hidden + c * (h - hidden)
-        states = [batch_norm(first, model.cell.norms[0], training) if normalised else first]
+        states = [norm(first)]
         for node in range(nodes):
             total = torch.zeros_like(hidden)
             for source, state in enumerate(states):
@@ -71,7 +71,7 @@ def textbook(model, inputs, weigh, nodes, normalised, training):
                 for name, weight in weigh(source, node):
                     if name != "none":
                         total = total + weight * (state + c * (FUNCTIONS[name](h) - state))
-            states.append(batch_norm(total, model.cell.norms[node + 1], training) if normalised else total)
+            states.append(norm(total))
         hidden = sum(states[1:]) / nodes
         said.append(torch.log_softmax(hidden @ model.embedding.t() + model.bias, 1))
     return torch.stack(said, 1), hidden
@@ -98,8 +98,8 @@ def test_supernet_is_the_textbooks_and_so_is_its_gradient(name, training, runnin
     for results, run in ((found, supernet), (expected, None)):
         mixing = random_mixing(space).requires_grad_()
         if run is None:
-            of_batch = training or not running
-            said, hidden = textbook(supernet, inputs, edges_of(space, mixing), space.nodes, True, of_batch)
+            norm = norm_of(supernet, training or not running)
+            said, hidden = textbook(supernet, inputs, edges_of(space, mixing), space.nodes, norm)
         else:
             said, hidden, _ = run(inputs, mixing)
         loss = said.square().mean() + hidden.square().mean()
@@ -109,10 +109,27 @@ def test_supernet_is_the_textbooks_and_so_is_its_gradient(name, training, runnin
     assert found[2].abs().max() > 1e-6
 
 
+@pytest.mark.parametrize(("name", "batches"), [("RNN", 60), ("RNN", 3), ("RNN-S", 20)])
+def test_running_statistics_and_the_loss_in_evaluation_are_those_of_one_batch_norm_for_all_states(name, batches):
+    space = spaces.get(name)
+    supernet, mixing = make_supernet(space), random_mixing(space)
+    norm = norm_of(supernet, True)
+    for seed in range(batches):
+        supernet(window(seed=seed), mixing)
+        textbook(supernet, window(seed=seed), edges_of(space, mixing), space.nodes, norm)
+    for ours, other in (
+        (supernet.cell.norm.running_mean, norm.running_mean),
+        (supernet.cell.norm.running_var, norm.running_var),
+    ):
+        assert (ours - other).abs().max() < 1e-12
+    said, _ = textbook(supernet, window(), edges_of(space, mixing), space.nodes, norm.eval())
+    assert (supernet.eval()(window(), mixing).log_probabilities - said).abs().max() < 1e-12
+
+
 def test_network_of_a_genotype_is_the_textbooks():
     genotype, network, inputs = dl.Genotype.parse(LIU), make_network(), window()
     kept = {(source, node): [(name, 1.0)] for source, node, name in genotype.edges("recurrent")}
-    said, hidden = textbook(network, inputs, lambda source, node: kept.get((source, node), []), 8, False, True)
+    said, hidden = textbook(network, inputs, lambda source, node: kept.get((source, node), []), 8)
     output = network(inputs)
     assert (output.log_probabilities - said).abs().max() < 1e-12 and (output.hidden - hidden).abs().max() < 1e-12
     assert torch.equal(output.states[:, -1], output.hidden)
@@ -138,7 +155,7 @@ def test_what_weighs_nothing_is_not_run(monkeypatch):
     one_hot = dl.random_genotype(space, seeded()).mixing(space).double()
     found = supernet(inputs, one_hot)
     assert len(calls) == space.nodes and {edges for _, edges in calls} == {1}, "one operation on one edge for each node"
-    said, _ = textbook(supernet, inputs, edges_of(space, one_hot), 8, True, False)
+    said, _ = textbook(supernet, inputs, edges_of(space, one_hot), 8, norm_of(supernet, False))
     assert (found.log_probabilities - said).abs().max() < 1e-10
     calls.clear()
     again = supernet(inputs, one_hot.clone().requires_grad_(), running=(one_hot != 0).tolist())
@@ -152,7 +169,7 @@ def test_operations_pruned_edge_by_edge_are_left_out():
     space, inputs = spaces.RNN, window()
     supernet = make_supernet()
     mixing = random_mixing(space) * (torch.rand(space.shape, generator=seeded(4)) < 0.4)
-    said, _ = textbook(supernet, inputs, edges_of(space, mixing), 8, True, True)
+    said, _ = textbook(supernet, inputs, edges_of(space, mixing), 8, norm_of(supernet, True))
     assert (supernet(inputs, mixing).log_probabilities - said).abs().max() < 1e-10
 
 
@@ -192,16 +209,16 @@ def test_dropped_paths_leave_out_whole_edges_of_a_stream_and_keep_the_mean():
     space = spaces.RNN.with_nodes(1)  # one edge: dropped, it leaves a node of zeros before the batch-norm
     supernet, inputs = make_supernet(space), window(streams=400, length=1)
     seen = []
-    supernet.cell.norms[1].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    supernet.cell.norm.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     mixing = random_mixing(space)
     supernet(inputs, mixing)
     supernet(inputs, mixing, drop_path=0.25, generator=seeded())
-    plain, dropped = seen
+    plain, dropped = seen[1::2]  # the first of each pair is the first state's
     ratio = (dropped / plain).detach().mean(1)
     assert set(ratio.round(decimals=6).tolist()) == {0.0, round(1 / 0.75, 6)}
     assert float(ratio.mean()) == pytest.approx(1, abs=0.1)
     supernet.eval()(inputs, mixing, drop_path=0.25, generator=seeded())
-    assert (seen[2] != 0).any(1).all()
+    assert (seen[-1] != 0).any(1).all()
 
 
 def test_running_statistics_stay_where_they_are_while_frozen():
@@ -229,7 +246,9 @@ def test_an_operation_of_ones_own_is_used_on_its_edges():
     assert not torch.equal(found, other)
     FUNCTIONS["sine"] = torch.sin
     supernet = make_supernet(space)
-    assert (textbook(supernet, window(), edges_of(space, mixing), 2, True, True)[1] - found).abs().max() < 1e-12
+    assert (
+        textbook(supernet, window(), edges_of(space, mixing), 2, norm_of(supernet, True))[1] - found
+    ).abs().max() < 1e-12
 
 
 def test_the_same_generator_gives_the_same_weights():

@@ -12,7 +12,8 @@ import darts_lab as dl
 from darts_lab import spaces
 from darts_lab.genotype import random_genotype
 from darts_lab.interop import official
-from darts_lab.networks.cell import frozen_statistics, parameter_count
+from darts_lab.networks.cell import frozen_statistics
+from darts_lab.networks.costs import parameter_count
 from darts_lab.networks.images import Network, Supernet
 from darts_lab.networks.operations import MOMENTUM
 
@@ -472,13 +473,107 @@ PDARTS = dl.Genotype(  # both numbers: github.com/chenxin061/pdarts, issue 7
 )
 
 
-@pytest.mark.parametrize(
-    ("genotype", "auxiliary", "count"),
-    [(DARTS_V2, False, 3349342), (PDARTS, False, 3433798), (PDARTS, True, 3910224)],
-    ids=["DARTS_V2", "PDARTS", "PDARTS-auxiliary"],
+MAX, AVG, SEP5, SEP7 = "max_pool_3x3", "avg_pool_3x3", "sep_conv_5x5", "sep_conv_7x7"
+NASNET = dl.Genotype(  # quark0/darts, cnn/genotypes.py
+    {
+        "normal": [
+            (SEP5, 1),
+            (SEP, 0),
+            (SEP5, 0),
+            (SEP, 0),
+            (AVG, 1),
+            (SKIP, 0),
+            (AVG, 0),
+            (AVG, 0),
+            (SEP, 1),
+            (SKIP, 1),
+        ],
+        "reduce": [
+            (SEP5, 1),
+            (SEP7, 0),
+            (MAX, 1),
+            (SEP7, 0),
+            (AVG, 1),
+            (SEP5, 0),
+            (SKIP, 3),
+            (AVG, 2),
+            (SEP, 2),
+            (MAX, 1),
+        ],
+    },
+    {"normal": [2, 3, 4, 5, 6], "reduce": [4, 5, 6]},
 )
-def test_network_has_the_published_number_of_parameters(genotype, auxiliary, count):
-    assert parameter_count(Network(genotype, channels=36, layers=20, auxiliary=auxiliary)) == count
+AMOEBANET = dl.Genotype(  # the same
+    {
+        "normal": [
+            (AVG, 0),
+            (MAX, 1),
+            (SEP, 0),
+            (SEP5, 2),
+            (SEP, 0),
+            (AVG, 3),
+            (SEP, 1),
+            (SKIP, 1),
+            (SKIP, 0),
+            (AVG, 1),
+        ],
+        "reduce": [(AVG, 0), (SEP, 1), (MAX, 0), (SEP7, 2), (SEP7, 0), (AVG, 1), (MAX, 0), (MAX, 1)]
+        + [("conv_7x1_1x7", 0), (SEP, 5)],
+    },
+    {"normal": [4, 5, 6], "reduce": [3, 4, 6]},
+)
+FAIR = dl.Genotype(  # state 3 of the normal cell receives nothing, state 4 of the other three edges
+    {
+        "normal": [(SEP, 2, 0), (SEP5, 2, 1), (MAX, 4, 0), (SEP, 5, 2)],
+        "reduce": [(MAX, 2, 1), (SKIP, 3, 0), (AVG, 4, 0), (SEP, 4, 0), (SKIP, 4, 2)],
+    },
+    {"normal": [2, 4, 5], "reduce": [2, 3, 4]},
+)
+PC_DARTS = dl.Genotype(  # PC_DARTS_cifar of github.com/yuhuixu1993/PC-DARTS
+    {
+        "normal": [(SEP, 1), ("skip_connect", 0), (SEP, 0), ("dil_conv_3x3", 1)]
+        + [("sep_conv_5x5", 0), (SEP, 1), ("avg_pool_3x3", 0), ("dil_conv_3x3", 1)],
+        "reduce": [("sep_conv_5x5", 1), ("max_pool_3x3", 0), ("sep_conv_5x5", 1), ("sep_conv_5x5", 2)]
+        + [(SEP, 0), (SEP, 3), (SEP, 1), (SEP, 2)],
+    },
+    {"normal": range(2, 6), "reduce": range(2, 6)},
+)
+PUBLISHED = {"DARTS_V2": (DARTS_V2, 3_349_342), "PDARTS": (PDARTS, 3_433_798), "PC_DARTS": (PC_DARTS, 3_634_678)}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_network_has_the_published_number_of_parameters_with_or_without_the_auxiliary_tower(name):
+    genotype, count = PUBLISHED[name]
+    for auxiliary in (False, True):
+        network = Network(genotype, channels=36, layers=20, auxiliary=auxiliary)
+        assert parameter_count(network) == count
+        assert sum(weights.numel() for weights in network.parameters()) == count + 476_426 * auxiliary
+
+
+# genotypes.py of xiaomi-automl/FairDARTS says how many; of its cells with the auxiliary head, but for this one
+FAIR_C = (
+    "Genotype(normal=[('max_pool_3x3', 2, 0), ('sep_conv_5x5', 2, 1), ('dil_conv_3x3', 4, 0), ('dil_conv_5x5', 4, 2), "
+    "('skip_connect', 5, 3), ('sep_conv_3x3', 5, 0)], normal_concat=range(2, 6), reduce=[('dil_conv_3x3', 2, 1), "
+    "('dil_conv_5x5', 2, 0), ('dil_conv_3x3', 3, 0), ('sep_conv_3x3', 3, 1), ('sep_conv_5x5', 4, 0), "
+    "('sep_conv_5x5', 4, 3), ('sep_conv_5x5', 5, 0), ('skip_connect', 5, 1)], reduce_concat=range(2, 6))"
+)
+FAIR_E = (
+    "Genotype(normal=[('sep_conv_3x3', 2, 0), ('sep_conv_3x3', 2, 1), ('dil_conv_3x3', 4, 1), ('dil_conv_3x3', 4, 2), "
+    "('dil_conv_3x3', 5, 0), ('dil_conv_5x5', 5, 1)], normal_concat=range(2, 6), reduce=[('max_pool_3x3', 2, 1), "
+    "('max_pool_3x3', 2, 0), ('max_pool_3x3', 3, 1), ('max_pool_3x3', 3, 0), ('sep_conv_5x5', 4, 1), "
+    "('max_pool_3x3', 4, 0), ('avg_pool_3x3', 5, 0), ('dil_conv_5x5', 5, 1)], reduce_concat=range(2, 6))"
+)
+
+
+@pytest.mark.parametrize(
+    ("genotype", "auxiliary", "millions"),
+    [(NASNET, False, 3.83), (dl.Genotype.parse(FAIR_C), False, 2.59), (dl.Genotype.parse(FAIR_E), True, 3.12)],
+    ids=["NASNet", "FairDARTS_c", "FairDARTS_e"],
+)
+def test_networks_of_others_have_the_published_number_of_parameters(genotype, auxiliary, millions):
+    network = Network(genotype, channels=36, layers=20, auxiliary=auxiliary)
+    count = sum(weights.numel() for weights in network.parameters())
+    assert millions <= count / 1e6 < millions + 0.01
 
 
 def network_pair(genotype, auxiliary, layers=LAYERS):
@@ -527,7 +622,8 @@ def some_genotypes():
         {"normal": [("none", 0), (SEP, 1), ("none", 0), ("none", 1)], "reduce": [("none", 0), (SKIP, 1)]},
         {"normal": [2, 3], "reduce": [2]},
     )
-    return {"DARTS_V2": DARTS_V2, "twice the same edge": twice, "with none": none} | drawn
+    others = {"NASNet": NASNET, "AmoebaNet": AMOEBANET, "FairDARTS": FAIR}
+    return others | {"DARTS_V2": DARTS_V2, "twice the same edge": twice, "with none": none} | drawn
 
 
 @pytest.mark.parametrize("genotype", some_genotypes().values(), ids=some_genotypes())
@@ -560,6 +656,25 @@ def test_drop_path_of_the_network_is_the_textbooks_and_spares_identities(genotyp
     assert relative(found, theirs(x, 0.4)[0]) < 1e-11
     draws.stop()
     assert relative(ours.eval()(x, drop_path=0.4), theirs.eval()(x, 0.4)[0]) < 1e-11
+
+
+def test_a_space_may_offer_the_operations_of_nasnet_and_amoebanet():
+    space = spaces.same_on_every_edge("wide", "none", SEP7, "conv_7x1_1x7", nodes=2)
+    ours = supernet_of(space)
+    edges = {cell_type: space.cell(cell_type) for cell_type in spaces.CELL_TYPES}
+    theirs = textbook.SupernetTextbook(edges, CHANNELS, LAYERS, CLASSES, nodes=2).double()
+    scatter(theirs)
+    official.load_state_dict(ours, theirs.state_dict())
+    mixing, (x, _) = random_mixing(space), batch()
+    assert relative(ours(x, mixing), theirs(x, *mixing)) < 1e-11
+    chosen = one_hot(space)
+    assert relative(ours(x, chosen), theirs(x, *chosen)) < 1e-11, "where some copies do not run"
+
+
+def test_the_cells_of_others_are_trained_from_scratch(small, colours):
+    for genotype in (NASNET, AMOEBANET, FAIR):
+        found = dl.evaluate(genotype, data=colours(), scale=small)
+        assert found.epochs == 2 and 0 <= found.test_error <= 1
 
 
 def test_supernet_at_a_one_hot_mixing_is_the_network_of_that_genotype():

@@ -198,7 +198,7 @@ def test_auxiliary_head_answers_on_32x32_images_in_train_mode_only():
 
 
 @pytest.mark.parametrize("stride", [1, 2])
-@pytest.mark.parametrize("name", [*SPACES["DARTS"]["normal"][0], "noise"])
+@pytest.mark.parametrize("name", [*SPACES["DARTS"]["normal"][0], "noise", "sep_conv_7x7", "conv_7x1_1x7"])
 def test_every_operation_divides_the_image_by_its_stride(name, stride):
     out = make_operation(name, 4, stride, affine=False)(torch.randn(2, 4, 8, 8))
     assert out.shape == (2, 4, 8 // stride, 8 // stride)

@@ -180,7 +180,11 @@ def make_operation(name, channels, stride, affine):
         return nn.MaxPool2d(3, stride, padding=1)
     if name == "avg_pool_3x3":
         return nn.AvgPool2d(3, stride, padding=1, count_include_pad=False)
-    if name in ("sep_conv_3x3", "sep_conv_5x5"):
+    if name == "conv_7x1_1x7":
+        row = nn.Conv2d(channels, channels, (1, 7), (1, stride), (0, 3), bias=False)
+        column = nn.Conv2d(channels, channels, (7, 1), (stride, 1), (3, 0), bias=False)
+        return nn.Sequential(nn.ReLU(), row, column, nn.BatchNorm2d(channels, affine=affine))
+    if name in ("sep_conv_3x3", "sep_conv_5x5", "sep_conv_7x7"):
         return SepConv(channels, int(name[-1]), stride, affine)
     if name in ("dil_conv_3x3", "dil_conv_5x5"):
         return DilConv(channels, int(name[-1]), stride, affine)
@@ -306,25 +310,25 @@ def drop_path(x, p, generator=None):
 
 
 class DiscreteCell(nn.Module):
+    """Of pairs (operation, source), two a node, or of triples (operation, state it leads to, source)."""
+
     def __init__(self, gene, concat, c_prev_prev, c_prev, channels, reduction, reduction_prev):
         super().__init__()
-        self.sources, self.concat = [source for _, source in gene], list(concat)
+        self.sources, self.concat = [edge[-1] for edge in gene], list(concat)
+        self.leads_to = [edge[1] if len(edge) == 3 else 2 + k // 2 for k, edge in enumerate(gene)]
         self.preprocess0, self.preprocess1 = _preprocessing(c_prev_prev, c_prev, channels, reduction_prev, affine=True)
         self._ops = nn.ModuleList()
-        for name, source in gene:
+        for name, *_, source in gene:
             stride = 2 if reduction and source < 2 else 1
             self._ops.append(make_operation(name, channels, stride, affine=True))
 
     def forward(self, s0, s1, p):
-        states = [self.preprocess0(s0), self.preprocess1(s1)]
-        for first in range(0, len(self._ops), 2):
-            total = 0
-            for k in (first, first + 1):
-                h = self._ops[k](states[self.sources[k]])
-                if self.training and p > 0 and not isinstance(self._ops[k], Identity):
-                    h = drop_path(h, p)
-                total = total + h
-            states.append(total)
+        states = {0: self.preprocess0(s0), 1: self.preprocess1(s1)}
+        for k, state in enumerate(self.leads_to):
+            h = self._ops[k](states[self.sources[k]])
+            if self.training and p > 0 and not isinstance(self._ops[k], Identity):
+                h = drop_path(h, p)
+            states[state] = states[state] + h if state in states else h
         return torch.cat([states[k] for k in self.concat], dim=1)
 
 
@@ -356,7 +360,7 @@ class AuxiliaryHead(nn.Module):
 class NetworkTextbook(nn.Module):
     """The network of one genotype: net(x, drop_path_prob) -> (logits, auxiliary logits or None).
 
-    `genotype` is a dict with `normal` and `reduce`, lists of (operation, source), two per node,
+    `genotype` is a dict with `normal` and `reduce`, lists as `DiscreteCell` takes them,
     and `normal_concat` and `reduce_concat`, the states that form the output (inputs are 0 and 1).
     The auxiliary head sits on cell 2*layers//3 and answers in train mode only.
     """

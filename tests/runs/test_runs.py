@@ -507,7 +507,7 @@ def test_code_in_a_checkpoint_is_not_run(reference, data, tmp_path):
             edited_settings("evaluation", channels=12),
             r"^run: '[^\n]*config.json' is damaged: its hash is not that of what it asks for$",
         ),
-        (edited_config(genotype="Genotype()"), "genotype: 'Genotype.*' does not have the form"),
+        (edited_config(genotype="Genotype()"), "genotype: {} lacks normal, normal_concat, reduce"),
         (cut("history.jsonl", 0), "holds 0 epochs, its checkpoint 1"),
         (lambda path: (path / "history.jsonl").write_bytes(b"{}\n"), "run: line 1 of .*history.jsonl' is no record"),
     ],

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -9,8 +10,8 @@ import torch.nn.functional as F
 
 import darts_lab as dl
 from darts_lab import spaces
-from darts_lab.genotype import uniform_genotype
-from darts_lab.networks.cell import parameter_count
+from darts_lab.genotype import random_genotype, uniform_genotype
+from darts_lab.networks.costs import multiply_adds, parameter_count
 from darts_lab.networks.images import Network
 from darts_lab.runs.records import TrainingRecord
 from darts_lab.search.loop import cosine
@@ -327,3 +328,128 @@ def test_the_ground_truth_ranks_cells_whatever_the_order_of_their_edges():
     assert truth["test_error"].tolist() == pytest.approx([0.15, 0.2, 0.4])
     assert truth["regret"].tolist() == pytest.approx([0, 0.05, 0.25])
     assert list(truth["trainings"]) == [2, 2, 2] and truth["standard_error"].iloc[0] == pytest.approx(0.05)
+
+
+# --- A run brings what it was made with --------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def deep(tmp_path_factory):
+    """A search on bathymetry of another seed, and its run directory."""
+    search = dl.Search("S4", "bathymetry", scale="tiny", seed=5, epochs=1, path=tmp_path_factory.mktemp("deep") / "run")
+    list(search)
+    return search
+
+
+def test_a_search_its_run_and_its_directory_are_trained_on_their_own_data(deep):
+    plain = dl.Training(deep.genotype, "bathymetry", "tiny", 5, space=deep.space)
+    path = deep.run.path
+    for cell in (deep, deep.run, path, str(path), dl.runs.read(path)):
+        training = dl.Training(cell)
+        assert training.plan == plain.plan and training.plan.hash == plain.plan.hash and training.task.metric == "RMSE"
+    alone = dl.evaluate(deep.genotype, "bathymetry", "tiny", 5, epochs=1)
+    assert dl.evaluate(deep, epochs=1).test_error == alone.test_error
+
+
+def test_what_is_given_comes_before_what_a_run_brings_and_other_cells_are_refused(deep):
+    training = dl.Training(deep, data="digits", seed=1)
+    assert (training.task.metric, training.seed, training.plan.scale) == ("error", 1, "tiny")
+    assert dl.Training(deep, scale="laptop").settings == dl.scales.get("laptop", "bathymetry").evaluation
+    with pytest.raises(ValueError, match="genotype: has cells normal, reduce; data 'pydocs' needs recurrent"):
+        dl.Training(deep.run.path, data="pydocs")
+
+
+def test_a_training_brings_its_cell_too(deep, tmp_path):
+    training = dl.Training(deep, epochs=1, path=tmp_path / "run")
+    list(training)
+    for cell in (training, tmp_path / "run"):
+        again = dl.Training(cell)
+        assert again.genotype == deep.genotype and again.plan.names == training.plan.names
+
+
+def test_own_objects_of_a_run_have_to_be_passed_and_one_sentence_says_so(colours, small, tmp_path):
+    edges = [("skip_connect", "mine")] * 2
+    mine = {"mine": lambda channels, stride: torch.nn.Conv2d(channels, channels, 1, stride)}
+    space = dl.SearchSpace("own", {"normal": edges, "reduce": edges}, operations=mine)
+    given = {"scale": small, "space": space, "data": colours()}
+    search = dl.Search(**given, epochs=1, path=tmp_path / "run")
+    list(search)
+    for name, words in (
+        ("scale", "scale: 'small' was a scale of your own; pass it as scale="),
+        ("space", r"space: has operations of your own \(mine\); pass it as space="),
+        ("data", r"data of your own \('colours'\); pass it as data="),
+    ):
+        with pytest.raises(ValueError, match=words):
+            dl.Training(tmp_path / "run", **(given | {name: None}))
+    assert dl.Training(tmp_path / "run", **given).plan == dl.Training(search, scale=small).plan
+
+
+def test_selection_takes_runs_and_what_they_were_made_with(deep):
+    other = dl.Search("S2", "bathymetry", scale="tiny", epochs=1, path=False)
+    list(other)
+    found = dl.select([deep, other, deep.run.path], epochs=1)
+    assert found.valid_errors[0] == found.valid_errors[2]
+    expected = dl.select([deep.genotype, other.genotype], "bathymetry", "tiny", epochs=1)
+    assert found.valid_errors[:2] == expected.valid_errors
+    digits = dl.Search("S2", scale="tiny", epochs=1, path=False)
+    list(digits)
+    with pytest.raises(ValueError, match="data: the runs differ in it; pass data="):
+        dl.select([deep, digits])
+
+
+def test_only_trainings_alike_are_ranked_together():
+    cells = [str(cell) for cell in dl.enumerate_genotypes(spaces.S5)[:2]]
+    table = pd.DataFrame({"genotype": cells, "test_error": [0.3, 0.1], "data": "digits", "scale": "tiny"})
+    assert len(dl.ground_truth(table)) == 2
+    for name, values in (("data", ["digits", "svhn"]), ("scale", ["tiny", "laptop"]), ("evaluation", ["{}", "{1}"])):
+        with pytest.raises(ValueError, match=f"trainings: differ in {name}"):
+            dl.ground_truth(table.assign(**{name: values}))
+
+
+# --- What it costs, and what can be done with it -----------------------------------------------
+
+WHERE = {"digits": "DARTS", "stereo": "S6", "pydocs": "RNN", "bathymetry": "S2"}
+
+
+@pytest.mark.parametrize("data", WHERE)
+def test_the_network_is_a_plain_module_that_export_takes(data):
+    cell = random_genotype(spaces.get(WHERE[data]).with_nodes(2), torch.Generator().manual_seed(1))
+    training = dl.Training(cell, data, "tiny", reductions="searched")
+    network, inputs, shapes = training.network.eval(), training.task.one_sample(), None
+    if data != "pydocs":  # any number of images
+        inputs = inputs.repeat(3, 1, 1, 1) + torch.arange(3)[:, None, None, None]
+        shapes = ({0: torch.export.Dim("batch")},)
+    exported = torch.export.export(network, (inputs,), dynamic_shapes=shapes).module()
+    with torch.no_grad():
+        for one in (inputs,) if data == "pydocs" else (inputs, inputs[:2]):
+            expected, found = ([out] if isinstance(out, torch.Tensor) else out for out in (network(one), exported(one)))
+            assert all(map(torch.equal, expected, found))
+
+
+def test_the_evaluation_tells_weights_and_multiply_adds_of_the_network_alone(colours):
+    data = colours(size=32)
+    sizes = {"channels": 4, "layers": 3, "epochs": 1, "batch_size": 8, "cutout": 0, "reductions": "searched"}
+    sizes |= {"train_samples": None, "test_samples": None}
+    plain, towered = (dl.evaluate(CONVOLUTIONS, data, "tiny", auxiliary=weight, **sizes) for weight in (0.0, 0.4))
+    alone = Network(CONVOLUTIONS, channels=4, layers=3, classes=4)
+    assert plain.parameters == towered.parameters == parameter_count(alone)
+    assert plain.multiply_adds == towered.multiply_adds == multiply_adds(alone, torch.rand(1, 3, 32, 32))
+    assert dataclasses.fields(Evaluation)[-1].default is None, "older ones do not tell"
+
+
+@pytest.mark.parametrize("data", ["digits", "stereo", "bathymetry"])
+def test_predictions_of_images_without_labels_are_those_of_the_split(data):
+    search = dl.Search(WHERE[data], data, scale="tiny", path=False, epochs=1)
+    list(search)
+    training = dl.Training(search, epochs=1)
+    for trained in (search, training):
+        inputs, answers, _ = dl.predictions(trained, 5)
+        for images in (inputs, torch.from_numpy(inputs)):
+            assert np.array_equal(dl.predictions(trained, images), answers)
+        assert np.array_equal(dl.predictions(trained, inputs[:1]), dl.predictions(trained, 1)[1])
+
+
+def test_predictions_of_text_are_refused():
+    training = dl.Training("Genotype(recurrent=[('tanh', 0)], concat=range(1, 2))", "pydocs", "tiny")
+    with pytest.raises(ValueError, match="trained: predicts language of 'pydocs'; only images can be asked about"):
+        dl.predictions(training)

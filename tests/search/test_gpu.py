@@ -131,3 +131,14 @@ def test_a_run_of_a_gpu_goes_on_on_a_cpu_and_back(tmp_path):
         next(search)
         search.release()
     assert search.finished
+
+
+@pytest.mark.parametrize("data", PLACES)
+def test_data_kept_in_the_memory_of_the_host_give_the_same_search(data, monkeypatch):
+    arguments = {"data": data, "scale": "tiny", "path": False, "epochs": 1, "curvature_every": 0}
+    inside = next(dl.Search(**arguments))
+    monkeypatch.setattr(dl.data.splits, "free_memory", lambda device: 0)
+    with pytest.warns(UserWarning, match="stays in the host's memory"):
+        search = dl.Search(**arguments)
+    assert search.task.data.train[0].device.type == "cpu"
+    assert next(search).valid_loss == pytest.approx(inside.valid_loss, rel=1e-3)  # some operations add in any order

@@ -42,14 +42,35 @@ def test_every_row_asks_for_what_its_names_mean_today(name):
         plan_of(row)  # raises where a setting of the scale or the method has changed since
 
 
-def test_the_tables_with_their_former_keys_are_to_the_byte_what_they_were(made_by):
-    """`rekey` gave every row the hash of its plan, and moved nothing else. A table that is made anew leaves the record."""
-    rekey = made_by("rekey")
+def test_the_tables_with_their_former_keys_are_to_the_byte_what_they_were(made_by, tmp_path):
+    """`rekey` gave every row the hash of its plan, `multiply_adds` a column, and they moved nothing else. A table that is
+    made anew leaves the record."""
+    rekey, costs = made_by("rekey"), made_by("multiply_adds")
     record = json.loads(rekey.DONE.read_text())
     former = {new: old for old, new in record["keys"].items()}
     assert len(former) == len(record["keys"]) and len(record["tables"]) >= 10
     for name, before in record["tables"].items():
-        assert hashlib.sha256(rekey.with_keys(RESULTS / name, former)).hexdigest() == before, name
+        path = tmp_path / name
+        tells = costs.NAME in pd.read_csv(RESULTS / name, nrows=0).columns
+        path.write_bytes(costs.without(RESULTS / name) if tells else (RESULTS / name).read_bytes())
+        assert hashlib.sha256(rekey.with_keys(path, former)).hexdigest() == before, name
+
+
+def test_tables_tell_the_multiply_adds_of_their_networks_and_can_be_filled_at_any_time(made_by, tmp_path):
+    costs = made_by("multiply_adds")
+    for path in costs.tables(RESULTS):
+        table = pd.read_csv(path)
+        if path.name not in costs.GROWING:
+            assert (table[costs.NAME].notna() == table[costs.BEFORE].notna()).all(), path.name
+    source = costs.read(RESULTS / "dense.csv")
+    few, path = source.iloc[[0, 1, -1]], tmp_path / "few.csv"
+    path.write_text(few.drop(columns=costs.NAME).to_csv(index=False))
+    for _ in range(2):
+        path.write_bytes(costs.filled(path))
+        assert path.read_text() == few.to_csv(index=False)
+    path.write_text(few.assign(parameters="7").to_csv(index=False))
+    with pytest.raises(ValueError, match="its network has 7 weights, that of today"):
+        costs.filled(path)
 
 
 def test_the_summary_of_the_methods_is_that_of_its_tables(made_by):

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,10 +15,12 @@ import psutil
 import pytest
 import torch
 from filelock import FileLock
+from waiting import PATIENCE, until
 
 import darts_lab as dl
 from darts_lab.environment import processor
 from darts_lab.plan import of_job
+from darts_lab.runs import files
 from darts_lab.studies.job import COLUMNS, COSTS, _row, finished, folder, work
 from darts_lab.studies.sweep import epochs, grid, read, sweep
 from darts_lab.studies.verify import expected, plan_of, verify
@@ -212,24 +213,32 @@ def test_a_folder_of_trainings_alone_has_no_epochs(tmp_path):
     assert epochs(tmp_path).empty
 
 
+KILLED = """
+import os, signal
+from darts_lab.runs import Run
+from darts_lab.studies.sweep import sweep
+
+save = Run.save
+
+def killed(run, *arguments, **named):
+    save(run, *arguments, **named)
+    if run.path.parent.name.startswith("S4"):  # in the middle of the third job, its first epoch done
+        os.kill(os.getpid(), signal.SIGKILL)
+
+Run.save = killed
+sweep({jobs!r}, {path!r})
+"""
+
+
 def test_a_sweep_that_was_killed_goes_on_to_the_same_table(inline, jobs, tmp_path):
     path = tmp_path / "killed"
-    script = f"from darts_lab.studies.sweep import sweep; sweep({jobs!r}, {str(path)!r})"
-    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.DEVNULL)
-    until(
-        lambda: list(path.glob("S4*/search/checkpoint.pt")), 120
-    )  # in the middle of the third job, its first epoch done
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process = subprocess.run(
+        [sys.executable, "-c", KILLED.format(jobs=jobs, path=str(path))], stdout=subprocess.DEVNULL
+    )
+    assert process.returncode == -signal.SIGKILL
+    (checkpoint,) = path.glob("S4*/search/checkpoint.pt")
     assert 2 <= len(list(path.glob("*/row.json"))) < 4
     assert same(quietly(jobs, path), inline[1])
-
-
-def until(there, seconds):
-    end = time.monotonic() + seconds
-    while not there():
-        assert time.monotonic() < end, "it never came"
-        time.sleep(0.02)
 
 
 def test_a_job_that_fails_is_a_row_and_is_done_again_by_the_next_call(jobs, tmp_path, monkeypatch):
@@ -262,9 +271,22 @@ def test_two_sweeps_at_once_over_one_folder_leave_whole_rows(inline, jobs, tmp_p
     path = tmp_path / "shared"
     script = f"from darts_lab.studies.sweep import sweep; sweep({jobs!r}, {str(path)!r})"
     processes = [subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.DEVNULL) for _ in range(2)]
-    assert [process.wait(300) for process in processes] == [0, 0]
+    assert [process.wait() for process in processes] == [0, 0]
     table = quietly(jobs, path)
     assert same(table, inline[1]) and same(pd.read_parquet(path / "table.parquet"), table)
+
+
+def test_a_folder_that_another_process_claims_at_this_moment_is_shared(inline, jobs, tmp_path, monkeypatch):
+    begun = tmp_path / ".sweep.json.0123"
+    begun.write_text((inline[0] / "sweep.json").read_text())
+
+    def claimed(*arguments, leftovers=files.leftovers):
+        if begun.exists():
+            begun.rename(tmp_path / "sweep.json")  # what the other process does next
+        return leftovers(*arguments)
+
+    monkeypatch.setattr(files, "leftovers", claimed)
+    assert same(quietly(jobs, tmp_path), inline[1])
 
 
 def test_a_folder_of_another_version_or_of_something_else_is_refused(jobs, tmp_path):
@@ -304,11 +326,12 @@ def test_processes_of_loky_give_the_bits_of_one(inline, jobs, tmp_path):
 def test_a_worker_that_is_killed_is_replaced_and_the_sweep_says_so(inline, jobs, tmp_path):
     heard, path, killed = [], tmp_path / "s", []
 
-    def kill():
-        until(lambda: list(path.glob("*/search/checkpoint.pt")), 120)
+    def workers():
         children = psutil.Process().children(recursive=True)
-        killed.append(next(child for child in children if "popen_loky_posix" in " ".join(child.cmdline())))
-        killed[0].kill()
+        return [child.pid for child in children if "popen_loky_posix" in " ".join(child.cmdline())]
+
+    def kill():
+        until(lambda: any(killed_amid_a_job(pid) and not killed.append(pid) for pid in workers()))
 
     thread = threading.Thread(target=kill)
     thread.start()
@@ -356,13 +379,16 @@ def killed_amid_a_job(pid):
 
 def test_dask_with_a_worker_killed_in_the_middle_gives_the_bits_of_one_process(inline, jobs, tmp_path):
     distributed = pytest.importorskip("distributed")
+    dask = pytest.importorskip("dask")
+    patient = {f"distributed.comm.timeouts.{name}": f"{PATIENCE}s" for name in ("connect", "tcp")}
     path, options = tmp_path / "s", {"dashboard_address": None, "host": "127.0.0.1", "memory_limit": 0}
     with (
+        dask.config.set(patient),
         distributed.LocalCluster(n_workers=2, threads_per_worker=1, **options) as cluster,
         distributed.Client(cluster) as client,
     ):
         workers = client.run(os.getpid).values()
-        thread = threading.Thread(target=lambda: until(lambda: any(map(killed_amid_a_job, workers)), 120))
+        thread = threading.Thread(target=lambda: until(lambda: any(map(killed_amid_a_job, workers))))
         thread.start()
         said = []
         table = sweep(jobs, path, client.get_executor(pure=False), report=said.append)

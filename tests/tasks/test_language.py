@@ -466,7 +466,7 @@ PAPER_SEARCH = {  # quark0/darts, `rnn/train_search.py` and `rnn/architect.py`, 
     "dropout_embedding": 0.2, "dropout_word": 0, "slowness": 1e-3, "initial_spread": 0.04, "short_windows": 0.05,
     "window_spread": 0, "valid_streams": 10, "test_streams": 1, "train_samples": None, "valid_samples": None,
     "decay_scale": 1, "drop_path": 0, "cutout": 0, "cutout_rises": True, "curvature_every": 2, "curvature_batches": 1,
-    "curvature_parity": False, "running_statistics": True, "paths": 1000, "path_batches": 10, "finalists": 10, "precision": "float32",
+    "curvature_parity": False, "parity": False, "running_statistics": True, "paths": 1000, "path_batches": 10, "finalists": 10, "precision": "float32",
     "compile": False,
 }  # fmt: skip
 PAPER_EVALUATION = {  # quark0/darts, `rnn/train.py`; epochs: Zela et al. 2020, appendix E; word dropout: Liu et al. 2019
@@ -475,7 +475,7 @@ PAPER_EVALUATION = {  # quark0/darts, `rnn/train.py`; epochs: Zela et al. 2020, 
     "dropout_hidden": 0.25, "dropout_input": 0.75, "dropout_embedding": 0.2, "dropout_word": 0.1, "slowness": 1e-3,
     "initial_spread": 0.04, "short_windows": 0.05, "window_spread": 5, "valid_streams": 10, "test_streams": 1,
     "nonmonotone": 5, "train_samples": None, "test_samples": None, "drop_path": 0, "cutout": 0, "auxiliary": 0,
-    "precision": "float32", "compile": False, "reductions": "searched",
+    "precision": "float32", "compile": False, "reductions": "searched", "parity": False,
 }  # fmt: skip
 
 

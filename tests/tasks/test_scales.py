@@ -18,7 +18,7 @@ PAPER_SEARCH = {
     "alpha_learning_rate": 3e-4, "alpha_betas": (0.5, 0.999), "alpha_weight_decay": 1e-3, "alpha_spread": 1e-3,
     "train_samples": None, "valid_samples": None, "drop_path": 0, "cutout": 16, "unrolled_epsilon": 0.01,
     "precision": "float32", "compile": False, "cutout_rises": True,  # appendix C.1; not what their code does
-    "paths": 1000, "path_batches": 10, "finalists": 10,  # `search/randomNAS/random_weight_share.py`
+    "parity": False, "paths": 1000, "path_batches": 10, "finalists": 10,  # `search/randomNAS/random_weight_share.py`
     "decay_scale": 1, "curvature_every": 2, "curvature_batches": 1, "curvature_parity": True,  # `train_search.py`, `search/analyze.py`
 }  # fmt: skip
 # the same, `evaluation/`, and appendix B.1
@@ -26,6 +26,7 @@ PAPER_EVALUATION = {
     "epochs": 600, "batch_size": 96, "learning_rate": 0.025, "learning_rate_min": 0, "momentum": 0.9,
     "weight_decay": 3e-4, "clip": 5, "cutout": 16, "drop_path": 0.2, "auxiliary": 0.4, "channels": 36, "layers": 20,
     "train_samples": None, "test_samples": None, "precision": "float32", "compile": False, "reductions": "searched",
+    "parity": False,
 }  # fmt: skip
 
 

@@ -6,11 +6,9 @@ import sys
 import numpy as np
 import pytest
 import torch
-from scipy.sparse.linalg import ArpackNoConvergence
 
 import darts_lab as dl
-from darts_lab.curvature import eigenvalues
-from darts_lab.curvature.eigenvalues import dominant_eigenvalue
+from darts_lab import spaces
 from darts_lab.genotype import uniform_genotype
 from darts_lab.search.loop import check_finite
 from darts_lab.search.training import Training
@@ -56,6 +54,27 @@ def test_a_loss_that_is_not_finite_names_itself_and_its_batch(calls, says, value
     assert kept(search.run.path) == before
     again = dl.Search.resume(search.run.path, data=data_of_run)
     assert again.epoch == 1 and len(list(again)) == 2, "and it goes on from there"
+
+
+@pytest.mark.parametrize("kind", ["nowhere", "in the first epoch"])
+def test_nothing_is_said_to_be_kept_where_nothing_is(kind, small_search, tmp_path):
+    search = small_search("S2", path=False if kind == "nowhere" else tmp_path / "run")
+    if kind == "nowhere":
+        next(search)
+    search.task.loss = after(0, float("nan"), search.task.loss)
+    with pytest.raises(FloatingPointError) as error:
+        next(search)
+    assert "nan at epoch" in str(error.value) and "kept" not in str(error.value)
+    with pytest.raises(RuntimeError, match="cannot be finished; begin a new one"):
+        next(search)
+
+
+def test_a_training_that_is_written_nowhere_keeps_nothing_either(colours, small):
+    training = Training(uniform_genotype(spaces.S2, "sep_conv_3x3"), colours(), small)
+    training.task.loss = after(1, float("nan"), training.task.loss)
+    with pytest.raises(FloatingPointError) as error:
+        next(training)
+    assert "nan at epoch 0" in str(error.value) and "kept" not in str(error.value)
 
 
 @pytest.fixture
@@ -137,36 +156,17 @@ def test_a_second_order_search_goes_on_without_the_weights_of_what_is_pruned(sma
     assert len(list(search)) == 4 and not search.descent.alive.all()
 
 
-def test_where_lanczos_does_not_converge_the_dense_matrix_answers(monkeypatch):
-    matrix = np.diag(np.linspace(1.0, 2.0, 20))
-
-    def never(*_, **__):
-        raise ArpackNoConvergence("no convergence", np.empty(0), np.empty((0, 0)))
-
-    monkeypatch.setattr(eigenvalues, "eigsh", never)
-    assert float(dominant_eigenvalue(matrix)) == pytest.approx(2.0, abs=1e-12)
-
-
 def test_an_eigen_solver_that_fails_ends_the_search_in_words(begun, monkeypatch):
     search, before = begun(curvature_every=1)
 
     def fails(*_, **__):
         raise np.linalg.LinAlgError("Eigenvalues did not converge")
 
-    monkeypatch.setattr(eigenvalues, "_lanczos", lambda *_: None)
     monkeypatch.setattr(np.linalg, "eigh", fails)
     says = "dominant_eigenvalue: Eigenvalues did not converge after epoch 1; the last good epoch is kept"
     with pytest.raises(FloatingPointError, match=says):
         next(search)
     assert kept(search.run.path) == before
-
-
-def test_lanczos_that_breaks_down_draws_by_a_seed():
-    """From a start within two eigenvectors it has to draw a new one; SciPy does so by chance, if it is let."""
-    start = np.zeros(20)
-    start[:2] = 1
-    pairs = [dominant_eigenvalue(np.diag(np.linspace(1.0, 2.0, 20)), start=start) for _ in range(5)]
-    assert len({(pair.value, pair.vector.tobytes()) for pair in pairs}) == 1
 
 
 @pytest.mark.parametrize("epochs", range(2, 12))

@@ -561,7 +561,7 @@ def rows(options):
     import fuzz
 
     for name in fuzz.TARGETS:
-        yield "fuzz", name, lambda folder, name=name: fuzz.tortured(name, 40 * options.count, options.seed, folder)
+        yield "fuzz", name, lambda folder, name=name: fuzz.tortured(name, 400 * options.count, options.seed, folder)
     if find_spec("atheris"):
         for name in fuzz.TARGETS:
             yield "fuzz, by coverage", name, lambda folder, name=name: guided(name, 400 * options.count, options.seed)

@@ -5,10 +5,10 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
 from dataclasses import replace
 
 import pytest
+from waiting import PATIENCE, until
 
 import darts_lab as dl
 from darts_lab.methods.monitors import LITERAL, RULE
@@ -36,10 +36,7 @@ def replayed(recorded):
 
 
 def settled(replay):
-    end = time.monotonic() + 60
-    while replay._thread is not None:
-        assert time.monotonic() < end
-        time.sleep(0.02)
+    until(lambda: replay._thread is None)
 
 
 def test_the_rule_is_applied_again_as_its_sliders_move(replayed):
@@ -83,7 +80,7 @@ def test_what_cannot_be_shown_is_said_and_the_one_before_stays(kind, recorded, r
         (path / "log_1.txt").write_text("\n".join(lines) + "\n")
     before = replayed.search
     replayed.path.value = str(path)
-    words = {"nothing there": "is no directory", "no epoch yet": "finished an epoch", "a space nobody knows": "space: "}
+    words = {"nothing there": "is not there", "no epoch yet": "finished an epoch", "a space nobody knows": "space: "}
     assert "Not opened:" in replayed.status.value and words[kind] in replayed.status.value
     assert replayed.search is before
 
@@ -100,19 +97,27 @@ def test_all_panels_of_another_search_are_drawn_and_those_it_lacks_are_hidden(re
     assert replay.panels.frames - before == sum(bool(image.value) for image in images.values()) >= 7
 
 
+@pytest.mark.parametrize("data", ["bathymetry", "stereo", "digits"])
+def test_data_of_ones_own_are_shown_in_their_own_unit(data, tmp_path):
+    own = replace(dl.data.load(data), name="mine")
+    search = dl.Search({"stereo": "S6"}.get(data, "S2"), own, scale="tiny", epochs=1, path=tmp_path / "run")
+    list(search)
+    replay = dl.replay(tmp_path / "run")
+    error = search.task.show(search.history[0].valid_error)
+    assert f"one-shot {search.task.metric} {error}" in replay.status.value
+    settled(replay)
+
+
 def test_replays_that_draw_when_python_ends_do_not_hold_it_up(recorded):
     code = f"""
         import darts_lab as dl
         shown = [dl.replay({str(recorded.path)!r}) for _ in range(5)]
     """
     ended = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)], env=os.environ, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", textwrap.dedent(code)], env=os.environ, capture_output=True, text=True, timeout=PATIENCE
     )
     assert ended.returncode == 0 and not ended.stderr, ended.stderr
 
 
 def test_no_thread_is_left_behind():
-    end = time.monotonic() + 60
-    while [thread for thread in threading.enumerate() if thread.name == "darts-lab-replay"]:
-        assert time.monotonic() < end
-        time.sleep(0.05)
+    until(lambda: not [thread for thread in threading.enumerate() if thread.name == "darts-lab-replay"])
