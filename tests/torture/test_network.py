@@ -85,9 +85,15 @@ def test_a_server_listens_on_this_machine_only_and_wants_its_token(target, tmp_p
             stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
     try:
-        until(lambda: server.poll() is not None or "token=" in (tmp_path / "log").read_text())
+        places = []  # at which it listens, sometimes a moment after it has printed its token
+
+        def ready() -> bool:
+            found = psutil.Process(server.pid).net_connections()
+            places[:] = [one.laddr for one in found if one.status == psutil.CONN_LISTEN]
+            return bool(places) and "token=" in (tmp_path / "log").read_text()
+
+        until(lambda: server.poll() is not None or ready())
         assert server.poll() is None, (tmp_path / "log").read_text()
-        places = [c.laddr for c in psutil.Process(server.pid).net_connections() if c.status == psutil.CONN_LISTEN]
         assert ("127.0.0.1", port) in places and {place.ip for place in places} == {"127.0.0.1"}
         for path in ("/", "/lab", "/api/contents", "/api/kernels", "/voila/render/dashboard.ipynb", "/?token=guess"):
             status, where, text = answer(port, path)
