@@ -126,12 +126,12 @@ class Pair:
             torch.no_grad()(lambda: search.supernet(self.train[0], one_hot)),
         )
 
-    def retraining_step(self):
+    def retraining_step(self, **more):
         space = self.search(1).space
         genotype = dl.random_genotype(space, torch.Generator().manual_seed(0))
         sizes = {"channels": self.scale.evaluation.channels, "layers": self.scale.evaluation.layers}
         sizes |= {"train_samples": None, "test_samples": None}
-        training = dl.Training(genotype, self.data, self.scale, device=self.device, space=space, **sizes)
+        training = dl.Training(genotype, self.data, self.scale, device=self.device, space=space, **sizes, **more)
         e = training.settings
         parts = {kind: [(name, source) for source, _, name in genotype.edges(kind)] for kind in spaces.CELL_TYPES}
         parts |= {f"{kind}_concat": states for kind, states in genotype.concat.items()}

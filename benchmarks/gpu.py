@@ -1,9 +1,10 @@
 """What a GPU makes of it: the engine against the textbook, layouts and precisions, the schedule, and whole searches.
 
-    python benchmarks/gpu.py [--part engine|forms|schedule|curvature|whole|compile ...]
+    python benchmarks/gpu.py [--part engine|forms|schedule|curvature|captured|whole|compile ...]
 
 Random images of the sizes of each scale; every step is timed until the device has done it. `engine` gives ratios of steps
-taken in turn in one process, `forms` the medians of one form after the other. `whole` measures a step and what an epoch
+taken in turn in one process, `captured` of the textbook, the engine issued by the host and the engine as CUDA graphs, with
+what recording takes, and whole searches; `forms` the medians of one form after the other. `whole` measures a step and what an epoch
 adds, and multiplies by the numbers of steps and epochs of the papers' protocol: nobody has waited for the end of that.
 `compile` takes minutes.
 """
@@ -22,6 +23,7 @@ from engine import STEPS, Pair, compared, limits, summary, table
 from schedule import ratios, told
 
 import darts_lab as dl
+from darts_lab import capture
 from darts_lab.environment import full_precision
 from darts_lab.tasks.classification import PAPER
 
@@ -116,6 +118,63 @@ def curvature(device: str, size: str = "paper", space: str = "DARTS") -> float:
     return took
 
 
+CASES = (("laptop", "S2", 1), ("laptop", "S2", 2), ("laptop", "DARTS", 1), ("paper", "S2", 1), ("paper", "S2", 2),
+         ("paper", "DARTS", 1), ("paper", "DARTS", 2))  # fmt: skip
+
+
+def captured(device: str, cases=CASES, times: int = 7, searches=("S2",), scale: str = "laptop") -> None:
+    """Steps and Hessian-vector products, issued by the host and as CUDA graphs; then whole searches, without files."""
+    print(
+        "case                            textbook      eager   captured   textbook over captured   eager over captured"
+    )
+    for size, space, order in cases:
+        pair = Pair(size, space, device)
+        reference, eager = pair.step(order)
+        search, rate = pair.search(order, capture=True), pair.scale.search.learning_rate
+
+        def step(search=search, pair=pair, rate=rate):
+            search.descent.step(pair.train, pair.valid, rate)
+
+        _row(f"{size} {space}, order {order}", reference, eager, step, device, times)
+        if order == 1:
+            products = [_product(pair.search(1, capture=wanted)) for wanted in (False, True)]
+            _row(f"{size} {space}, Hessian times vector", None, *products, device, times)
+    for size in dict.fromkeys(size for size, *_ in cases):
+        pair = Pair(size, "S2", device)
+        (reference, eager), (_, recorded) = (pair.retraining_step(capture=wanted) for wanted in (False, True))
+        _row(f"{size}, training a cell", reference, eager, recorded, device, times)
+    for space in searches:
+        for wanted in (False, True):
+            began = time.perf_counter()
+            for _ in (search := dl.Search(space, scale=scale, path=False, device=device, capture=wanted)):
+                pass
+            took, steps = time.perf_counter() - began, search.epochs * search.steps_per_epoch
+            print(f"a {scale} search of {space}, capture {wanted}: {took:.1f} s, {steps} steps", flush=True)
+
+
+def _product(search: dl.Search) -> Callable:
+    hessian = search.hessian()
+    vector = torch.linspace(-1, 1, hessian.shape[0]).numpy()
+    return lambda: hessian @ vector
+
+
+def _row(name: str, reference: Callable | None, eager: Callable, recorded: Callable, device: str, times: int) -> None:
+    """Medians in milliseconds and of the ratios, measured in turn; what the first recorded calls take, and memory."""
+    firsts = [seconds(recorded, device, times=1, skipped=0) for _ in range(capture.WARM_UP + 1)]
+    found = {"eager": compared(eager, recorded, times, 1, device)}
+    if reference is not None:
+        found["textbook"] = compared(reference, recorded, times, 1, device)
+    cells = [
+        f"{1e3 * found[one]['reference_s']:8.1f} ms" if one in found else " " * 11 for one in ("textbook", "eager")
+    ]
+    cells.append(f"{1e3 * found['eager']['engine_s']:8.2f} ms")
+    for one in ("textbook", "eager"):
+        of = found.get(one)
+        cells.append(f"{of['ratio']:6.1f} ({of['low']:.1f} to {of['high']:.1f})" if of else " " * 20)
+    took = f"recorded in {firsts[-1]:.2f} s, {peak(recorded, device) / 1e6:.0f} MB"
+    print(f"{name:32s} {' '.join(cells)}   {took}", flush=True)
+
+
 def whole(device: str) -> None:
     """What a search and a training of the papers' protocol would take, by its parts."""
     s, e, eigenvalue = PAPER.search, PAPER.evaluation, curvature(device)
@@ -146,6 +205,7 @@ def _search(space: str, order: int, device: str) -> tuple[float, float]:
 
 def main() -> None:
     parts = {"engine": engine, "forms": forms, "schedule": schedule, "curvature": curvature, "whole": whole}
+    parts |= {"captured": captured}
     parts |= {"compile": lambda device: forms(device, compiled=True)}
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--part", nargs="+", choices=list(parts), default=["engine", "forms", "schedule", "whole"])

@@ -27,7 +27,9 @@ def check() -> None:
         print(f'Data: {", ".join(downloads)} not found; dl.data.load("{downloads[0]}", download=True) fetches it.')
     if others := [name for name in missing if name not in datasets.DOWNLOADS]:
         print(f"Data: {', '.join(others)} not found; put it into the folder named by DARTS_LAB_DATA.")
-    print(f"Scale: {os.environ.get('DARTS_LAB_SCALE', 'laptop')} (from DARTS_LAB_SCALE: tiny, laptop or paper).")
+    print(
+        f"Scale: {os.environ.get('DARTS_LAB_SCALE', 'laptop')} (DARTS_LAB_SCALE: tiny, laptop, workstation or paper)."
+    )
 
 
 def _version(package: str) -> str:

@@ -119,7 +119,7 @@ def _parser() -> argparse.ArgumentParser:
     for subparser, settings in ((search, SearchSettings), (evaluate, EvaluationSettings), (sweep, SearchSettings)):
         default = "default: the run's, else {}" if subparser is evaluate else "default {}"
         subparser.add_argument("--data", help=f"{', '.join(datasets.NAMES)} ({default.format('digits')})")
-        subparser.add_argument("--scale", help=f"tiny, laptop or paper ({default.format('laptop')})")
+        subparser.add_argument("--scale", help=f"tiny, laptop, workstation or paper ({default.format('laptop')})")
         if subparser is not sweep:
             subparser.add_argument("--seed", type=int, help=f"whole number ({default.format(0)})")
             subparser.add_argument("--path", metavar="DIRECTORY", help="where the run is kept")

@@ -136,6 +136,7 @@ def of_search(space, data, method, scale, seed, device=None, **settings) -> Plan
         method, code = method.official(task.carries), method.code if settings.parity is True else settings.parity
         settings = override(settings, **(OFFICIAL | chosen | {"parity": code}))
     space = _space(task.space if space is None else space, method, settings)
+    data = scale.data(data)
     device = None if device is None else str(choose_device(device)[0])
     return Plan(space, data, method, scale.name, seed, settings, device=device)
 
@@ -146,6 +147,7 @@ def of_training(genotype, data, scale, seed, device=None, space=None, protocol="
     data, space = _data(data), None if space is None else spaces.get(space)
     task = tasks.of(data)
     scale = scales.get(scale, task.domain)
+    data = scale.data(data)
     genotype = _genotype(genotype, space)
     device = None if device is None else str(choose_device(device)[0])
     settings = _evaluation(scale, task, space, data, protocol, settings)
@@ -225,6 +227,7 @@ def of_job(job: dict) -> Plan:
         names["space"] = tasks.of(names["data"]).space
     task, space = tasks.of(names["data"]), spaces.get(names["space"])
     scale = scales.get(names["scale"], task.domain)
+    names["data"] = scale.data(names["data"])
     if genotype is None:
         task.check_cells(space, names["data"])
         method = methods.get(names["method"])

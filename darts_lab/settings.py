@@ -1,6 +1,7 @@
 """How large everything is: the settings of a search and of a training from scratch, and what is allowed of them."""
 
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 from typing import Annotated
 
 from darts_lab.checks import Amount, Betas, Count, CountOrAll, Fraction, Natural, Positive, Switch, check, one_of, plain
@@ -80,12 +81,18 @@ class EvaluationSettings:
 @dataclass(frozen=True)
 class Scale:
     """A name and the settings that go with it; `strong_decay` is how many times the weight decay of plain DARTS the
-    method R-DARTS(L2) takes: 81, the strongest factor of Zela et al. (section 4.2), where a scale can bear it."""
+    method R-DARTS(L2) takes: 81, the strongest factor of Zela et al. (section 4.2), where a scale can bear it.
+    `instead` names data that are taken in place of others, in another size."""
 
     name: str
     search: SearchSettings
     evaluation: EvaluationSettings
     strong_decay: float = 81
+    instead: Mapping[str, str] = field(default_factory=dict)
+
+    def data(self, data):
+        """`data`, or the name of those that are taken in their place."""
+        return self.instead.get(data, data) if isinstance(data, str) else data
 
 
 def override(settings, **changes):

@@ -98,3 +98,6 @@ def test_the_benchmark_of_a_gpu_measures_every_form_and_the_eigenvalue(monkeypat
     text = capsys.readouterr().out
     assert all(f"\n{step} " in text for step in (*gpu.STEPS, "peak_tensors")), "the table of engine.py"
     assert gpu.peak(lambda: torch.ones(2), "cpu") == 0
+    gpu.captured("cpu", (("tiny", "S5", 1),), times=2, scale="tiny")
+    head, *rows = capsys.readouterr().out.splitlines()
+    assert "textbook over captured" in head and len(rows) == 5 and all("recorded in" in row for row in rows[:3])

@@ -27,7 +27,8 @@ class Hessian(LinearOperator):
     `loss(point, batch)` gives the loss, a scalar, at any values of the variables (a tensor shaped like `point`) on one
     of the `batches`, which can be any objects; the matrix is the mean over them. `context()` is entered around every
     use of `loss`: it can hold other state fixed, or raise if that has changed. `keep_graphs=False` computes gradients
-    again for each product: twice the time, but the memory of one batch. `options` are copied into every result.
+    again for each product: twice the time, but the memory of one batch. `product(direction, point, batch)`, if given,
+    computes the product with the matrix of a batch in place of all that. `options` are copied into every result.
     `products` counts products with the matrix of one batch.
     """
 
@@ -35,8 +36,9 @@ class Hessian(LinearOperator):
     def __init__(
         self, loss: Callable[[Tensor, object], Tensor], point: Tensor, batches: Iterable, *, context=nullcontext,
         keep_graphs: bool = True, options: dict | None = None,
+        product: Callable[[Tensor, Tensor, object], Tensor] | None = None,
     ):  # fmt: skip
-        self.loss, self.context, self.keep_graphs = loss, context, keep_graphs
+        self.loss, self.context, self.keep_graphs, self.product = loss, context, keep_graphs, product
         self.point, self.batches, self.options = point.detach(), list(batches), dict(options or {})
         if not self.batches:
             raise ValueError("batches: is empty; at least one batch is needed")
@@ -72,8 +74,11 @@ class Hessian(LinearOperator):
         direction, products = self._tensor(vector), []
         with self.context():
             for batch in range(len(self.batches)):
-                variables, gradient = self._graph(batch)
-                product = torch.autograd.grad(gradient, variables, direction, retain_graph=self.keep_graphs)[0]
+                if self.product is not None:
+                    product = self.product(direction, self.point, self.batches[batch])
+                else:
+                    variables, gradient = self._graph(batch)
+                    product = torch.autograd.grad(gradient, variables, direction, retain_graph=self.keep_graphs)[0]
                 products.append(product.flatten())
         self.products += len(self.batches)
         products = torch.stack(products).cpu().double().numpy()

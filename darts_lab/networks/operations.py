@@ -261,6 +261,11 @@ def shared(name: str, channels: int, stride: int, search: bool) -> nn.Module:
     return nn.Identity() if name == SKIP else Pool(channels, stride, search, name == MAX)
 
 
+def draws_noise(network: nn.Module) -> bool:
+    """Whether an operation of the network is `noise`, in evaluation too."""
+    return any(isinstance(module, Noise) for module in network.modules())
+
+
 def stack(name, channels, stride, copies, *, search, generator, own=None) -> nn.Module:
     """`copies` copies of the operation `name` as one module, with scales in its batch-norms unless in `search`. `own`
     are the user's operations: functions `(channels, stride) -> nn.Module` by name."""

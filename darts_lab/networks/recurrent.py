@@ -77,10 +77,11 @@ class Cell(nn.Module):
         sources = [self.edges[edge][0] for edge in edges]
         if mixing is None:
             return Part(sources, names, None, None)
+        flat = mixing.flatten().unbind()  # an index of lists would come from the host
         places = [mixing.shape[1] * edge + self.edges[edge][2].index(name) for name in names for edge in edges]
-        weights = mixing.flatten()[places].view(len(names), -1, 1, 1)
+        weights = torch.stack([flat[place] for place in places]).view(len(names), -1, 1, 1)
         if kept is not None:
-            weights = weights * kept[:, edges].t()[:, :, None]
+            weights = weights * torch.stack([kept[:, edge] for edge in edges])[:, :, None]
         return Part(sources, names, weights.unbind(), weights.sum(0))
 
     def forward(self, x: Tensor, hidden: Tensor, parts: list[list[Part]], masks) -> tuple[Tensor, Tensor]:

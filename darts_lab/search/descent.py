@@ -1,17 +1,18 @@
 """What a search descends: the weights w and alpha of a supernet, each with its optimizer, and one step of either."""
 
 from contextlib import nullcontext
-from copy import deepcopy
 from dataclasses import asdict
 
 import torch
 from torch import Tensor
 from torch.func import functional_call
 
+from darts_lab.capture import Recorder, capturable, load_optimizer, number, sgd
 from darts_lab.environment import full_precision, lower_precision, restore
 from darts_lab.methods.schedules import Timing
 from darts_lab.methods.terms import survivors
 from darts_lab.networks.cell import frozen_statistics
+from darts_lab.networks.operations import draws_noise
 from darts_lab.plan import Plan
 from darts_lab.search import bilevel
 from darts_lab.tasks import Task
@@ -23,7 +24,7 @@ class Descent:
     """All that the steps of a search change. Batches are (inputs, targets); alpha and mixing weights have the shape
     (cell types, edges, candidates)."""
 
-    def __init__(self, task: Task, plan: Plan, device: torch.device):
+    def __init__(self, task: Task, plan: Plan, device: torch.device, capture: bool | None = None):
         self.task, self.seed, self.device = task, plan.seed, device
         self.space, self.method, self.settings = space, method, settings = plan.space, plan.method, plan.search
         initial = torch.Generator().manual_seed(plan.seed)
@@ -40,20 +41,19 @@ class Descent:
         mixing = self.activate(self.alpha.detach())
         self.multipliers = None if method.admm is None else method.admm.begin(self.alpha, mixing, space)
         self.weights = dict(self.supernet.named_parameters())
-        self.optimizer = torch.optim.SGD(
-            self.weights.values(),
-            settings.learning_rate,
-            momentum=settings.momentum,
-            weight_decay=settings.weight_decay * settings.decay_scale,
-            foreach=True,
-        )
+        decay = settings.weight_decay * settings.decay_scale
+        self.optimizer = sgd(self.weights.values(), settings.learning_rate, settings.momentum, decay)
         self.unrolled_decay: float | None = None  # that of w in the unrolled step, where it is not the optimizer's
         self.alpha_optimizer = torch.optim.Adam(
             [self.alpha],
             settings.alpha_learning_rate,
             betas=tuple(settings.alpha_betas),
             weight_decay=settings.alpha_weight_decay,
+            **capturable([self.alpha]),
         )
+        self.recorder = Recorder(device, self.generator, capture)
+        self._recorded_alpha_step = self.recorder.step(self._alpha_step)
+        self._recorded_weight_step = self.recorder.step(self._weight_step)
 
     # Mixing weights
 
@@ -61,14 +61,19 @@ class Descent:
         """The mixing weights that `alpha` stands for; those of pruned operations are zero."""
         return self._without_pruned(self.method.activation(alpha))
 
-    def draw(self, alpha: Tensor) -> Tensor:
+    def draw(self, alpha: Tensor, progress) -> Tensor:
         """The mixing weights of a step: those that `alpha` stands for, or a sample where the method draws one."""
         if self.method.draw is None:
             return self.activate(alpha)
-        return self._without_pruned(self.method.draw(alpha, self.progress, self.generator))
+        return self._without_pruned(self.method.draw(alpha, progress, self.generator))
 
     def _without_pruned(self, mixing: Tensor) -> Tensor:
         return mixing if self.alive is None else mixing * self.alive
+
+    def draws(self, drop_path: float) -> bool:
+        """Whether the supernet or the method draws random numbers in a step."""
+        noise = draws_noise(self.supernet) or self.method.draw is not None
+        return drop_path > 0 or noise or self.task.draws
 
     @property
     def progress(self) -> float:
@@ -98,28 +103,57 @@ class Descent:
 
     def alpha_step(self, train, valid, learning_rate: float, drop_path: float = 0.0) -> Tensor:
         """A step of alpha on the batch `valid`: its loss, on the device. Arguments as for `step`."""
-        gradient, outputs, loss = self._alpha_gradient(train, valid, learning_rate, drop_path)
-        bilevel.alpha_step(gradient, self.alpha, self.alpha_optimizer)
-        self.task.carry("valid", outputs)
+        # Pruned operations are left out by lists on the host, and the generator of noise that both ends of a finite
+        # difference see is set back from there; neither can be recorded.
+        unrolled = self.settings.order == 2
+        recordable = not self.method.pruning and not (unrolled and self.draws(drop_path))
+        step = self._recorded_alpha_step if recordable else self._alpha_step
+        numbers = number(learning_rate, self.device), number(self.progress, self.device)
+        decays = self.optimizer.param_groups[0]["weight_decay"], self.unrolled_decay
+        loss, state = step(train if unrolled else None, valid, *numbers, drop_path, self.multipliers, decays)
+        self.task.carry("valid", state)
         if self.method.admm is not None:
             self.multipliers = self.method.admm.after(
                 self.timing.alpha_steps + 1, self.alpha.detach(), self.activate, *self.multipliers, self.space
             )
         return loss
 
+    def _alpha_step(self, train, valid, learning_rate, progress, drop_path: float, multipliers, decays):
+        """(loss, what the task carries on). `decays`, those of w, are named here because a recorded step has them baked
+        in; `_unrolled_gradient` reads them where they are."""
+        gradient, outputs, loss = self._alpha_gradient(train, valid, learning_rate, progress, drop_path, multipliers)
+        bilevel.alpha_step(gradient, self.alpha, self.alpha_optimizer)
+        return loss, self.task.carried(outputs)
+
     def weight_step(self, train, drop_path: float = 0.0) -> tuple[Tensor, Tensor, Tensor]:
         """A step of w on the batch `train`: (loss, deviation, squared norm of the gradient of w), on the device."""
+        step = self._weight_step if self.method.pruning else self._recorded_weight_step
+        progress, decay = number(self.progress, self.device), self.optimizer.param_groups[0]["weight_decay"]
+        *measured, state = step(train, self._drawn(train, progress), progress, drop_path, decay)
+        if self.alive is not None:
+            self._prune()
+        self.task.carry("train", state)
+        return tuple(measured)
+
+    def _drawn(self, train, progress) -> Tensor | None:
+        """The mixing weights of a step of w, where the method draws or perturbs them, maybe on the host."""
+        method = self.method
+        if method.draw is None and method.perturb is None:
+            return None
         self.supernet.train()
-        mixing = self.draw(self.alpha).detach()
-        if self.method.perturb is not None:
-            mixing = self.method.perturb(mixing, self._loss_of(train), self.progress, self.space, self.generator)
+        mixing = self.draw(self.alpha, progress).detach()
+        if method.perturb is None:
+            return mixing
+        return method.perturb(mixing, self._loss_of(train), progress, self.space, self.generator)
+
+    def _weight_step(self, train, drawn: Tensor | None, progress, drop_path: float, decay: float):
+        """(what `weight_step` gives, what the task carries on); `drawn` as `_drawn`, `decay` as in `_alpha_step`."""
+        self.supernet.train()
+        mixing = self.activate(self.alpha).detach() if drawn is None else drawn
         outputs = self.outputs(train[0], mixing, drop_path)
         loss = self.task.training_loss(outputs, train[1])
         squared_gradient = bilevel.weight_step(loss, self.optimizer, self.settings.clip).square()
-        if self.alive is not None:
-            self._prune()
-        self.task.carry("train", outputs)
-        return loss.detach(), self.task.deviation(outputs, train[1]), squared_gradient
+        return loss.detach(), self.task.deviation(outputs, train[1]), squared_gradient, self.task.carried(outputs)
 
     def _loss_of(self, train):
         """The training loss of the batch as a function of the mixing weights; running statistics stay as they are."""
@@ -144,50 +178,55 @@ class Descent:
 
         The weights and, but for parity, the running statistics stay as they are, and nothing is carried on.
         """
-        return self._alpha_gradient(train, valid, learning_rate, drop_path)[0]
+        numbers = number(learning_rate, self.device), number(self.progress, self.device)
+        return self._alpha_gradient(train, valid, *numbers, drop_path, self.multipliers)[0]
 
-    def _alpha_gradient(self, train, valid, learning_rate: float, drop_path: float = 0.0):
+    def _alpha_gradient(self, train, valid, learning_rate, progress, drop_path: float, multipliers):
         """(gradient, the outputs and the loss on the batch `valid`)."""
         self.supernet.train()
         with nullcontext() if self.settings.parity else frozen_statistics(self.supernet):
             if self.settings.order == 2:
                 with full_precision(self.device):  # anything less would drown the difference of two gradients
-                    return self._unrolled_gradient(train, valid, learning_rate, drop_path)
+                    return self._unrolled_gradient(train, valid, learning_rate, progress, drop_path, multipliers)
             trained = [weight for weight in self.weights.values() if weight.requires_grad]
             for weight in trained:  # so that nothing is kept for gradients that nobody needs
                 weight.requires_grad_(False)
             try:
-                loss, outputs = self._valid_loss(valid, drop_path)
+                loss, outputs = self._valid_loss(valid, progress, drop_path, multipliers)
                 return bilevel.first_order(loss, self.alpha), outputs, loss.detach()
             finally:
                 for weight in trained:
                     weight.requires_grad_(True)
 
-    def _valid_loss(self, valid, drop_path: float, weights=None):
-        mixing = self.draw(self.alpha)
+    def _valid_loss(self, valid, progress, drop_path: float, multipliers, weights=None):
+        mixing = self.draw(self.alpha, progress)
         outputs = self.outputs(valid[0], mixing, drop_path, weights)
         loss = self.task.loss(outputs, valid[1])
         for term in self.method.terms:
-            loss = loss + term(self.alpha, mixing, self.progress, self.space)
+            loss = loss + term(self.alpha, mixing, progress, self.space)
         if self.method.admm is not None:
-            loss = loss + self.method.admm.term(mixing, *self.multipliers)
+            loss = loss + self.method.admm.term(mixing, *multipliers)
         return loss, outputs
 
-    def _unrolled_gradient(self, train, valid, learning_rate: float, drop_path: float):
+    def _unrolled_gradient(self, train, valid, learning_rate, progress, drop_path: float, multipliers):
         """`bilevel.second_order` of these losses; the unrolled step is clipped where the task does so."""
         s, names, weights, noise = self.settings, list(self.weights), list(self.weights.values()), []
 
         def train_loss(values: list[Tensor], alpha: Tensor) -> Tensor:
-            outputs = self.outputs(train[0], self.draw(alpha), drop_path, dict(zip(names, values, strict=True)))
+            mixing = self.draw(alpha, progress)
+            outputs = self.outputs(train[0], mixing, drop_path, dict(zip(names, values, strict=True)))
             return self.task.training_loss(outputs, train[1])
 
         def valid_loss(values: list[Tensor], alpha: Tensor):
             with frozen_statistics(self.supernet):
-                result = self._valid_loss(valid, drop_path, dict(zip(names, values, strict=True)))
-            noise.append(self.generator.get_state())
+                weights = dict(zip(names, values, strict=True))
+                result = self._valid_loss(valid, progress, drop_path, multipliers, weights)
+            if self.method.draw is not None:
+                noise.append(self.generator.get_state())
             return result
 
-        end_loss = train_loss if s.parity else with_same_noise(self.generator, train_loss)
+        same = self.draws(drop_path) and not s.parity
+        end_loss = with_same_noise(self.generator, train_loss) if same else train_loss
         if self.method.draw is not None:  # w' and both ends see the same sample
             train_loss = end_loss
         decay = self.optimizer.param_groups[0]["weight_decay"] if self.unrolled_decay is None else self.unrolled_decay
@@ -222,8 +261,8 @@ class Descent:
         if state["alpha"].shape != self.alpha.shape:
             raise ValueError(f"alpha has shape {tuple(state['alpha'].shape)}, the space {self.space.shape}")
         self.supernet.load_state_dict(state["supernet"])
-        self.optimizer.load_state_dict(deepcopy(state["optimizer"]))  # which would else share its tensors
-        self.alpha_optimizer.load_state_dict(deepcopy(state["alpha_optimizer"]))
+        load_optimizer(self.optimizer, state["optimizer"])
+        load_optimizer(self.alpha_optimizer, state["alpha_optimizer"])
         self.timing = Timing(**state["timing"])
         restore(self.generator, state, elsewhere=self.seed + 2**36 + self.timing.batches)
         self.multipliers = state["multipliers"]
@@ -232,6 +271,7 @@ class Descent:
             self.running = self.alive.tolist()
         with torch.no_grad():
             self.alpha.copy_(state["alpha"])
+        self.recorder.forget()  # what the optimizers remember lies elsewhere now
 
 
 def with_same_noise(generator: torch.Generator, loss):

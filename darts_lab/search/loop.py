@@ -12,7 +12,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from darts_lab import __version__, runs
-from darts_lab.checks import checked
+from darts_lab.checks import argument, checked
 from darts_lab.environment import deterministic, keep_memory
 from darts_lab.plan import Plan
 from darts_lab.settings import PRIME
@@ -30,16 +30,17 @@ class Loop(ABC):
 
     @classmethod
     @checked
-    def of(cls, plan: Plan, path=None):
+    def of(cls, plan: Plan, path=None, capture: bool | None = None):
         """What a plan asks for, written as `path` says. Raises as the class itself."""
         loop = cls.__new__(cls)
-        loop._begin(plan, path)
+        loop._begin(plan, path, capture)
         return loop
 
-    def _begin(self, plan: Plan, path) -> None:
+    def _begin(self, plan: Plan, path, capture: bool | None) -> None:
+        argument("capture", capture, bool | None)
         keep_memory()
         deterministic()
-        self.plan, self._path = plan, path
+        self.plan, self._path, self._capture = plan, path, capture
         self.run: runs.Run | None = None
         self._steps: Iterator | None = None  # of the present epoch
 
@@ -143,10 +144,11 @@ class Loop(ABC):
             self.run.save(self.state(), *record.to_json(), str(genotype), before)
 
     @classmethod
-    def resume(cls, path: str | Path, *, data=None, **given):
+    def resume(cls, path: str | Path, *, data=None, capture: bool | None = None, **given):
         """The search or training in the run directory `path`, after its last finished epoch.
 
-        `data`, `space` and `method` are needed only where they were your own objects and not names. On another kind of
+        `data`, `space` and `method` are needed only where they were your own objects and not names; `capture` may be
+        another than before. On another kind of
         `device` it goes on with batches in another order. Raises ValueError where the run is damaged, or was made with
         other data.
         """
@@ -157,7 +159,7 @@ class Loop(ABC):
                 "it can still be read"
             )
         try:
-            loop = cls.of(Plan.from_json(run.config, data=data_of(run, data), **given), path)
+            loop = cls.of(Plan.from_json(run.config, data=data_of(run, data), **given), path, capture)
             loop.task.check_made(run)
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"run: {str(run.path)!r} holds no {cls.name} that can go on: {error}") from error

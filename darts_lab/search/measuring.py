@@ -14,6 +14,7 @@ from darts_lab.checks import Seed, checked, one_of
 from darts_lab.curvature import Eigenpair, Hessian
 from darts_lab.environment import full_precision
 from darts_lab.networks.cell import frozen_statistics
+from darts_lab.networks.operations import draws_noise
 
 
 @checked
@@ -53,9 +54,7 @@ def hessian(
     def loss(variables: Tensor, batch: tuple) -> Tensor:
         place = next(place for place, one in enumerate(drawn) if one is batch)
         noise = torch.Generator(first.device).manual_seed(seed + 2**34 + place)  # the same at every call
-        mixing = search.descent.activate(variables) if variable == "alpha" else variables
-        outputs = supernet(_as(batch[0], first.dtype), mixing, drop_path=drop_path, generator=noise)
-        return search.task.loss(outputs, batch[1]) + 0.5 * decay * variables.pow(2).sum()
+        return _loss(search, variables, batch, variable, decay, drop_path, noise)
 
     @contextmanager
     def still():
@@ -74,8 +73,29 @@ def hessian(
             for weight in trained:
                 weight.requires_grad_(True)
 
+    def recorded(direction: Tensor, point: Tensor, batch: tuple) -> Tensor:
+        return search.recorded_product(direction, point, batch, mode, variable, decay)
+
     point = alpha if variable == "alpha" else search.descent.activate(alpha)
-    return Hessian(loss, point, drawn, context=still, keep_graphs=keep_graphs, options=options)
+    drawing = search.descent.draws(drop_path) and (mode == "train" or draws_noise(supernet))  # anew from a seed
+    more = {"product": recorded} if search.descent.recorder.on and not drawing else {}
+    return Hessian(loss, point, drawn, context=still, keep_graphs=keep_graphs, options=options, **more)
+
+
+def _loss(search, variables: Tensor, batch: tuple, variable: str, decay: float, drop_path=0.0, noise=None) -> Tensor:
+    mixing = search.descent.activate(variables) if variable == "alpha" else variables
+    inputs = _as(batch[0], next(search.supernet.parameters()).dtype)
+    outputs = search.supernet(inputs, mixing, drop_path=drop_path, generator=noise)
+    return search.task.loss(outputs, batch[1]) + 0.5 * decay * variables.pow(2).sum()
+
+
+def product(search, direction: Tensor, point: Tensor, batch: tuple, mode: str, variable: str, decay: float) -> Tensor:
+    """The Hessian of one batch times `direction`, in one step that can be recorded; `mode` is baked in with it."""
+    variables = point.detach().requires_grad_()
+    with torch.enable_grad():
+        loss = _loss(search, variables, batch, variable, decay)
+        gradient = torch.autograd.grad(loss, variables, create_graph=True)[0]
+    return torch.autograd.grad(gradient, variables, direction)[0]
 
 
 def after_epoch(search, valid: tuple | None) -> Eigenpair:

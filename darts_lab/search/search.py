@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import replace
+from functools import partial
 from inspect import signature
 from pathlib import Path
 from typing import Annotated
@@ -20,6 +21,7 @@ from darts_lab.checks import checked, one_of
 from darts_lab.environment import choose_device, stopwatch
 from darts_lab.genotype import Genotype, discretize
 from darts_lab.methods.monitors import measured_epochs
+from darts_lab.networks.operations import draws_noise
 from darts_lab.plan import Plan, of_search
 from darts_lab.runs.records import EpochRecord
 from darts_lab.search import measuring, samples, steps
@@ -39,8 +41,9 @@ class Search(Loop):
     `space`, `method` and `scale` are names or objects, `data` a name, a `Dataset` or anything with train, valid and
     test pairs of tensors; by default `space` is the one that goes with the data. `device` is chosen automatically
     (cuda, mps, cpu). `path` is the run directory (default: a new one below `runs/`; False: nothing is written), which
-    nothing is written to before the first step. Further keywords change single settings of the scale, such as
-    `epochs=10`; they override the method's.
+    nothing is written to before the first step. `capture` says whether the steps are recorded as CUDA graphs (see
+    `darts_lab.capture`; None: as DARTS_LAB_CAPTURE says, else not), which changes no number. Further keywords change
+    single settings of the scale, such as `epochs=10`; they override the method's.
 
     The same arguments give the same numbers, bit for bit on the CPU, and `Search.resume(path)` continues as if there
     had been no interruption. Raises ValueError, naming the argument, for anything that is not allowed.
@@ -49,14 +52,15 @@ class Search(Loop):
     name = "search"
 
     def __init__(
-        self, space=None, data="digits", method="DARTS", scale="laptop", seed=0, device=None, path=None, **settings
-    ):
-        self._begin(of_search(space, data, method, scale, seed, device, **settings), path)
+        self, space=None, data="digits", method="DARTS", scale="laptop", seed=0, device=None, path=None, capture=None,
+        **settings,
+    ):  # fmt: skip
+        self._begin(of_search(space, data, method, scale, seed, device, **settings), path, capture)
 
-    def _begin(self, plan: Plan, path) -> None:
+    def _begin(self, plan: Plan, path, capture: bool | None) -> None:
         if plan.search is None:
             raise ValueError(f"plan: {plan.name!r} asks for no search")
-        super()._begin(plan, path)
+        super()._begin(plan, path, capture)
         self.space, self.method, self.settings = self.plan.space, self.plan.method, self.plan.search
         self.device, self.device_reason = choose_device(self.plan.device)
         self.seed = self.plan.seed
@@ -66,7 +70,9 @@ class Search(Loop):
         self.epochs = self._epochs()
         self.measured = measured_epochs(self.epochs, self.settings.curvature_every)
         _check_sizes(self)
-        self.descent = Descent(self.task, self.plan, self.device)
+        self.descent = Descent(self.task, self.plan, self.device, self._capture)
+        recorded = (self._outputs, partial(measuring.product, self))
+        self._recorded_outputs, self.recorded_product = map(self.descent.recorder.step, recorded)
         self.history: list[EpochRecord] = []
         self.snapshots: dict[int, dict] = {}  # states of measured epochs, for adaptation to return to
         self.selected: Genotype | None = None  # what the method's selection chose last
@@ -260,7 +266,12 @@ class Search(Loop):
         noise = torch.Generator(self.device).manual_seed(self.seed + 2**33 + self.epoch)  # looking changes nothing
         self.supernet.eval()
         seen = (noise, self.strength) if self.settings.parity else ()
-        return self.task.measure(lambda inputs: self.supernet(inputs, mixing, generator=noise), split, seen=seen)
+        drawn = draws_noise(self.supernet)  # from the seed above
+        forward = partial(self.supernet, generator=noise) if drawn else self._recorded_outputs
+        return self.task.measure(lambda inputs: forward(inputs, mixing), split, seen=seen)
+
+    def _outputs(self, inputs, mixing: Tensor):
+        return self.supernet(inputs, mixing)
 
     # On disk
 
@@ -294,9 +305,9 @@ class Search(Loop):
         return EpochRecord.from_json(content, self.space.names)
 
     @classmethod
-    def resume(cls, path: str | Path, *, space=None, data=None, method=None, device=None) -> Search:
+    def resume(cls, path: str | Path, *, space=None, data=None, method=None, device=None, capture=None) -> Search:
         """As `Loop.resume`; settings that were changed by hand stay changed."""
-        search = super().resume(path, space=space, data=data, method=method, device=device)
+        search = super().resume(path, space=space, data=data, method=method, device=device, capture=capture)
         for record in search.history:
             search.settings = replace(search.settings, **(record.changed or {}))
         return search

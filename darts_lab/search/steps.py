@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import torch
 
+from darts_lab.capture import set_rate
 from darts_lab.search.loop import check_finite
 
 
@@ -35,7 +36,8 @@ def take(search, learning_rate: float) -> Generator[None, None, tuple[Steps, tup
     for place in itertools.islice(task.order(search.settings.batch_size, generator), left):
         if losses:
             yield None
-        rate = descent.optimizer.param_groups[0]["lr"] = learning_rate * task.rate(place)
+        rate = learning_rate * task.rate(place)
+        set_rate(descent.optimizer, rate)
         train = task.training_batch("train", place, generator, strength)
         due, moment = schedule.due(descent.timing, search.seed), schedule.moment(descent.timing)
         if moment is not None:

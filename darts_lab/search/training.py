@@ -9,10 +9,12 @@ from torch.func import functional_call
 
 from darts_lab import data as datasets
 from darts_lab import runs, tasks
+from darts_lab.capture import Recorder, load_optimizer, set_rate
 from darts_lab.checks import checked, one_of
 from darts_lab.environment import choose_device, lower_precision, restore, stopwatch
 from darts_lab.genotype import Genotype, skip_reductions
 from darts_lab.networks.costs import multiply_adds, parameter_count
+from darts_lab.networks.operations import draws_noise
 from darts_lab.plan import Plan, of_training
 from darts_lab.runs.files import in_a_line
 from darts_lab.runs.records import TrainingRecord
@@ -54,14 +56,14 @@ class Training(Loop):
 
     def __init__(
         self, genotype, data=None, scale=None, seed=None, device=None, path=None, space=None, protocol="default",
-        **settings,
+        capture=None, **settings,
     ):  # fmt: skip
-        self._begin(of_training(genotype, data, scale, seed, device, space, protocol, **settings), path)
+        self._begin(of_training(genotype, data, scale, seed, device, space, protocol, **settings), path, capture)
 
-    def _begin(self, plan: Plan, path) -> None:
+    def _begin(self, plan: Plan, path, capture: bool | None) -> None:
         if plan.evaluation is None:
             raise ValueError(f"plan: {plan.name!r} asks for no training")
-        super()._begin(plan, False if path is None else path)
+        super()._begin(plan, False if path is None else path, capture)
         self.genotype, self.settings, self.seed = self.plan.genotype, self.plan.evaluation, self.plan.seed
         self.space = self.plan.space
         self.device, self.device_reason = choose_device(self.plan.device)
@@ -79,6 +81,8 @@ class Training(Loop):
         self.forward = torch.compile(self.network, dynamic=False) if self.settings.compile else self.network
         self.generator = torch.Generator(self.device).manual_seed(self.seed + 2**32)
         self.optimizer = self.task.optimizer(self.network.parameters())
+        self.recorder = Recorder(self.device, self.generator, self._capture)
+        self._recorded_step, self._recorded_outputs = map(self.recorder.step, (self._step, self._outputs))
         self.kept: dict | None = None  # the weights to test, by name, where the task chooses them; else the last ones
         self.history: list[TrainingRecord] = []
 
@@ -101,7 +105,7 @@ class Training(Loop):
         for place in task.order(s.batch_size, generator):
             if losses:
                 yield None  # between two batches the caller may wait, or look
-            self.optimizer.param_groups[0]["lr"] = learning_rate * task.rate(place)
+            set_rate(self.optimizer, learning_rate * task.rate(place))
             inputs, targets = task.training_batch("train", place, generator, 1.0)
             loss, deviation = self.descend(inputs, targets, drop_path=s.drop_path * epoch / s.epochs)
             losses.append(loss)
@@ -125,6 +129,14 @@ class Training(Loop):
 
     def descend(self, inputs, targets, drop_path: float = 0.0) -> tuple[torch.Tensor, torch.Tensor]:
         """One step of SGD on one batch: (train loss, deviation), on the device."""
+        averages_from = self.optimizer.param_groups[0].get("t0")
+        *measured, state = self._recorded_step(inputs, targets, drop_path, averages_from)
+        self.task.carry("train", state)
+        return tuple(measured)
+
+    def _step(self, inputs, targets, drop_path: float, averages_from: float | None):
+        """(what `descend` gives, what the task carries on). `averages_from`, of averaged SGD, is named here because a
+        recorded step has it baked in."""
 
         def network(inputs, **more):
             with lower_precision(self.device, self.settings.precision):
@@ -132,8 +144,7 @@ class Training(Loop):
 
         descended, loss, outputs = self.task.training_pass(network, inputs, targets)
         bilevel.weight_step(descended, self.optimizer, self.settings.clip)
-        self.task.carry("train", outputs)
-        return loss.detach(), self.task.deviation(outputs, targets)
+        return loss.detach(), self.task.deviation(outputs, targets), self.task.carried(outputs)
 
     def test(self) -> tuple[float, float]:
         """(loss, error of the task) on the test split now."""
@@ -151,7 +162,11 @@ class Training(Loop):
         def forward(inputs):
             return functional_call(self.network, weights or {}, (inputs,), {"generator": noise})
 
-        return self.task.measure(forward, split)
+        recordable = weights is None and not draws_noise(self.network)  # noise is drawn from the seed above
+        return self.task.measure(self._recorded_outputs if recordable else forward, split)
+
+    def _outputs(self, inputs):
+        return self.network(inputs)
 
     def result(self) -> Evaluation:
         """The test error after the last epoch. Raises ValueError before it, as a test in between invites choosing."""
@@ -186,7 +201,8 @@ class Training(Loop):
         """Takes over a `state`. Raises ValueError where it does not fit."""
         try:
             self.network.load_state_dict(state["network"])
-            self.optimizer.load_state_dict(state["optimizer"])
+            load_optimizer(self.optimizer, state["optimizer"])
+            self.recorder.forget()
             restore(self.generator, state, elsewhere=self.seed + 2**36 + state["epoch"])
             self.kept = state.get("kept")
         except (KeyError, RuntimeError, ValueError, TypeError) as error:

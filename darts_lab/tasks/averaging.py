@@ -4,12 +4,17 @@ import math
 
 import torch
 
+from darts_lab.capture import capturable, number
+
 
 class AveragedSGD(torch.optim.ASGD):
     """SGD without momentum that keeps the mean of its weights once `begin` is called: Polyak averaging."""
 
     def __init__(self, parameters, learning_rate: float, weight_decay: float):
-        super().__init__(parameters, learning_rate, lambd=0.0, t0=math.inf, weight_decay=weight_decay, foreach=True)
+        parameters = list(parameters)
+        more = {"lambd": 0.0, "t0": math.inf, "weight_decay": weight_decay, "foreach": True} | capturable(parameters)
+        device = parameters[0].device
+        super().__init__(parameters, number(learning_rate, device) if more["capturable"] else learning_rate, **more)
 
     @property
     def averaging(self) -> bool:

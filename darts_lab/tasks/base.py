@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from darts_lab import data as datasets
 from darts_lab import runs
+from darts_lab.capture import sgd
 from darts_lab.genotype import Genotype
 from darts_lab.settings import PRIME, Scale
 from darts_lab.spaces import SearchSpace
@@ -33,6 +34,7 @@ class Task(ABC):
     space = "S2"  # what is searched where no space is named
     metric, factor, unit = "error", 100, "%"  # how an error is called and shown: `factor` times it, in `unit`
     carries = False  # whether the next batch goes on where the last one ended
+    draws = False  # whether the supernet draws random numbers in training, beside noise and drop path
     clips_unrolled = False  # whether the unrolled step of second order clips its gradient as the real step does
 
     def __init__(self, data, settings=None):
@@ -70,7 +72,7 @@ class Task(ABC):
     def optimizer(self, weights: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         """The optimizer of a training from scratch; its rate is set anew in every epoch."""
         s = self.settings
-        return torch.optim.SGD(weights, s.learning_rate, momentum=s.momentum, weight_decay=s.weight_decay, foreach=True)
+        return sgd(weights, s.learning_rate, s.momentum, s.weight_decay)
 
     def check(self, cells: SearchSpace | Genotype, settings) -> None:
         """Raises ValueError where the data, the cells of a space or genotype and the settings do not fit together."""
@@ -139,9 +141,12 @@ class Task(ABC):
         """The inputs of one sample, by which the cost of a network is counted."""
         return self.plain_batch("test", torch.arange(1, device=self.data.test[1].device))[0]
 
-    def carry(self, split: str, outputs) -> None:
-        """Gets the outputs of every training batch and of every validation batch of an alpha step, for tasks in which
-        the next batch goes on where the last one ended."""
+    def carried(self, outputs) -> Tensor | None:
+        """What the next batch needs of the outputs of the last, where it goes on where that one ended."""
+        return None
+
+    def carry(self, split: str, state: Tensor | None) -> None:
+        """Gets what `carried` gives of every training batch and of every validation batch of an alpha step."""
         return
 
     def after_epoch(self, training) -> float | None:

@@ -54,6 +54,14 @@ LAPTOP = Scale(
     ),
     strong_decay=9,
 )
+# For one GPU: cells and images of the papers' size, a fifth of their images.
+UNSCALED_WORKSTATION = SearchSettings(train_samples=5000, valid_samples=5000, order=1)
+WORKSTATION = Scale(
+    "workstation",
+    replace(UNSCALED_WORKSTATION, decay_scale=as_strong_as_in_the_papers(UNSCALED_WORKSTATION, 5000)),
+    EvaluationSettings(channels=16, layers=8, epochs=40),
+    instead={"digits": "digits32"},
+)
 BOTH_CELLS = {"layers": 8, "reductions": "searched"}  # at laptop scale
 TINY = Scale(
     "tiny",
@@ -66,7 +74,7 @@ TINY = Scale(
         **PLAIN_TRAINING,
     ),
 )  # fmt: skip
-SCALES = {scale.name: scale for scale in (TINY, LAPTOP, PAPER)}
+SCALES = {scale.name: scale for scale in (TINY, LAPTOP, WORKSTATION, PAPER)}
 
 # (channels, layers) of the networks trained from scratch, for each of PROTOCOLS, by space and data: Zela et al.,
 # `evaluation/config.yaml` of their code at f83f0a8, which agrees with their appendix B.1. The full space: Liu et al.

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from darts_lab import data as datasets
+from darts_lab.capture import capturable, number
 from darts_lab.checks import Amount, Natural
 from darts_lab.data import stereo
 from darts_lab.genotype import Genotype
@@ -98,7 +99,9 @@ class Disparity(Task):
 
     def optimizer(self, weights: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         """Adam, as Zela et al. 2020 train the networks that they found (appendix D)."""
-        return torch.optim.Adam(weights, self.settings.learning_rate, weight_decay=self.settings.weight_decay)
+        weights, s = list(weights), self.settings
+        rate = number(s.learning_rate, weights[0].device)
+        return torch.optim.Adam(weights, rate, weight_decay=s.weight_decay, **capturable(weights))
 
     def training_batch(self, split: str, place: Tensor, generator, strength: float | None = None):
         """Augmented as strongly as `settings.augmentation` says; there is no Cutout."""

@@ -258,8 +258,16 @@ class Language(Task):
         """One word of one stream."""
         return self.plain_batch("test", Window(0, 1, 1))[0]
 
-    def carry(self, split: str, outputs: Output) -> None:
-        self.hidden[split] = outputs.hidden.detach()
+    @property
+    def draws(self) -> bool:
+        """Whether any dropout is on."""
+        return any(_sizes(self.settings)["dropout"])
+
+    def carried(self, outputs: Output) -> Tensor:
+        return outputs.hidden.detach()
+
+    def carry(self, split: str, state: Tensor) -> None:
+        self.hidden[split] = state
 
     def loss(self, outputs: Output, targets: Tensor) -> Tensor:
         return F.nll_loss(outputs.log_probabilities.flatten(0, 1), targets.flatten())

@@ -40,6 +40,7 @@ _METHODS = {
 _SCALES = {
     "tiny": "seconds; proves that it runs and nothing else",
     "laptop": "a minute or a few on two cores; the phenomena are there",
+    "workstation": "cells of the papers' size on a fifth of their images; needs a GPU",
     "paper": "the papers' protocol; needs a GPU and hours",
 }
 

@@ -121,6 +121,47 @@ def test_resume_is_bit_for_bit_where_determinism_is_asked_for(space, data, metho
     print(ran.stderr)  # which operations have no such form
 
 
+CAPTURED = """
+import sys, warnings, torch, darts_lab as dl
+space, data, method, order = sys.argv[1:5]
+warnings.simplefilter("error")
+longer = {"epochs": 20, "curvature_every": 1} if dl.methods.get(method).monitor else {"epochs": 3}
+made = lambda capture: dl.Search(space, data, method, "tiny", path=False, order=int(order), capture=capture, **longer)
+eager, captured = made(False), made(True)
+list(eager), list(captured)
+assert captured.descent.recorder.on and any(step.forms for step in captured.descent.recorder.steps)
+for one, other in zip(eager.supernet.state_dict().values(), captured.supernet.state_dict().values()):
+    assert torch.equal(one, other)
+assert torch.equal(eager.alpha, captured.alpha)
+for one, other in zip(eager.history, captured.history):
+    assert one.to_json()[0] == other.to_json()[0]
+more = {"seed": 1, "path": False, "epochs": 3}
+errors = {dl.evaluate(eager.genotype, data, "tiny", capture=capture, **more).test_loss for capture in (False, True)}
+assert len(errors) == 1, errors
+print("equal")
+"""
+
+
+@pytest.mark.parametrize(
+    ("space", "data", "method", "order"),
+    [
+        ("S2", "digits", "DARTS", 1),
+        ("DARTS", "digits", "DARTS", 2),
+        ("S4", "digits", "R-DARTS(DP)", 1),
+        ("S2", "digits", "DARTS-ADA", 1),
+        ("DARTS", "digits", "DARTS-PRIME", 1),
+        ("RNN", "pydocs", "DARTS", 1),
+        ("S6", "stereo", "DARTS", 1),
+        ("S2", "bathymetry", "DARTS", 1),
+    ],
+)
+def test_captured_and_eager_are_equal_bit_for_bit_where_determinism_is_asked_for(space, data, method, order):
+    environment = os.environ | {"DARTS_LAB_DETERMINISTIC": "1", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-W", "ignore", "-c", CAPTURED, space, data, method, str(order)]
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert ran.stdout.strip() == "equal", ran.stderr
+
+
 def test_a_run_of_a_gpu_goes_on_on_a_cpu_and_back(tmp_path):
     search = dl.Search("S2", scale="tiny", path=tmp_path / "run", epochs=3)
     next(search)

@@ -3,7 +3,9 @@
 from typing import get_type_hints
 
 import pytest
+import torch
 
+import darts_lab as dl
 from darts_lab import methods
 from darts_lab.methods.schedules import Every, FisherTrace
 from darts_lab.methods.terms import Proximity
@@ -112,3 +114,31 @@ def test_every_setting_of_every_domain_says_what_is_allowed_of_it(domain):
             kinds = get_type_hints(type(settings), include_extras=True)
             assert set(kinds) == set(vars(settings))
             assert not [name for name, kind in kinds.items() if not getattr(kind, "__metadata__", ())]
+
+
+def test_a_workstation_searches_cells_of_the_papers_size_on_larger_digits(tmp_path):
+    scale = scales.get("workstation")
+    assert (scale.search.channels, scale.search.layers, scale.search.nodes, scale.search.epochs) == (16, 8, None, 50)
+    assert (scale.evaluation.channels, scale.evaluation.layers, scale.evaluation.epochs) == (16, 8, 40)
+    assert scale.search.decay_scale == classification.as_strong_as_in_the_papers(scale.search, 5000) == 4.95
+    few = {"train_samples": 8, "valid_samples": 8, "batch_size": 8, "epochs": 1, "curvature_every": 0}
+    search = dl.Search("S2", scale="workstation", path=tmp_path / "run", **few)
+    assert search.space.nodes == 4 and search.plan.data == "digits32" and search.task.data.image_size == (32, 32)
+    next(search)
+    assert dl.runs.read(search.run.path).data == "digits32"
+    training = dl.Training(search.run.path, train_samples=8, batch_size=8, epochs=1, test_samples=8)
+    assert training.plan.data == "digits32" and next(training).train_loss > 0
+    assert dl.plan.of_job({"scale": "workstation", "data": "digits"}).data == "digits32"
+    assert dl.plan.of_job({"scale": "workstation", "data": "cifar10"}).data == "cifar10"
+    cell = dl.random_genotype(dl.spaces.S2, torch.Generator().manual_seed(0))
+    assert dl.Training(cell, scale="workstation", train_samples=8, batch_size=8).plan.data == "digits32"
+
+
+def test_larger_digits_are_enough_for_a_workstation():
+    data = dl.data.load("digits32")
+    assert [tuple(getattr(data, split)[0].shape) for split in ("train", "valid", "test")] == [
+        (10_000, 3, 32, 32), (5_000, 3, 32, 32), (5_000, 3, 32, 32)
+    ]  # fmt: skip
+    assert data.name == "digits32" and data.ordered
+    means = [images.float().mean() for images, _ in (data.train, dl.data.load("digits").train)]
+    assert abs(means[0] - means[1]) < 8, "the same kind of pictures"
