@@ -20,7 +20,8 @@ from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 KINDS = ("cuda",)  # of devices whose steps can be recorded
 WARM_UP = 2  # calls of every form that are computed as usual, in which optimizers and libraries make what they keep
-_WAITS = "called a synchronizing CUDA operation"  # of PyTorch's warnings in its sync debug mode
+_WAITS = "called a synchronizing CUDA operation"  # of PyTorch's warnings in its sync debug mode ...
+_KNOWN = ("debug mode", "capturable=True")  # ... and those that this mode, and steps before they are recorded, bring
 
 
 def number(value: float, device: torch.device) -> float | Tensor:
@@ -180,7 +181,7 @@ class Graphs:
         for warning in caught:
             if _WAITS in str(warning.message):
                 waits.append(f"{os.path.basename(warning.filename)}, line {warning.lineno}")
-            elif "capturable=True" not in str(warning.message):  # PyTorch: it is slower where nothing is recorded
+            elif not any(words in str(warning.message) for words in _KNOWN):
                 warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
 
     def record(self, function: Callable) -> Callable:
@@ -189,7 +190,8 @@ class Graphs:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # newer PyTorch registers generators by itself, and says so
             graph.register_generator_state(self.generator)
-        with torch.cuda.graph(graph, pool=self.pool, stream=self.stream):
+        # "thread_local": other threads, such as that of the lab's pictures, may go on meanwhile
+        with torch.cuda.graph(graph, pool=self.pool, stream=self.stream, capture_error_mode="thread_local"):
             result = function()
 
         def replay():
