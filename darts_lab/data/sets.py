@@ -34,7 +34,7 @@ _MOMENTS = {  # as in RobustDARTS (Zela et al. 2020), src/utils.py
     "svhn": {"mean": (0.4377, 0.4438, 0.4728), "std": (0.1980, 0.2010, 0.1970)},
 }
 DOWNLOADS = tuple(_MOMENTS)  # what `load` can download
-NAMES = ("digits", "digits32", *DOWNLOADS, "pydocs", "ptb", "stereo", "flyingthings3d", "bathymetry")
+NAMES = ("digits", *DOWNLOADS, "pydocs", "ptb", "stereo", "flyingthings3d", "bathymetry", "digits32")
 
 
 def load(data: Any, *, folder: str | Path | None = None, download: bool = False) -> Splits:

@@ -103,12 +103,12 @@ def test_weights_that_explode_in_the_last_batch_are_not_kept(begun):
     search, before = begun()
     carry, batches = search.task.carry, []
 
-    def spoil(split, outputs):
+    def spoil(split, state):
         batches.append(split)
         if batches.count("train") == 2:
             with torch.no_grad():
                 search.supernet.classifier.weight[0, 0] = float("inf")
-        return carry(split, outputs)
+        return carry(split, state)
 
     search.task.carry = spoil
     with pytest.raises(
