@@ -99,7 +99,7 @@ def test_settings_are_changed_by_name(capsys, tmp_path):
     [
         (["search", "--space", "S9"], "space: 'S9' is not known; known: S1, S2"),
         (["search", "--method", "x"], "method: 'x' is not known; known: DARTS"),
-        (["search", "--scale", "huge"], "scale: 'huge' is not known; known: tiny, laptop, paper"),
+        (["search", "--scale", "huge"], "scale: 'huge' is not known; known: tiny, laptop, workstation, paper"),
         (["search", "--data", "mnist"], "data: 'mnist' is not known"),
         (["search", "--set", "epochs"], "--set: 'epochs' does not have the form NAME=VALUE"),
         (["search", "--set", "two\nlines=3"], r"--set: 'two\nlines=3' does not have the form NAME=VALUE"),
