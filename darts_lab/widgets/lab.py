@@ -18,7 +18,13 @@ from darts_lab.widgets.keys import Buttons, Keys
 from darts_lab.widgets.tracks import Track
 from darts_lab.widgets.worker import Worker
 
-SHARE = 0.08  # of the time may go into pictures
+SHARE = 0.08  # of the time may go into pictures ...
+PICTURES = 12  # ... but a search that takes seconds has so many nevertheless
+
+
+def pause_between_pictures(drawing: float, whole: float) -> float:
+    """Seconds from one picture to the next, where one takes `drawing` seconds and all searches the `whole`."""
+    return max(PAUSE, min(drawing / SHARE, whole / PICTURES))
 
 
 class Lab(widgets.VBox):
@@ -184,7 +190,8 @@ class Lab(widgets.VBox):
         now = time.perf_counter()
         if now - self._reported > PAUSE:
             self.report()
-        if now - self._drawn > max(PAUSE, self._drawing_time / SHARE):
+        whole = sum(track.spent + track.left for track in self.tracks)
+        if now - self._drawn > pause_between_pictures(self._drawing_time, whole):
             self._drawing_time = min(self.tracks, key=lambda track: track.drawn).draw(1)
             self._drawn = time.perf_counter()
 

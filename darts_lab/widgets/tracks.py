@@ -163,7 +163,8 @@ class Track:
             changes = ", ".join(f"{SETTING_NAMES[name]} {value:g}" for name, value in search.waiting.items())
             parts.append(f"{changes} from the next epoch on")
         if self.batches and not search.finished:
-            parts.append(f"{1000 * self.spent / self.batches:.0f} ms a step")
+            step = self.spent / self.batches
+            parts.append(f"{1000 * step:.0f} ms a step, {step * search.steps_per_epoch:.1f} s an epoch")
         return "; ".join(parts)
 
 

@@ -22,6 +22,8 @@ from waiting import PATIENCE, until
 
 import darts_lab as dl
 from darts_lab.methods.monitors import Adaptation, EarlyStopping, Rule
+from darts_lab.widgets.kept import PAUSE
+from darts_lab.widgets.lab import SHARE, pause_between_pictures
 
 
 @pytest.fixture
@@ -35,6 +37,13 @@ def lab(tmp_path, monkeypatch):
 
 def click(lab, name):
     lab.buttons[name].click()
+
+
+def test_pictures_take_a_small_share_of_the_time_but_a_search_of_seconds_has_its_dozen():
+    assert pause_between_pictures(0.1, 3600) == pytest.approx(0.1 / SHARE)
+    for whole in (5, 8):  # seconds, as on a GPU
+        assert whole / pause_between_pictures(0.1, whole) >= 10
+    assert pause_between_pictures(0.0, 3600) == pause_between_pictures(1.0, 0.1) == PAUSE
 
 
 def test_start_draws_moves_and_stop_ends_the_thread(lab):
@@ -449,6 +458,7 @@ def test_pictures_come_at_most_four_times_a_second_and_take_less_than_a_tenth_of
 
     monkeypatch.setattr("darts_lab.widgets.lab.time", SimpleNamespace(perf_counter=lambda: clock[0]))
     monkeypatch.setattr(lab.tracks[0], "draw", draw)
+    monkeypatch.setattr(type(lab.tracks[0]), "left", 100.0)  # seconds
     monkeypatch.setattr(lab, "report", report)
     while clock[0] < 200:
         clock[0] += 0.01  # a batch
