@@ -13,6 +13,8 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
+from inspect import ismethod
+from weakref import WeakMethod
 
 import torch
 from torch import Tensor
@@ -56,9 +58,11 @@ def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 def load_optimizer(optimizer: torch.optim.Optimizer, state: dict) -> None:
     """Takes over a `state_dict`, also of another kind of device: how the optimizer computes stays as it is here."""
     state = deepcopy(state)  # the optimizer would else share its tensors
+    rate = float(state["param_groups"][0]["lr"])
     for saved, own in zip(state["param_groups"], optimizer.param_groups, strict=True):
         saved |= {name: own[name] for name in ("lr", "foreach", "fused", "capturable") if name in own}
     optimizer.load_state_dict(state)
+    set_rate(optimizer, rate)
 
 
 class Recorder:
@@ -102,12 +106,17 @@ class Form:
 
 class Step:
     """A function that is recorded when it has been called `WARM_UP` times with tensors of the same shapes and equal
-    plain values, and replayed from then on."""
+    plain values, and replayed from then on. A method does not keep its object alive, which keeps the step."""
 
     def __init__(self, function: Callable, recorder: Recorder):
-        self.function, self.recorder = function, recorder
+        self._function = WeakMethod(function) if ismethod(function) else lambda: function
+        self.recorder = recorder
         self.forms: dict[tuple, Form] = {}
         self.plain: tuple = ()
+
+    @property
+    def function(self) -> Callable:
+        return self._function()
 
     def __call__(self, *arguments):
         if not self.recorder.on:

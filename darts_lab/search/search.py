@@ -71,7 +71,7 @@ class Search(Loop):
         self.measured = measured_epochs(self.epochs, self.settings.curvature_every)
         _check_sizes(self)
         self.descent = Descent(self.task, self.plan, self.device, self._capture)
-        recorded = (self._outputs, partial(measuring.product, self))
+        recorded = (self._outputs, self._product)
         self._recorded_outputs, self.recorded_product = map(self.descent.recorder.step, recorded)
         self.history: list[EpochRecord] = []
         self.snapshots: dict[int, dict] = {}  # states of measured epochs, for adaptation to return to
@@ -272,6 +272,9 @@ class Search(Loop):
 
     def _outputs(self, inputs, mixing: Tensor):
         return self.supernet(inputs, mixing)
+
+    def _product(self, *given) -> Tensor:
+        return measuring.product(self, *given)
 
     # On disk
 

@@ -2,6 +2,7 @@
 
 import importlib
 import warnings
+import weakref
 
 import pytest
 import torch
@@ -151,6 +152,15 @@ def test_a_step_that_waits_for_the_device_is_not_recorded(tapes):
         search = searched(True, method=method)
     assert len(warned) == 1 and not search.descent.recorder.on
     same(searched(False, method=method), search)
+
+
+def test_a_search_and_a_training_are_gone_when_nobody_holds_them(tapes):
+    search = searched(True)
+    training = dl.Training(search.genotype, scale="tiny", capture=True)
+    next(training)
+    left = [weakref.ref(one) for one in (search, search.descent, training)]
+    del search, training
+    assert [one() for one in left] == [None] * 3, "without the garbage collector, so that a run is free at once"
 
 
 def test_it_is_off_unless_asked_for_and_on_a_cpu(monkeypatch):
