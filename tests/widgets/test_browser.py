@@ -182,8 +182,15 @@ class OnPage:
 
     def image(self, panel):
         """The picture in a panel: where the browser keeps it (another place for each), and how wide it is."""
-        image = self.root.locator(f"img.darts-lab-{panel}").first
-        return image.get_attribute("src"), image.evaluate("image => image.naturalWidth")
+        image, shown = self.root.locator(f"img.darts-lab-{panel}").first, []
+
+        def loaded() -> bool:
+            found = "image => [image.getAttribute('src'), image.complete ? image.naturalWidth : 0]"
+            shown[:] = image.evaluate(found)
+            return shown[1] > 0
+
+        until(loaded)
+        return tuple(shown)
 
 
 def held(page, lab, *panels):
