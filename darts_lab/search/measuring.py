@@ -54,7 +54,7 @@ def hessian(
     def loss(variables: Tensor, batch: tuple) -> Tensor:
         place = next(place for place, one in enumerate(drawn) if one is batch)
         noise = torch.Generator(first.device).manual_seed(seed + 2**34 + place)  # the same at every call
-        return _loss(search, variables, batch, variable, decay, drop_path, noise)
+        return _loss(search.descent, variables, batch, variable, decay, drop_path, noise)
 
     @contextmanager
     def still():
@@ -82,18 +82,18 @@ def hessian(
     return Hessian(loss, point, drawn, context=still, keep_graphs=keep_graphs, options=options, **more)
 
 
-def _loss(search, variables: Tensor, batch: tuple, variable: str, decay: float, drop_path=0.0, noise=None) -> Tensor:
-    mixing = search.descent.activate(variables) if variable == "alpha" else variables
-    inputs = _as(batch[0], next(search.supernet.parameters()).dtype)
-    outputs = search.supernet(inputs, mixing, drop_path=drop_path, generator=noise)
-    return search.task.loss(outputs, batch[1]) + 0.5 * decay * variables.pow(2).sum()
+def _loss(descent, variables: Tensor, batch: tuple, variable: str, decay: float, drop_path=0.0, noise=None) -> Tensor:
+    mixing = descent.activate(variables) if variable == "alpha" else variables
+    inputs = _as(batch[0], next(descent.supernet.parameters()).dtype)
+    outputs = descent.supernet(inputs, mixing, drop_path=drop_path, generator=noise)
+    return descent.task.loss(outputs, batch[1]) + 0.5 * decay * variables.pow(2).sum()
 
 
-def product(search, direction: Tensor, point: Tensor, batch: tuple, mode: str, variable: str, decay: float) -> Tensor:
+def product(descent, direction: Tensor, point: Tensor, batch: tuple, mode: str, variable: str, decay: float) -> Tensor:
     """The Hessian of one batch times `direction`, in one step that can be recorded; `mode` is baked in with it."""
     variables = point.detach().requires_grad_()
     with torch.enable_grad():
-        loss = _loss(search, variables, batch, variable, decay)
+        loss = _loss(descent, variables, batch, variable, decay)
         gradient = torch.autograd.grad(loss, variables, create_graph=True)[0]
     return torch.autograd.grad(gradient, variables, direction)[0]
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import partial
 from inspect import signature
 from pathlib import Path
+from types import MethodType
 from typing import Annotated
 
 import torch
@@ -71,7 +72,7 @@ class Search(Loop):
         self.measured = measured_epochs(self.epochs, self.settings.curvature_every)
         _check_sizes(self)
         self.descent = Descent(self.task, self.plan, self.device, self._capture)
-        recorded = (self._outputs, self._product)
+        recorded = (self.supernet, MethodType(measuring.product, self.descent))
         self._recorded_outputs, self.recorded_product = map(self.descent.recorder.step, recorded)
         self.history: list[EpochRecord] = []
         self.snapshots: dict[int, dict] = {}  # states of measured epochs, for adaptation to return to
@@ -269,12 +270,6 @@ class Search(Loop):
         drawn = draws_noise(self.supernet)  # from the seed above
         forward = partial(self.supernet, generator=noise) if drawn else self._recorded_outputs
         return self.task.measure(lambda inputs: forward(inputs, mixing), split, seen=seen)
-
-    def _outputs(self, inputs, mixing: Tensor):
-        return self.supernet(inputs, mixing)
-
-    def _product(self, *given) -> Tensor:
-        return measuring.product(self, *given)
 
     # On disk
 

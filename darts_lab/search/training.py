@@ -82,7 +82,7 @@ class Training(Loop):
         self.generator = torch.Generator(self.device).manual_seed(self.seed + 2**32)
         self.optimizer = self.task.optimizer(self.network.parameters())
         self.recorder = Recorder(self.device, self.generator, self._capture)
-        self._recorded_step, self._recorded_outputs = map(self.recorder.step, (self._step, self._outputs))
+        self._recorded_step, self._recorded_outputs = map(self.recorder.step, (self._step, self.network))
         self.kept: dict | None = None  # the weights to test, by name, where the task chooses them; else the last ones
         self.history: list[TrainingRecord] = []
 
@@ -164,9 +164,6 @@ class Training(Loop):
 
         recordable = weights is None and not draws_noise(self.network)  # noise is drawn from the seed above
         return self.task.measure(self._recorded_outputs if recordable else forward, split)
-
-    def _outputs(self, inputs):
-        return self.network(inputs)
 
     def result(self) -> Evaluation:
         """The test error after the last epoch. Raises ValueError before it, as a test in between invites choosing."""
