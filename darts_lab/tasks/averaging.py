@@ -12,9 +12,8 @@ class AveragedSGD(torch.optim.ASGD):
 
     def __init__(self, parameters, learning_rate: float, weight_decay: float):
         parameters = list(parameters)
-        more = {"lambd": 0.0, "t0": math.inf, "weight_decay": weight_decay, "foreach": True} | capturable(parameters)
-        device = parameters[0].device
-        super().__init__(parameters, number(learning_rate, device) if more["capturable"] else learning_rate, **more)
+        rate, more = number(learning_rate, parameters[0].device), capturable(parameters)
+        super().__init__(parameters, rate, lambd=0.0, t0=math.inf, weight_decay=weight_decay, foreach=True, **more)
 
     @property
     def averaging(self) -> bool:

@@ -68,6 +68,7 @@ WRONG = {
     "space unknown": (lambda f: f.search("S9"), ["space: 'S9'", KNOWN, "S1", "S5", "DARTS"]),
     "space no name": (lambda f: f.search(7), ["space: 7", KNOWN, "S1"]),
     "space nothing": (lambda f: f.search(""), ["space: ''", KNOWN]),
+    "capture of a word": (lambda f: f.search(capture="yes"), ["capture: 'yes'", "True or False"]),
     "data unknown": (lambda f: f.search(data="mnist"), ["data: 'mnist'", KNOWN, "digits", "cifar10"]),
     "data no data": (lambda f: f.search(data=5), ["data: int", "train, valid and test"], TypeError),
     "data not there": (
