@@ -1,5 +1,6 @@
 """Recorded steps, with a stand-in for CUDA graphs (`tape.py`) that a CPU can replay; test_gpu.py has the real ones."""
 
+import copy
 import importlib
 import warnings
 import weakref
@@ -59,7 +60,7 @@ SEARCHES = {
     "noise": {"space": "S4"},
     "noise, second order": {"space": "S4", "order": 2},
     "drop path, Cutout": {"method": "R-DARTS(DP)", "epochs": 3},
-    "going back": {"method": dl.Method("ADA", monitor=Adaptation(QUICK)), "epochs": 4, "curvature_every": 1},
+    "going back": {"method": dl.Method("ADA", monitor=Adaptation(QUICK)), "epochs": 8, "curvature_every": 1},
     "Fisher trace, proximity": {"method": "DARTS-PRIME", "epochs": 3},
     "ADMM": {"method": dl.Method("ADMM", admm=dl.methods.terms.ADMM(every=2), schedule=Random(1)), "epochs": 4},
     "a sample": {"method": dl.Method("drawn", draw=lambda alpha, progress, generator: torch.softmax(alpha + progress * torch.randn(alpha.shape, generator=generator, device=alpha.device), -1))},
@@ -77,6 +78,8 @@ SEARCHES = {
 def test_a_recorded_search_is_the_same_to_the_last_bit_and_waits_nowhere(given, tapes):
     recorded = searched(True, **given)
     assert recorded.descent.recorder.on and tapes.recorded and not tapes.waits
+    if recorded.method.monitor is not None:
+        assert any(record.back_to is not None for record in recorded.history), "it does go back"
     same(searched(False, **given), recorded)
 
 
@@ -103,6 +106,20 @@ def test_a_run_goes_on_exactly_with_the_other_form(first, tapes, tmp_path):
     for _ in search:
         pass
     same(searched(True, epochs=3), search)
+
+
+def test_a_state_that_is_loaded_again_is_gone_on_from(tapes):
+    """Its optimizers remember in another place; a step recorded before would read and write the old one."""
+    searches = [dl.Search(scale="tiny", path=False, epochs=5, capture=recorded) for recorded in (False, True)]
+    for search in searches:
+        next(search), next(search)
+        state = copy.deepcopy(search.state())
+        next(search)
+        search.load_state(state)
+        del search.history[2:]
+        for _ in search:
+            pass
+    same(*searches)
 
 
 def test_a_step_copies_what_it_reads_and_gives_and_bakes_in_plain_values(tapes):
