@@ -77,6 +77,7 @@ s5: .venv/ready
 .venv/ready: pyproject.toml
 	test -x $(RUN) || $(PYTHON) -m venv .venv
 	$(RUN) -m pip install --quiet --disable-pip-version-check -e '.[test]'
+	$(RUN) -m darts_lab.networks.fused
 	touch $@
 
 clean:

@@ -8,6 +8,7 @@ import torch
 
 from darts_lab import data as datasets
 from darts_lab.environment import choose_device, processor
+from darts_lab.networks import fused
 
 
 def check() -> None:
@@ -17,6 +18,9 @@ def check() -> None:
     print(f"Python {platform.python_version()} on {platform.system()}; " + ", ".join(map(_version, packages)))
     cores = f"{torch.get_num_threads()} threads, {os.cpu_count()} cores"
     print(f"Device: {device.type} ({processor(device)}), because {reason}; {cores}.")
+    fast, reason = fused.available()
+    words = f"on ({reason})" if fast else f"off, because {reason}: on a CPU a step takes up to twice as long"
+    print(f"Fused kernels: {words}.")
     print("Data: digits is embedded and needs no download; so are pydocs, stereo and bathymetry.")
     available = datasets.available()
     for name, found in available.items():

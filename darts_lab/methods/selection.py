@@ -7,6 +7,7 @@ import torch
 from torch import Generator, Tensor
 
 from darts_lab.genotype import Genotype, random_genotype
+from darts_lab.networks.fused import differentiated_once
 from darts_lab.spaces import SearchSpace
 
 
@@ -35,7 +36,8 @@ def best_random_cell(search, with_none: bool = False) -> Genotype:
         for _ in range(s.path_batches):
             place = task.next_valid(search.valid_batch_size, generator)
             inputs, targets = task.judged_batch("valid", place, generator)
-            outputs = search.supernet(inputs, mixing, generator=generator)
+            with differentiated_once():
+                outputs = search.supernet(inputs, mixing, generator=generator)
             deviation = deviation + task.deviation(outputs, targets)
         deviations.append(deviation)
     best = torch.stack(deviations).argsort(stable=True)[: s.finalists].tolist()

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from darts_lab.checks import Count, allow, argument
 from darts_lab.genotype import Genotype
-from darts_lab.networks import operations
+from darts_lab.networks import fused, operations
 from darts_lab.networks.operations import BatchNorm, FactorizedReduce, weight
 from darts_lab.spaces import NONE, SearchSpace
 
@@ -111,6 +111,7 @@ class Cell(nn.Module):
             self.shared.append(nn.ModuleList(operations.shared(name, channels, stride, search) for _, name in readers))
         self.norms = nn.ModuleList(BatchNorm(channels, affine=False) for _ in range(self.nodes) if node_norm)
         self.full_plan = self._plan(lambda place: True)
+        self.known: bool | None = None  # whether all of it has a fused form; None: not looked at yet
         if search:
             self.register_buffer("order", self.full_plan.order, persistent=False)
 
@@ -155,6 +156,8 @@ class Cell(nn.Module):
     def forward(self, s0, s1, weighting: Weighting | None = None, drop_path: float = 0.0, generator=None) -> Tensor:
         """The nodes of `concat` side by side, (batch, nodes * channels, height, width). `s0` and `s1` are the inputs
         after a ReLU. Without `weighting` every operation weighs 1."""
+        if fused.takes(self, s0, drop_path):
+            return fused.cell(self, s0, s1, weighting, generator)
         states, rectified = [self.preprocess0(s0), self.preprocess1(s1)], []
         received: list[list[Tensor]] = [[] for _ in range(self.nodes)]
         kept = kept_paths(self, states[0], s0.shape[0], self.edges, drop_path, generator)

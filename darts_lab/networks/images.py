@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from darts_lab.checks import checked
 from darts_lab.genotype import Genotype
+from darts_lab.networks import fused
 from darts_lab.networks.cell import cells_of_genotype, cells_of_space, of_cells, positive, weightings_of
 from darts_lab.networks.operations import BatchNorm, weight
 from darts_lab.spaces import CELL_TYPES, KNOWN_OPERATIONS, SearchSpace
@@ -35,12 +36,15 @@ class Backbone(nn.Module):
 
     def forward(self, x, weightings, drop_path=0.0, generator=None) -> list[Tensor]:
         """`weightings` has the arguments of `Cell.forward` by cell type; without one every operation weighs 1."""
-        x = x.contiguous(memory_format=torch.channels_last)
-        s0 = s1 = self.stem_norm(F.conv2d(x, self.stem, padding=1)).relu()
+        fast = all(fused.takes(cell, x, drop_path) for cell in self.cells)  # then cells apply the ReLU themselves
+        rectify = (lambda x: x) if fast else torch.relu
+        x = x.contiguous(memory_format=torch.contiguous_format if fast else torch.channels_last)
+        x = fused.Stem.apply(x, self.stem) if fast else F.conv2d(x, self.stem, padding=1)
+        s0 = s1 = rectify(self.stem_norm(x))
         features = []
         for cell, cell_type in zip(self.cells, self.cell_types, strict=True):
             features.append(cell(s0, s1, weightings.get(cell_type), drop_path, generator))
-            s0, s1 = s1, features[-1].relu()
+            s0, s1 = s1, rectify(features[-1])
         return features
 
 

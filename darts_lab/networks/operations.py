@@ -53,7 +53,7 @@ class BatchNorm(nn.Module):
         """`weights` (active copies * channels,) multiply the result."""
         tensors = self.scale, self.shift, self.running_mean, self.running_var
         if active is not None:
-            tensors = (None if tensor is None else self._by_copy(tensor)[active].flatten() for tensor in tensors)
+            tensors = (None if tensor is None else self.chosen(tensor, active) for tensor in tensors)
         scale, shift, mean, var = tensors
         if weights is not None:
             # PyTorch's kernels read past the end of an expanded scalar (stride 0), silently
@@ -66,6 +66,10 @@ class BatchNorm(nn.Module):
             self._by_copy(self.running_mean)[active] = mean.view(len(active), -1)
             self._by_copy(self.running_var)[active] = var.view(len(active), -1)
         return x
+
+    def chosen(self, tensor: Tensor, active: list[int] | None) -> Tensor:
+        """The entries of the active copies."""
+        return tensor if active is None else self._by_copy(tensor)[active].flatten()
 
     def _by_copy(self, tensor: Tensor) -> Tensor:
         return tensor.view(self.copies, -1)

@@ -12,6 +12,7 @@ from darts_lab.environment import full_precision, lower_precision, restore
 from darts_lab.methods.schedules import Timing
 from darts_lab.methods.terms import survivors
 from darts_lab.networks.cell import frozen_statistics
+from darts_lab.networks.fused import differentiated_once
 from darts_lab.networks.operations import draws_noise
 from darts_lab.plan import Plan
 from darts_lab.search import bilevel
@@ -86,10 +87,11 @@ class Descent:
         more = {"drop_path": drop_path, "generator": self.generator}
         if self.running is not None:
             more["running"] = self.running
-        if weights is not None:
-            return functional_call(self.supernet, weights, (inputs, mixing), more)
-        with lower_precision(self.device, self.settings.precision):
-            return self.forward(inputs, mixing, **more)
+        with differentiated_once():
+            if weights is not None:
+                return functional_call(self.supernet, weights, (inputs, mixing), more)
+            with lower_precision(self.device, self.settings.precision):
+                return self.forward(inputs, mixing, **more)
 
     # One step of each
 

@@ -14,6 +14,7 @@ from darts_lab.checks import checked, one_of
 from darts_lab.environment import choose_device, lower_precision, restore, stopwatch
 from darts_lab.genotype import Genotype, skip_reductions
 from darts_lab.networks.costs import multiply_adds, parameter_count
+from darts_lab.networks.fused import differentiated_once
 from darts_lab.networks.operations import draws_noise
 from darts_lab.plan import Plan, of_training
 from darts_lab.runs.files import in_a_line
@@ -139,7 +140,7 @@ class Training(Loop):
         recorded step has it baked in."""
 
         def network(inputs, **more):
-            with lower_precision(self.device, self.settings.precision):
+            with differentiated_once(), lower_precision(self.device, self.settings.precision):
                 return self.forward(inputs, drop_path=drop_path, generator=self.generator, **more)
 
         descended, loss, outputs = self.task.training_pass(network, inputs, targets)
@@ -163,7 +164,8 @@ class Training(Loop):
             return functional_call(self.network, weights or {}, (inputs,), {"generator": noise})
 
         recordable = weights is None and not draws_noise(self.network)  # noise is drawn from the seed above
-        return self.task.measure(self._recorded_outputs if recordable else forward, split)
+        with differentiated_once():
+            return self.task.measure(self._recorded_outputs if recordable else forward, split)
 
     def result(self) -> Evaluation:
         """The test error after the last epoch. Raises ValueError before it, as a test in between invites choosing."""

@@ -7,9 +7,9 @@ import torch
 from filelock import FileLock, Timeout
 
 from darts_lab import __version__, runs
-from darts_lab.environment import processor
 from darts_lab.genotype import Genotype
 from darts_lab.methods.monitors import measurements
+from darts_lab.networks.fused import arithmetic
 from darts_lab.plan import Plan
 from darts_lab.runs import files
 from darts_lab.search.search import Search
@@ -127,7 +127,7 @@ def _searched(plan: Plan, here: Path) -> dict:
         "search_seconds": round(seconds, 2),
         "processor_seconds": runs.cost(search.history, "processor_seconds"),
         "device": search.device.type,
-        "processor": processor(search.device),
+        "processor": arithmetic(search.device),
         "genotype": str(search.genotype),
     }
 
@@ -154,7 +154,7 @@ def _trained(plan: Plan, here: Path, genotype: str) -> dict:
     return {
         "test_error": result.test_error, "parameters": result.parameters, "multiply_adds": result.multiply_adds,
         "seconds": result.seconds, "processor_seconds": result.processor_seconds, "device": training.device.type,
-        "processor": processor(training.device),
+        "processor": arithmetic(training.device),
     }  # fmt: skip
 
 

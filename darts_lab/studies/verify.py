@@ -1,6 +1,8 @@
 """A row of a table done again: its plan, search and training, and whether they give the same."""
 
+import os
 import tempfile
+from contextlib import contextmanager
 from dataclasses import asdict
 
 import pandas as pd
@@ -8,7 +10,8 @@ import torch
 
 from darts_lab import __version__, plan, tasks
 from darts_lab.curvature import TOLERANCE
-from darts_lab.environment import choose_device, processor
+from darts_lab.environment import choose_device
+from darts_lab.networks.fused import arithmetic
 from darts_lab.plan import Plan
 from darts_lab.runs import files
 from darts_lab.studies.job import COLUMNS, COSTS, work
@@ -63,7 +66,7 @@ def verify(row: dict) -> pd.DataFrame:
             f"row: was computed on {str(row['device'])[:80]!r}, here it would be on {here!r}, with batches in another "
             "order; nothing would come out the same"
         )
-    with tempfile.TemporaryDirectory() as path:
+    with tempfile.TemporaryDirectory() as path, _as_made(row):
         again = work(of_row.to_json(), path, int(row["threads"]))
     names = [  # a table may be older than a column
         name
@@ -82,8 +85,10 @@ def expected(row: dict) -> tuple[bool, str]:
     another draw of the same experiment."""
     there = {name: None if pd.isna(value := row.get(name)) else str(value)[:80] for name in MADE_BY}
     device = choose_device()[0]
+    with _as_made(row):
+        made_by = arithmetic(device)
     here = {
-        "device": device.type, "processor": processor(device), "threads": there["threads"], "torch": torch.__version__,
+        "device": device.type, "processor": made_by, "threads": there["threads"], "torch": torch.__version__,
         "version": __version__,
     }  # fmt: skip
     differing = [name for name in MADE_BY if there[name] not in (None, here[name])]
@@ -94,6 +99,20 @@ def expected(row: dict) -> tuple[bool, str]:
     if unknown:
         return True, f"the same bits, if on this processor: the table does not say its {' and '.join(unknown)}"
     return True, "the same bits: it was made on such a processor, with these versions"
+
+
+@contextmanager
+def _as_made(row: dict):
+    """Within it nothing is fused, unless it was for this row."""
+    before = os.environ.get("DARTS_LAB_FUSED")
+    if not str(row.get("processor")).endswith(", fused"):
+        os.environ["DARTS_LAB_FUSED"] = "0"
+    try:
+        yield
+    finally:
+        os.environ.pop("DARTS_LAB_FUSED", None)
+        if before is not None:
+            os.environ["DARTS_LAB_FUSED"] = before
 
 
 def _close(one, other, name: str) -> bool:
