@@ -15,12 +15,13 @@ import platform
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
 from itertools import groupby, pairwise
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Lock, Thread
 from typing import NamedTuple
 
 import numpy as np
@@ -42,10 +43,12 @@ from darts_lab.networks.operations import (
 )
 
 GROUP = 256  # pixels of the samples that are computed together
+SMALL = 100_000  # numbers in an array below which a second thread takes longer to wake than it saves
 
 KNOWN = Convolution, FactorizedReduce, Noise
 KINDS = (torch.float32,)  # others are for comparisons
 _once: ContextVar[bool] = ContextVar("once", default=False)
+_threads: ContextVar[int | None] = ContextVar("threads", default=None)
 
 
 @contextmanager
@@ -83,6 +86,28 @@ def _loads() -> tuple[bool, str]:
 def arithmetic(device: torch.device) -> str:
     """The processor of `device`, and by whose kernels it computes, because others round differently."""
     return processor(device) + ", fused" * (device.type == "cpu" and available()[0])
+
+
+@contextmanager
+def step(network: nn.Module, settings, drop_path: float = 0.0):
+    """Within it, where the network's cells will be fused, all threads are theirs and PyTorch's operations have one.
+
+    What is left to PyTorch is small. Its threads would wait on the processors that the kernels need, and split sums by
+    their number.
+    """
+    cells, weights = getattr(getattr(network, "backbone", None), "cells", ()), next(network.parameters())
+    plain = settings.precision != "float32" or settings.compile or drop_path > 0
+    if not cells or plain or not all(takes(cell, weights, drop_path, once=True) for cell in cells):
+        yield
+        return
+    threads = torch.get_num_threads()
+    token = _threads.set(threads)
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        _threads.reset(token)
 
 
 class Piece(NamedTuple):
@@ -214,9 +239,9 @@ def _knows(cell) -> bool:
     return all(kernel is not None and not any(size % 4 for size in kernel.shape[-4:-2]) for kernel in kernels)
 
 
-def takes(cell, x: Tensor, drop_path: float) -> bool:
-    """Whether a cell is computed in the fused form."""
-    if not _once.get() or x.device.type != "cpu" or x.dtype not in KINDS or (cell.training and drop_path > 0):
+def takes(cell, x: Tensor, drop_path: float, once: bool = False) -> bool:
+    """Whether a cell is computed in the fused form; `once`: where it is differentiated once."""
+    if not (once or _once.get()) or x.device.type != "cpu" or x.dtype not in KINDS or (cell.training and drop_path > 0):
         return False
     if torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu") or is_in_torch_dispatch_mode():
         return False  # what these change or look at are PyTorch's own operations
@@ -252,27 +277,6 @@ class _Cell(torch.autograd.Function):
         for term, kept in zip(reversed(run.program.terms), reversed(ctx.kept)):
             (run.chain_gradients if isinstance(term, Chain) else run.plain_gradients)(term, *kept)
         return None, *(None if gradient is None else torch.from_numpy(gradient) for gradient in run.gradients)
-
-
-class Stem(torch.autograd.Function):
-    """A convolution 3 x 3 of images, by PyTorch, but with one thread for the kernel's gradient: how PyTorch splits that
-    sum depends on their number."""
-
-    @staticmethod
-    def forward(ctx, x, kernel):
-        ctx.save_for_backward(x, kernel)
-        return nn.functional.conv2d(x, kernel, padding=1)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, gradient):
-        geometry = [1, 1], [1, 1], [1, 1], False, [0, 0], 1
-        needed, threads = [*ctx.needs_input_grad, False], torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            return torch.ops.aten.convolution_backward(gradient, *ctx.saved_tensors, None, *geometry, needed)[:2]
-        finally:
-            torch.set_num_threads(threads)
 
 
 class _Normal(NamedTuple):
@@ -526,20 +530,45 @@ def _flat(x: np.ndarray) -> np.ndarray:
 
 
 def _each(count: int, kernel: Callable, *arguments) -> None:
-    """kernel(first, last, *arguments) for all of `count`, by as many threads as PyTorch has."""
-    threads = min(torch.get_num_threads(), count)
-    if threads == 1:
+    """kernel(first, last, *arguments) for all of `count`, by as many threads as PyTorch has, where it is worth it."""
+    threads = min(_threads.get() or torch.get_num_threads(), count)
+    if threads == 1 or max(x.size for x in arguments if isinstance(x, np.ndarray)) < SMALL:
         return kernel(0, count, *arguments)
-    first, *others = pairwise([count * thread // threads for thread in range(threads + 1)])
-    waiting = [_threads(threads - 1).submit(kernel, *other, *arguments) for other in others]
-    kernel(*first, *arguments)
-    for other in waiting:
-        other.result()
+    workers = _workers(os.getpid(), threads - 1)
+    cuts = [count * thread // threads for thread in range(threads + 1)]
+    with workers.lock:
+        for queue, part in zip(workers.queues, pairwise(cuts[1:])):
+            queue.put((kernel, *part, arguments))
+        try:
+            kernel(0, cuts[1], *arguments)
+        finally:
+            failed = [error for _ in workers.queues if (error := workers.done.get()) is not None]
+    if failed:
+        raise failed[0]
+
+
+class _Workers:
+    """Threads that wait for parts of a kernel; those of `concurrent.futures` take longer to wake than kernels take."""
+
+    def __init__(self, number: int):
+        self.lock, self.done = Lock(), SimpleQueue()
+        self.queues = [SimpleQueue() for _ in range(number)]
+        for queue in self.queues:
+            Thread(target=self._work, args=(queue,), name="fused", daemon=True).start()
+
+    def _work(self, queue: SimpleQueue) -> None:
+        while True:
+            kernel, first, last, arguments = queue.get()
+            try:
+                kernel(first, last, *arguments)
+                self.done.put(None)
+            except BaseException as error:
+                self.done.put(error)
 
 
 @cache
-def _threads(number: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(number, thread_name_prefix="fused")
+def _workers(process: int, number: int) -> _Workers:
+    return _Workers(number)
 
 
 def compile_kernels() -> None:

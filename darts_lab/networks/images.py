@@ -39,8 +39,7 @@ class Backbone(nn.Module):
         fast = all(fused.takes(cell, x, drop_path) for cell in self.cells)  # then cells apply the ReLU themselves
         rectify = (lambda x: x) if fast else torch.relu
         x = x.contiguous(memory_format=torch.contiguous_format if fast else torch.channels_last)
-        x = fused.Stem.apply(x, self.stem) if fast else F.conv2d(x, self.stem, padding=1)
-        s0 = s1 = rectify(self.stem_norm(x))
+        s0 = s1 = rectify(self.stem_norm(F.conv2d(x, self.stem, padding=1)))
         features = []
         for cell, cell_type in zip(self.cells, self.cell_types, strict=True):
             features.append(cell(s0, s1, weightings.get(cell_type), drop_path, generator))

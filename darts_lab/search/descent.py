@@ -11,8 +11,8 @@ from darts_lab.capture import Recorder, capturable, load_optimizer, number, sgd
 from darts_lab.environment import full_precision, lower_precision, restore
 from darts_lab.methods.schedules import Timing
 from darts_lab.methods.terms import survivors
+from darts_lab.networks import fused
 from darts_lab.networks.cell import frozen_statistics
-from darts_lab.networks.fused import differentiated_once
 from darts_lab.networks.operations import draws_noise
 from darts_lab.plan import Plan
 from darts_lab.search import bilevel
@@ -87,7 +87,7 @@ class Descent:
         more = {"drop_path": drop_path, "generator": self.generator}
         if self.running is not None:
             more["running"] = self.running
-        with differentiated_once():
+        with fused.differentiated_once():
             if weights is not None:
                 return functional_call(self.supernet, weights, (inputs, mixing), more)
             with lower_precision(self.device, self.settings.precision):
@@ -152,9 +152,10 @@ class Descent:
         """(what `weight_step` gives, what the task carries on); `drawn` as `_drawn`, `decay` as in `_alpha_step`."""
         self.supernet.train()
         mixing = self.activate(self.alpha).detach() if drawn is None else drawn
-        outputs = self.outputs(train[0], mixing, drop_path)
-        loss = self.task.training_loss(outputs, train[1])
-        squared_gradient = bilevel.weight_step(loss, self.optimizer, self.settings.clip).square()
+        with fused.step(self.supernet, self.settings, drop_path):
+            outputs = self.outputs(train[0], mixing, drop_path)
+            loss = self.task.training_loss(outputs, train[1])
+            squared_gradient = bilevel.weight_step(loss, self.optimizer, self.settings.clip).square()
         return loss.detach(), self.task.deviation(outputs, train[1]), squared_gradient, self.task.carried(outputs)
 
     def _loss_of(self, train):
@@ -186,7 +187,8 @@ class Descent:
     def _alpha_gradient(self, train, valid, learning_rate, progress, drop_path: float, multipliers):
         """(gradient, the outputs and the loss on the batch `valid`)."""
         self.supernet.train()
-        with nullcontext() if self.settings.parity else frozen_statistics(self.supernet):
+        statistics = nullcontext() if self.settings.parity else frozen_statistics(self.supernet)
+        with statistics, fused.step(self.supernet, self.settings, drop_path):
             if self.settings.order == 2:
                 with full_precision(self.device):  # anything less would drown the difference of two gradients
                     return self._unrolled_gradient(train, valid, learning_rate, progress, drop_path, multipliers)

@@ -22,7 +22,7 @@ from darts_lab.checks import checked, one_of
 from darts_lab.environment import choose_device, stopwatch
 from darts_lab.genotype import Genotype, discretize
 from darts_lab.methods.monitors import measured_epochs
-from darts_lab.networks.fused import differentiated_once
+from darts_lab.networks import fused
 from darts_lab.networks.operations import draws_noise
 from darts_lab.plan import Plan, of_search
 from darts_lab.runs.records import EpochRecord
@@ -270,7 +270,7 @@ class Search(Loop):
         seen = (noise, self.strength) if self.settings.parity else ()
         drawn = draws_noise(self.supernet)  # from the seed above
         forward = partial(self.supernet, generator=noise) if drawn else self._recorded_outputs
-        with differentiated_once():
+        with fused.differentiated_once(), fused.step(self.supernet, self.settings):
             return self.task.measure(lambda inputs: forward(inputs, mixing), split, seen=seen)
 
     # On disk

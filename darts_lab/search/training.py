@@ -13,8 +13,8 @@ from darts_lab.capture import Recorder, load_optimizer, set_rate
 from darts_lab.checks import checked, one_of
 from darts_lab.environment import choose_device, lower_precision, restore, stopwatch
 from darts_lab.genotype import Genotype, skip_reductions
+from darts_lab.networks import fused
 from darts_lab.networks.costs import multiply_adds, parameter_count
-from darts_lab.networks.fused import differentiated_once
 from darts_lab.networks.operations import draws_noise
 from darts_lab.plan import Plan, of_training
 from darts_lab.runs.files import in_a_line
@@ -140,11 +140,12 @@ class Training(Loop):
         recorded step has it baked in."""
 
         def network(inputs, **more):
-            with differentiated_once(), lower_precision(self.device, self.settings.precision):
+            with fused.differentiated_once(), lower_precision(self.device, self.settings.precision):
                 return self.forward(inputs, drop_path=drop_path, generator=self.generator, **more)
 
-        descended, loss, outputs = self.task.training_pass(network, inputs, targets)
-        bilevel.weight_step(descended, self.optimizer, self.settings.clip)
+        with fused.step(self.network, self.settings, drop_path):
+            descended, loss, outputs = self.task.training_pass(network, inputs, targets)
+            bilevel.weight_step(descended, self.optimizer, self.settings.clip)
         return loss.detach(), self.task.deviation(outputs, targets), self.task.carried(outputs)
 
     def test(self) -> tuple[float, float]:
@@ -164,7 +165,7 @@ class Training(Loop):
             return functional_call(self.network, weights or {}, (inputs,), {"generator": noise})
 
         recordable = weights is None and not draws_noise(self.network)  # noise is drawn from the seed above
-        with differentiated_once():
+        with fused.differentiated_once(), fused.step(self.network, self.settings):
             return self.task.measure(self._recorded_outputs if recordable else forward, split)
 
     def result(self) -> Evaluation:
