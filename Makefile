@@ -77,7 +77,7 @@ s5: .venv/ready
 .venv/ready: pyproject.toml
 	test -x $(RUN) || $(PYTHON) -m venv .venv
 	$(RUN) -m pip install --quiet --disable-pip-version-check -e '.[test]'
-	$(RUN) -m darts_lab.networks.fused
+	$(RUN) -c "from darts_lab.check import compile_kernels; compile_kernels()"
 	touch $@
 
 clean:

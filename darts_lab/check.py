@@ -7,8 +7,10 @@ from importlib import metadata
 import torch
 
 from darts_lab import data as datasets
+from darts_lab import spaces
 from darts_lab.environment import choose_device, processor
 from darts_lab.networks import fused
+from darts_lab.networks.images import Supernet
 
 
 def check() -> None:
@@ -34,6 +36,14 @@ def check() -> None:
     print(
         f"Scale: {os.environ.get('DARTS_LAB_SCALE', 'laptop')} (DARTS_LAB_SCALE: tiny, laptop, workstation or paper)."
     )
+
+
+def compile_kernels() -> None:
+    """Compiles the fused kernels, half a minute once, for later processes; does nothing where they cannot be had."""
+    space = spaces.get("DARTS")
+    mixing, images = torch.rand(space.shape).requires_grad_(), torch.randn(2, 3, 8, 8)
+    with fused.differentiated_once():
+        Supernet(space, channels=4, layers=3)(images, mixing).sum().backward()
 
 
 def _version(package: str) -> str:

@@ -569,19 +569,3 @@ class _Workers:
 @cache
 def _workers(process: int, number: int) -> _Workers:
     return _Workers(number)
-
-
-def compile_kernels() -> None:
-    """Compiles all kernels, half a minute once, and keeps them for later processes. Does nothing where they cannot be
-    had."""
-    from darts_lab import spaces
-    from darts_lab.networks.images import Supernet
-
-    space = spaces.get("DARTS")
-    mixing, images = torch.rand(space.shape).requires_grad_(), torch.randn(2, 3, 8, 8)
-    with differentiated_once():
-        Supernet(space, channels=4, layers=3)(images, mixing).sum().backward()
-
-
-if __name__ == "__main__":
-    compile_kernels()

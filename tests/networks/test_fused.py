@@ -309,7 +309,7 @@ def test_a_row_is_verified_by_the_kernels_that_made_it(small_search, monkeypatch
 
 def test_kernels_are_compiled_once_and_said_so(tmp_path):
     said = "The fused kernels are compiled now, once"
-    script = "from darts_lab.networks import fused; fused.compile_kernels()"
+    script = "from darts_lab.check import compile_kernels; compile_kernels()"
     environment, before = {**os.environ, "OMP_NUM_THREADS": "1", "NUMBA_CACHE_DIR": str(tmp_path)}, set()
     for compiled in (False, True):
         done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
