@@ -297,6 +297,9 @@ class _Run:
         self.kernels = kernels
         self.program, self.arrays, self.width = program, arrays, program.width
         older, newer = arrays[:2]
+        sizes = [newer.shape[2:], tuple(2 * side for side in newer.shape[2:])]
+        if older.shape[2:] not in sizes or (program.stride == 2 and any(side % 2 for side in newer.shape[2:])):
+            raise ValueError(f"images: features of {older.shape[2:]} and {newer.shape[2:]} pixels cannot be halved")
         shape, self.kind = (len(newer), self.width, *newer.shape[2:]), newer.dtype
         size = [side // program.stride for side in shape[2:]]
         self.inputs = np.zeros(shape, self.kind), np.zeros(shape, self.kind)

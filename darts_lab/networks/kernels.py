@@ -175,7 +175,7 @@ def read(x, n, group, at, height, width, scale, shift, border, tall):
                 to, begin = place((border + m * (height + border) + i) * pitch + border), place(i * width)
                 for j in range(place(size)):
                     v = source[begin + j] * s + t
-                    target[to + j] = v if v > zero else zero
+                    target[to + j] = zero if v <= zero else v  # what is no number stays so
 
 
 @compiled
@@ -261,10 +261,10 @@ def leave(of_line, line, start, sample_pitch, pitch, width, dx, n, group, to, ad
             old = place(start + m * sample_pitch + i * pitch)
             if add:
                 for j in range(place(width)):
-                    plane[begin + j] += of_line[at + j] if line[old + j] > zero else zero
+                    plane[begin + j] += zero if line[old + j] <= zero else of_line[at + j]
             else:
                 for j in range(place(width)):
-                    plane[begin + j] = of_line[at + j] if line[old + j] > zero else zero
+                    plane[begin + j] = zero if line[old + j] <= zero else of_line[at + j]
 
 
 @compiled

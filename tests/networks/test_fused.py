@@ -231,6 +231,22 @@ def test_a_second_derivative_is_refused():
         torch.autograd.grad(gradient.sum(), mixing)
 
 
+@pytest.mark.parametrize("space", ("S2", "DARTS"))
+def test_what_is_no_number_is_not_hidden(space):
+    net = supernet_of(space, dtype=torch.float32)
+    with torch.no_grad():
+        net.backbone.cells[0].preprocess0.weight[0, 0] = torch.nan
+    with fused.differentiated_once():
+        assert net(batch(dtype=torch.float32), mixing_of(space, torch.float32)).isnan().all()
+
+
+def test_images_that_cannot_be_halved_are_refused():
+    net, mixing = supernet_of("S2", dtype=torch.float32), mixing_of("S2", torch.float32)
+    for size in (10, 13):
+        with fused.differentiated_once(), pytest.raises(ValueError, match="cannot be halved"):
+            net(batch(size=size, dtype=torch.float32), mixing)
+
+
 def test_weights_that_change_before_the_backward_pass_are_noticed():
     net, mixing = supernet_of("S2", dtype=torch.float32), mixing_of("S2", torch.float32).requires_grad_()
     with fused.differentiated_once():
