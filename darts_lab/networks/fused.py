@@ -49,6 +49,7 @@ KNOWN = Convolution, FactorizedReduce, Noise
 KINDS = (torch.float32,)  # others are for comparisons
 _once: ContextVar[bool] = ContextVar("once", default=False)
 _threads: ContextVar[int | None] = ContextVar("threads", default=None)
+_inside, _asked = Lock(), []  # how many threads were asked for, once and again for each that is in a step
 
 
 @contextmanager
@@ -97,16 +98,24 @@ def step(network: nn.Module, settings, drop_path: float = 0.0):
     """
     cells, weights = getattr(getattr(network, "backbone", None), "cells", ()), next(network.parameters())
     plain = settings.precision != "float32" or settings.compile or drop_path > 0
-    if not cells or plain or not all(takes(cell, weights, drop_path, once=True) for cell in cells):
+    if _threads.get() or not cells or plain or not all(takes(cell, weights, drop_path, once=True) for cell in cells):
         yield
         return
-    threads = torch.get_num_threads()
+    with _inside:  # a thread that begins while others are inside finds their one thread, not what was asked for
+        if not _asked:
+            _asked.append(torch.get_num_threads())
+        threads = _asked[0]
+        _asked.append(threads)
     token = _threads.set(threads)
     torch.set_num_threads(1)
     try:
         yield
     finally:
-        torch.set_num_threads(threads)
+        with _inside:
+            torch.set_num_threads(threads)
+            _asked.pop()
+            if len(_asked) == 1:
+                _asked.clear()
         _threads.reset(token)
 
 
@@ -156,7 +165,10 @@ class Program:
         self.tensors: list[Tensor] = []
         self.terms: list[Chain | Plain] = []
         self.number(None), self.number(None)  # of the inputs
-        for state, module in enumerate((cell.preprocess0, cell.preprocess1)):
+        before = cell.preprocess0, cell.preprocess1
+        self.halves = 2 if isinstance(cell.preprocess0, FactorizedReduce) else 1  # how much larger the older input is
+        self.inputs = tuple((m.even if isinstance(m, FactorizedReduce) else m.weight).shape[-3] for m in before)
+        for state, module in enumerate(before):
             self._input(module, state)
         plan = cell.full_plan if weighting is None else weighting.plan
         scales, first = (None if weighting is None else self.number(weighting.scales)), 0
@@ -266,8 +278,9 @@ class _Cell(torch.autograd.Function):
     def forward(ctx, program: Program, *tensors):
         run = _Run(program, [tensor.detach().numpy() for tensor in tensors])
         ctx.run, ctx.kept = run, [run.chain(t) if isinstance(t, Chain) else run.plain(t) for t in program.terms]
-        ctx.save_for_backward(*tensors)
-        return torch.from_numpy(run.nodes)
+        nodes = torch.from_numpy(run.nodes)
+        ctx.save_for_backward(*tensors, nodes)
+        return nodes
 
     @staticmethod
     @once_differentiable
@@ -276,7 +289,9 @@ class _Cell(torch.autograd.Function):
         run.prepare_gradients(of_nodes, ctx.needs_input_grad[1:])
         for term, kept in zip(reversed(run.program.terms), reversed(ctx.kept)):
             (run.chain_gradients if isinstance(term, Chain) else run.plain_gradients)(term, *kept)
-        return None, *(None if gradient is None else torch.from_numpy(gradient) for gradient in run.gradients)
+        gradients = [None if gradient is None else torch.from_numpy(gradient) for gradient in run.gradients]
+        run.gradients = run.of_nodes = run.of_inputs = None  # the graph may live on
+        return None, *gradients
 
 
 class _Normal(NamedTuple):
@@ -297,9 +312,11 @@ class _Run:
         self.kernels = kernels
         self.program, self.arrays, self.width = program, arrays, program.width
         older, newer = arrays[:2]
-        sizes = [newer.shape[2:], tuple(2 * side for side in newer.shape[2:])]
-        if older.shape[2:] not in sizes or (program.stride == 2 and any(side % 2 for side in newer.shape[2:])):
+        larger = tuple(program.halves * side for side in newer.shape[2:])
+        if older.shape[2:] != larger or (program.stride == 2 and any(side % 2 for side in newer.shape[2:])):
             raise ValueError(f"images: features of {older.shape[2:]} and {newer.shape[2:]} pixels cannot be halved")
+        if (older.shape[1], newer.shape[1]) != program.inputs or len(older) != len(newer) or not len(newer):
+            raise ValueError(f"images: features of shapes {older.shape} and {newer.shape} do not fit this cell")
         shape, self.kind = (len(newer), self.width, *newer.shape[2:]), newer.dtype
         size = [side // program.stride for side in shape[2:]]
         self.inputs = np.zeros(shape, self.kind), np.zeros(shape, self.kind)
@@ -346,6 +363,8 @@ class _Run:
         if active is not None:
             chosen = chosen.reshape(norm.copies, -1)[active].ravel()
         mode = 0 if not norm.training else 2 if norm.update else 1
+        if mode and counts.sum() == 1:
+            raise ValueError("images: there is one value a channel, from which no norm can be had in training")
         running = norm.running_mean.numpy(), norm.running_var.numpy()
         statistics, scale, shift = np.empty((2, channels)), np.empty(channels, self.kind), np.empty(channels, self.kind)
         self.kernels.normalise(
@@ -409,14 +428,15 @@ class _Run:
                 dx = of_raw if piece.source is None else self.of_state(piece.source)[0]
                 dx = np.zeros_like(read[0]) if dx is None else _flat(dx)
                 per, groups = self.groups(stage, raw)
-                needs = self.gradients[piece.pointwise] is not None
+                kernels = piece.depthwise, piece.pointwise
+                needs = any(number is not None and self.gradients[number] is not None for number in kernels)
                 of_kernels = [np.empty((len(groups) if needs else 1, *k.shape), self.kind) for k in geometry[1:3]]
                 gives = dy, dy_channels[piece.copies] + piece.to, _flat(result)
                 to = piece.copies.start * self.width + piece.to, self.width
                 rest = entering, needs, dx, *of_kernels
                 _each(len(groups), self.kernels.stage_gradients, per, *read, *geometry, *gives, *to, *rest)
-                for tensor, of_kernel in zip((piece.depthwise, piece.pointwise), of_kernels):
-                    if needs and tensor is not None:
+                for tensor, of_kernel in zip(kernels, of_kernels):
+                    if needs and tensor is not None and self.gradients[tensor] is not None:
                         gradient = self.gradients[tensor][piece.copies]
                         gradient += of_kernel.sum(0).reshape(gradient.shape)
             dy, dy_channels = None if raw is None else _flat(of_raw), channels_of
@@ -535,40 +555,34 @@ def _flat(x: np.ndarray) -> np.ndarray:
 def _each(count: int, kernel: Callable, *arguments) -> None:
     """kernel(first, last, *arguments) for all of `count`, by as many threads as PyTorch has, where it is worth it."""
     threads = min(_threads.get() or torch.get_num_threads(), count)
-    if threads == 1 or max(x.size for x in arguments if isinstance(x, np.ndarray)) < SMALL:
+    if threads < 2 or max(x.size for x in arguments if isinstance(x, np.ndarray)) < SMALL:
         return kernel(0, count, *arguments)
     workers = _workers(os.getpid(), threads - 1)
     cuts = [count * thread // threads for thread in range(threads + 1)]
-    with workers.lock:
-        for queue, part in zip(workers.queues, pairwise(cuts[1:])):
-            queue.put((kernel, *part, arguments))
+    done = SimpleQueue()  # of this call alone, which may be interrupted
+    for queue, part in zip(workers, pairwise(cuts[1:])):
+        queue.put((kernel, *part, arguments, done))
+    kernel(0, cuts[1], *arguments)
+    for failed in [done.get() for _ in workers]:
+        if failed is not None:
+            raise failed
+
+
+def _work(queue: SimpleQueue) -> None:
+    while True:
+        kernel, first, last, arguments, done = queue.get()
         try:
-            kernel(0, cuts[1], *arguments)
-        finally:
-            failed = [error for _ in workers.queues if (error := workers.done.get()) is not None]
-    if failed:
-        raise failed[0]
-
-
-class _Workers:
-    """Threads that wait for parts of a kernel; those of `concurrent.futures` take longer to wake than kernels take."""
-
-    def __init__(self, number: int):
-        self.lock, self.done = Lock(), SimpleQueue()
-        self.queues = [SimpleQueue() for _ in range(number)]
-        for queue in self.queues:
-            Thread(target=self._work, args=(queue,), name="fused", daemon=True).start()
-
-    def _work(self, queue: SimpleQueue) -> None:
-        while True:
-            kernel, first, last, arguments = queue.get()
-            try:
-                kernel(first, last, *arguments)
-                self.done.put(None)
-            except BaseException as error:
-                self.done.put(error)
+            kernel(first, last, *arguments)
+            done.put(None)
+        except BaseException as error:
+            done.put(error)
+        del kernel, arguments, done  # an idle thread keeps nothing alive
 
 
 @cache
-def _workers(process: int, number: int) -> _Workers:
-    return _Workers(number)
+def _workers(process: int, number: int) -> list[SimpleQueue]:
+    """Threads that wait for parts of a kernel; those of `concurrent.futures` take longer to wake than kernels take."""
+    queues = [SimpleQueue() for _ in range(number)]
+    for queue in queues:
+        Thread(target=_work, args=(queue,), name="fused", daemon=True).start()
+    return queues

@@ -403,15 +403,21 @@ def frame(x, n, group, channel, height, width, tall):
 
 
 @compiled
+def larger(a, b):
+    """The larger of two numbers, or what is none."""
+    return a if a > b or a != a else b
+
+
+@compiled
 def windows(tall, pitch, size, maximum, lines, out):
     """out[q] = the largest value, or the sum, of the 3 x 3 pixels that begin at tall[q]. `lines` is scratch."""
     x0, x1, x2 = tall, tall[1:], tall[2:]
     y0, y1, y2 = lines, lines[pitch:], lines[2 * pitch :]
     if maximum:
         for q in range(size + 2 * pitch):
-            lines[q] = max(max(x0[q], x1[q]), x2[q])
+            lines[q] = larger(larger(x0[q], x1[q]), x2[q])
         for q in range(size):
-            out[q] = max(max(y0[q], y1[q]), y2[q])
+            out[q] = larger(larger(y0[q], y1[q]), y2[q])
     else:
         for q in range(size + 2 * pitch):
             lines[q] = x0[q] + x1[q] + x2[q]

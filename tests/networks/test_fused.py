@@ -5,6 +5,8 @@ import copy
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
+from threading import Event, Thread
 
 import golden
 import pytest
@@ -229,6 +231,66 @@ def test_a_second_derivative_is_refused():
     gradient = torch.autograd.grad(loss, mixing, create_graph=True)[0]
     with pytest.raises(RuntimeError):
         torch.autograd.grad(gradient.sum(), mixing)
+
+
+@pytest.mark.parametrize("part", ("depthwise", "pointwise", "even", "alone"))
+def test_some_weights_alone_need_gradients(part, exact):
+    found = []
+    for together in (False, True):
+        net, mixing = supernet_of("DARTS", channels=4, layers=3), mixing_of("DARTS")
+        for name, weights in net.named_parameters():
+            weights.requires_grad_(part in name)
+        with fused.differentiated_once() if together else nullcontext():
+            loss = (net(batch(), mixing.requires_grad_()) ** 2).sum()
+        variables = [mixing, *(weights for weights in net.parameters() if weights.requires_grad)]
+        found.append(torch.autograd.grad(loss, variables))
+    assert len(found[0]) > 1 or part == "alone"
+    assert all(torch.allclose(*pair, rtol=1e-9, atol=1e-11) for pair in zip(*found, strict=True))
+
+
+def test_inputs_that_do_not_fit_a_cell_are_refused():
+    cell = supernet_of("S2", dtype=torch.float32).backbone.cells[0]
+    fits = torch.randn(2, 24, 8, 8)
+    for other in (fits[:1], fits[:, :12], fits[..., :4, :4], torch.randn(2, 24, 16, 16)):
+        for inputs in ((fits, other), (other, fits)):
+            with fused.differentiated_once(), pytest.raises(ValueError, match="^images: "):
+                cell(*inputs)
+
+
+def test_an_output_that_is_changed_in_place_is_noticed():
+    net, x = supernet_of("S2", dtype=torch.float32), torch.randn(2, 24, 8, 8, requires_grad=True)
+    with fused.differentiated_once():
+        out = net.backbone.cells[0](x, x)
+    loss = out.relu_().sum()
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()
+
+
+def test_threads_that_begin_within_a_step_of_another_keep_what_was_asked_for(small_search):
+    net, settings = supernet_of("S2", dtype=torch.float32), small_search().settings
+    begun, go_on, seen = Event(), Event(), []
+
+    def first():
+        torch.set_num_threads(3)
+        with fused.step(net, settings):
+            begun.set()
+            go_on.wait()
+        seen.append(torch.get_num_threads())
+
+    def second():
+        begun.wait()
+        with fused.step(net, settings):
+            seen.append(torch.get_num_threads())
+        seen.append(torch.get_num_threads())
+        go_on.set()
+
+    threads = [Thread(target=first), Thread(target=second)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    torch.set_num_threads(1)
+    assert seen == [1, 3, 3]
 
 
 @pytest.mark.parametrize("space", ("S2", "DARTS"))
