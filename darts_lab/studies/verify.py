@@ -103,10 +103,9 @@ def expected(row: dict) -> tuple[bool, str]:
 
 @contextmanager
 def _as_made(row: dict):
-    """Within it nothing is fused, unless it was for this row."""
+    """Within it cells are fused where they were for this row."""
     before = os.environ.get("DARTS_LAB_FUSED")
-    if not str(row.get("processor")).endswith(", fused"):
-        os.environ["DARTS_LAB_FUSED"] = "0"
+    os.environ["DARTS_LAB_FUSED"] = str(int(str(row.get("processor")).endswith(", fused")))
     try:
         yield
     finally:

@@ -18,12 +18,6 @@ from darts_lab.methods.terms import projection
 CPU = torch.device("cpu")
 
 
-@pytest.fixture(autouse=True)
-def by_pytorch(monkeypatch):
-    """Of kernels that are not PyTorch's the stand-in knows nothing; no GPU has them."""
-    monkeypatch.setenv("DARTS_LAB_FUSED", "0")
-
-
 @pytest.fixture
 def tapes(monkeypatch):
     """Makes a CPU a device whose steps can be recorded, and gives the class of the stand-in."""

@@ -15,8 +15,7 @@ def test_golden_runs_are_those_of_the_cases():
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_run_comes_to_what_it_came_to_before(name, monkeypatch):
-    monkeypatch.setenv("DARTS_LAB_FUSED", "0")
+def test_a_run_comes_to_what_it_came_to_before(name):
     if RECORDED["made_by"] != golden.made_by():
         pytest.skip(
             f"golden.json is of {RECORDED['made_by']}, this is {golden.made_by()}: other bits are to be expected"
