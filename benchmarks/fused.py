@@ -8,7 +8,6 @@ The steps are those of engine.py. Every number is a median of `pairs` rounds; ra
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import time
 
@@ -16,6 +15,7 @@ import torch
 from engine import SIZES, STEPS, Pair
 
 from darts_lab.environment import keep_memory
+from darts_lab.networks.fused import switched
 
 FORMS = ("textbook", "plain", "fused")
 
@@ -24,15 +24,12 @@ def rounds(pair: Pair, step: str, count: int) -> dict[str, list[float]]:
     """Milliseconds of each form, round by round."""
     textbook, engine = getattr(pair, step)()
 
-    def switched(form: str):
-        os.environ["DARTS_LAB_FUSED"] = str(int(form == "fused"))
-        (textbook if form == "textbook" else engine)()
-
     spent: dict[str, list[float]] = {form: [] for form in FORMS}
     for number in range(-1, count):
         for form in FORMS:
             started = time.perf_counter()
-            switched(form)
+            with switched(form == "fused"):
+                (textbook if form == "textbook" else engine)()
             if number >= 0:  # the first round warms up
                 spent[form].append(1000 * (time.perf_counter() - started))
     return spent

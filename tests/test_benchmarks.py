@@ -35,7 +35,6 @@ def test_both_sides_begin_with_the_same_networks(engine, space):
 
 def test_all_three_forms_of_a_step_are_measured_in_turn(engine, monkeypatch):
     monkeypatch.syspath_prepend(FOLDER)
-    monkeypatch.setenv("DARTS_LAB_FUSED", "1")  # which it sets, and gets back afterwards
     spent = benchmark("fused").rounds(engine.Pair("tiny", "S2"), "first_order", 2)
     assert {form: len(times) for form, times in spent.items()} == {"textbook": 2, "plain": 2, "fused": 2}
     assert min(map(min, spent.values())) > 0

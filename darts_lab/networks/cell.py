@@ -111,7 +111,7 @@ class Cell(nn.Module):
             self.shared.append(nn.ModuleList(operations.shared(name, channels, stride, search) for _, name in readers))
         self.norms = nn.ModuleList(BatchNorm(channels, affine=False) for _ in range(self.nodes) if node_norm)
         self.full_plan = self._plan(lambda place: True)
-        self.known: bool | None = None  # whether all of it has a fused form; None: not looked at yet
+        self.fusable: bool | None = None  # whether all of it has a fused form; None: not looked at yet
         if search:
             self.register_buffer("order", self.full_plan.order, persistent=False)
 

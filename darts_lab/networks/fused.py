@@ -39,7 +39,7 @@ from darts_lab.networks.operations import (
     FactorizedReduce,
     Noise,
     Pool,
-    _select,
+    select,
 )
 
 GROUP = 256  # pixels of the samples that are computed together
@@ -49,7 +49,7 @@ KNOWN = Convolution, FactorizedReduce, Noise
 KINDS = (torch.float32,)  # others are for comparisons
 _once: ContextVar[bool] = ContextVar("once", default=False)
 _threads: ContextVar[int | None] = ContextVar("threads", default=None)
-_inside, _asked = Lock(), []  # how many threads were asked for, once and again for each that is in a step
+_lock, _asked = Lock(), []  # how many threads PyTorch was told to take, once for each thread that is in a step
 
 
 @contextmanager
@@ -67,6 +67,19 @@ def available() -> tuple[bool, str]:
     if os.environ.get("DARTS_LAB_FUSED") != "1":
         return False, "DARTS_LAB_FUSED=1 was not set"
     return _loads()
+
+
+@contextmanager
+def switched(on: bool):
+    """Within it DARTS_LAB_FUSED is set or not, in this process and those that it starts."""
+    before = os.environ.get("DARTS_LAB_FUSED")
+    os.environ["DARTS_LAB_FUSED"] = str(int(on))
+    try:
+        yield
+    finally:
+        del os.environ["DARTS_LAB_FUSED"]
+        if before is not None:
+            os.environ["DARTS_LAB_FUSED"] = before
 
 
 @cache
@@ -103,21 +116,17 @@ def step(network: nn.Module, settings, drop_path: float = 0.0):
     if _threads.get() or not cells or plain or not all(takes(cell, weights, drop_path, once=True) for cell in cells):
         yield
         return
-    with _inside:  # a thread that begins while others are inside finds their one thread, not what was asked for
-        if not _asked:
-            _asked.append(torch.get_num_threads())
-        threads = _asked[0]
+    with _lock:  # a thread that begins while others are in a step would find the one that they have set
+        threads = _asked[0] if _asked else torch.get_num_threads()
         _asked.append(threads)
     token = _threads.set(threads)
     torch.set_num_threads(1)
     try:
         yield
     finally:
-        with _inside:
+        with _lock:
             torch.set_num_threads(threads)
             _asked.pop()
-            if len(_asked) == 1:
-                _asked.clear()
         _threads.reset(token)
 
 
@@ -219,7 +228,7 @@ class Program:
             stages.append(self._reducing(module, runs, active))
         else:
             for stage in module.stages:
-                tensors = [self.number(_select(tensor, active)) for tensor in (stage.depthwise, stage.pointwise)]
+                tensors = [self.number(select(tensor, active)) for tensor in (stage.depthwise, stage.pointwise)]
                 pieces, affine = [Piece(*run, *tensors) for run in runs], self._affine(stage.norm, active)
                 stages.append(Stage(pieces, stage.stride, stage.dilation, stage.norm, affine, active))
                 runs = [(None, slice(0, len(sources)))]
@@ -228,7 +237,7 @@ class Program:
     def _reducing(self, module: FactorizedReduce, runs, active) -> Stage:
         pieces = []
         for offset, tensor in enumerate((module.even, module.odd)):
-            kernel, to = self.number(_select(tensor, active)), offset * module.even.shape[1]
+            kernel, to = self.number(select(tensor, active)), offset * module.even.shape[1]
             pieces += [Piece(*run, None, kernel, offset, to) for run in runs]
         return Stage(pieces, 2, 1, module.norm, self._affine(module.norm, active), active)
 
@@ -238,7 +247,7 @@ class Program:
         return tuple(self.number(norm.chosen(tensor, active)) for tensor in (norm.scale, norm.shift))
 
 
-def _knows(cell) -> bool:
+def _is_fusable(cell) -> bool:
     """Whether a cell has but known operations, and the numbers of channels that kernels take: multiples of four."""
     modules = [module for modules in cell.stacked for module in modules.values()]
     if cell.norms or not all(isinstance(module, KNOWN) for module in modules):
@@ -259,9 +268,9 @@ def takes(cell, x: Tensor, drop_path: float, once: bool = False) -> bool:
         return False
     if torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu") or is_in_torch_dispatch_mode():
         return False  # what these change or look at are PyTorch's own operations
-    if cell.known is None:
-        cell.known = _knows(cell)
-    return cell.known and available()[0]
+    if cell.fusable is None:
+        cell.fusable = _is_fusable(cell)
+    return cell.fusable and available()[0]
 
 
 def cell(cell, s0: Tensor, s1: Tensor, weighting=None, generator=None) -> Tensor:
@@ -445,10 +454,8 @@ class _Run:
 
     def reaches(self, stage: Stage) -> bool:
         """Whether a stage or what it reads needs gradients."""
-        tensors = {tensor for piece in stage.pieces for tensor in (piece.depthwise, piece.pointwise)} | set(
-            stage.affine
-        )
-        if any(tensor is not None and self.gradients[tensor] is not None for tensor in tensors):
+        kernels = (tensor for piece in stage.pieces for tensor in (piece.depthwise, piece.pointwise))
+        if any(tensor is not None and self.gradients[tensor] is not None for tensor in (*kernels, *stage.affine)):
             return True
         return any(piece.source is not None and self.of_state(piece.source)[0] is not None for piece in stage.pieces)
 
@@ -476,7 +483,7 @@ class _Run:
             x, counts = result, counts * _pixels(result)
         normal, scale, shift = self.normalise(norm, None, moments, counts, _ones(self.width, self.kind))
         weights = self.weights(term)
-        maps = (weights.reshape(terms, -1) * x for x in (scale, shift))
+        maps = (weights.reshape(terms, -1) * array for array in (scale, shift))
         _each(len(x), self.kernels.add_scaled, _flat(x), channels_of, *maps, *self.targets(term, self.state))
         tiled = [np.tile(array, terms) for array in normal.weights[1:]]
         return x, channels_of, _Normal(np.tile(normal.statistics, terms), normal.total, (weights, *tiled))

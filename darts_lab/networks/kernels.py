@@ -13,12 +13,15 @@ from numba import njit
 
 VERSION = f"numba {numba.__version__}"
 
-# sums may be taken in another order, but always in the same one; nothing is assumed about infinities
 place = np.uint64  # a place in a line: what cannot be below zero needs no test, and the loop uses vectors
-compiled = njit(nogil=True, cache=True, fastmath={"contract", "reassoc", "nsz"})
+# Sums may be taken in another order, but always in the same one; nothing is assumed about infinities.
+SUMS = {"contract", "reassoc", "nsz"}
+compiled = njit(nogil=True, cache=True, fastmath=SUMS)
+# Of a function that is called, a kernel from the cache finds another copy than one just compiled, with other bits.
+part = njit(nogil=True, cache=True, fastmath=SUMS, forceinline=True)
 
 
-@compiled
+@part
 def weighted_sums(rows, factors, out, begin, size, add):
     """out[o, begin : begin + size] (+)= the sum of factors[o, c] * rows[c], two by four, of multiples of four."""
     for o in range(0, factors.shape[0], 2):
@@ -37,7 +40,7 @@ def weighted_sums(rows, factors, out, begin, size, add):
                     d1[p] += g0 * r0[p] + g1 * r1[p] + g2 * r2[p] + g3 * r3[p]
 
 
-@compiled
+@part
 def products(ones, others, out, size):
     """out[o, c] = <ones[o], others[c]>, two by four."""
     zero = ones.dtype.type(0)
@@ -61,7 +64,7 @@ def products(ones, others, out, size):
             out[o + 1, c], out[o + 1, c + 1], out[o + 1, c + 2], out[o + 1, c + 3] = t0, t1, t2, t3
 
 
-@compiled
+@part
 def three_lines(x, down, step, k, out, size, add):
     """out[q] (+)= the sum over u and v of k[u, v] * x[u down + v step + q], 3 x 3: in one pass, three times faster."""
     k0, k1, k2, k3, k4, k5, k6, k7, k8 = k[0, 0], k[0, 1], k[0, 2], k[1, 0], k[1, 1], k[1, 2], k[2, 0], k[2, 1], k[2, 2]
@@ -80,7 +83,7 @@ def three_lines(x, down, step, k, out, size, add):
             out[q] = above + (k3 * x3[q] + k4 * x4[q] + k5 * x5[q]) + below
 
 
-@compiled
+@part
 def line_of_five(x, step, k, out, size, add):
     """out[q] (+)= the sum over v of k[v] * x[v step + q]."""
     k0, k1, k2, k3, k4 = k[0], k[1], k[2], k[3], k[4]
@@ -94,7 +97,7 @@ def line_of_five(x, step, k, out, size, add):
             out[q] = k0 * x0[q] + k1 * x1[q] + k2 * x2[q] + k3 * x3[q] + k4 * x4[q]
 
 
-@compiled
+@part
 def convolve(x, down, step, k, out, size, add):
     """out[q] (+)= the sum over u and v of k[u, v] * x[u down + v step + q], for a kernel of 3, 5 or more lines."""
     if k.shape[0] == 3:
@@ -114,7 +117,7 @@ def convolve(x, down, step, k, out, size, add):
                         out[q] = factor * moved[q]
 
 
-@compiled
+@part
 def correlate(x, down, step, y, out, size):
     """out[u, v] = <x from u down + v step on, y>: the gradient of a kernel."""
     zero = y.dtype.type(0)
@@ -162,7 +165,7 @@ def correlate(x, down, step, y, out, size):
                 out[u, v] = total
 
 
-@compiled
+@part
 def read(x, n, group, at, height, width, scale, shift, border, tall):
     """Writes samples of x, through the map and the ReLU, into tall (channels, pixels), where zeros around them stay."""
     zero, pitch = x.dtype.type(0), width + border
@@ -178,39 +181,31 @@ def read(x, n, group, at, height, width, scale, shift, border, tall):
                     target[to + j] = zero if v <= zero else v  # what is no number stays so
 
 
-@compiled
+@part
 def pick(line, start, group, height, sample_pitch, pitch, stride, width, out):
     """out[...] = every pixel of a stride in a tall line."""
     for m in range(group):
         for i in range(height):
-            at, to, step = (
-                place(start + m * sample_pitch + i * stride * pitch),
-                place((m * height + i) * width),
-                place(stride),
-            )
+            at, to = place(start + m * sample_pitch + i * stride * pitch), place((m * height + i) * width)
             for j in range(place(width)):
-                out[to + j] = line[at + j * step]
+                out[to + j] = line[at + j * place(stride)]
 
 
-@compiled
+@part
 def put(out, start, group, height, sample_pitch, pitch, stride, width, line, add):
     """The transpose of `pick`: what lies between stays."""
     for m in range(group):
         for i in range(height):
-            at, to, step = (
-                place(start + m * sample_pitch + i * stride * pitch),
-                place((m * height + i) * width),
-                place(stride),
-            )
+            at, to = place(start + m * sample_pitch + i * stride * pitch), place((m * height + i) * width)
             if add:
                 for j in range(place(width)):
-                    line[at + j * step] += out[to + j]
+                    line[at + j * place(stride)] += out[to + j]
             else:
                 for j in range(place(width)):
-                    line[at + j * step] = out[to + j]
+                    line[at + j * place(stride)] = out[to + j]
 
 
-@compiled
+@part
 def write(line, plane_pitch, pitch, width, out, n, group, to):
     """Copies planes of a tall line to channel `to` of samples of out; returns (their sum, the sum of the squared
     distances from its mean)."""
@@ -232,7 +227,7 @@ def write(line, plane_pitch, pitch, width, out, n, group, to):
     return total, squares
 
 
-@compiled
+@part
 def enter(dy, raw, n, group, of, channel, entering, line, plane_pitch, pitch, width):
     """Writes entering[0] * dy + entering[1] * raw + entering[2] into a tall line, of channel `of` of dy and `channel`
     of the others."""
@@ -248,7 +243,7 @@ def enter(dy, raw, n, group, of, channel, entering, line, plane_pitch, pitch, wi
                 line[to + j] = of_dy * d[at + j] + of_raw * r[at + j] + of_one
 
 
-@compiled
+@part
 def leave(of_line, line, start, sample_pitch, pitch, width, dx, n, group, to, add):
     """Writes or adds planes of a tall line to channel `to` of samples of dx, where what was read is above zero."""
     zero, pixels = dx.dtype.type(0), dx.shape[2]
@@ -391,7 +386,7 @@ def stage_gradients(
                     leave(of_tall[c], tall[c], start, sample_pitch, pitch, width, dx, n, group, at + c, not own)
 
 
-@compiled
+@part
 def frame(x, n, group, channel, height, width, tall):
     """Writes planes of x into a tall line with one pixel between them, where what was there stays."""
     for m in range(group):
@@ -402,13 +397,13 @@ def frame(x, n, group, channel, height, width, tall):
                 tall[to + j] = plane[at + j]
 
 
-@compiled
+@part
 def larger(a, b):
     """The larger of two numbers, or what is none."""
     return a if a > b or a != a else b
 
 
-@compiled
+@part
 def windows(tall, pitch, size, maximum, lines, out):
     """out[q] = the largest value, or the sum, of the 3 x 3 pixels that begin at tall[q]. `lines` is scratch."""
     x0, x1, x2 = tall, tall[1:], tall[2:]
@@ -425,7 +420,7 @@ def windows(tall, pitch, size, maximum, lines, out):
             out[q] = y0[q] + y1[q] + y2[q]
 
 
-@compiled
+@part
 def shares(per, height, width, kind):
     """1 / (how many of the 3 x 3 pixels around it are in the image), for each pixel of tall lines; 0 between them."""
     line = np.zeros(per * (height + 1) * (width + 1), kind)

@@ -112,7 +112,7 @@ class Separable(nn.Module):
         self.norm = BatchNorm(channels, affine, copies)
 
     def forward(self, inputs, scale: Tensor | None = None, active: list[int] | None = None) -> Tensor:
-        depthwise, pointwise = _select(self.depthwise, active), _select(self.pointwise, active)
+        depthwise, pointwise = select(self.depthwise, active), select(self.pointwise, active)
         return self.norm(separable_convolution(inputs, depthwise, pointwise, self.stride, self.dilation), scale, active)
 
 
@@ -152,7 +152,7 @@ class Strips(nn.Module):
         self.norm = BatchNorm(channels, affine, copies)
 
     def forward(self, states, sources, scale=None, active=None, generator=None):
-        row, column = _select(self.row, active), _select(self.column, active)
+        row, column = select(self.row, active), select(self.column, active)
         x = torch.cat([states[source] for source in sources], 1)
         x = F.conv2d(x, row.flatten(0, 1), None, (1, self.stride), (0, self.padding), groups=len(sources))
         x = F.conv2d(x, column.flatten(0, 1), None, (self.stride, 1), (self.padding, 0), groups=len(sources))
@@ -181,7 +181,7 @@ class FactorizedReduce(nn.Module):
         self.norm = BatchNorm(channels, affine, copies)
 
     def forward(self, states, sources, scale=None, active=None, generator=None):
-        even, odd = _select(self.even, active), _select(self.odd, active)
+        even, odd = select(self.even, active), select(self.odd, active)
         inputs, channels = _inputs(states, sources), even.shape[2]
         squares = (x.permute(0, 2, 3, 1).unflatten(2, (-1, 2)).unflatten(1, (-1, 2)) for x in inputs)
         diagonals = [x.diagonal(dim1=2, dim2=4).movedim(-1, -2) for x in squares]  # the first pixel and the last
@@ -251,7 +251,7 @@ def _inputs(states: list[Tensor], sources: list[int]) -> list[Tensor]:
     return [states[source] for source in unique]
 
 
-def _select(stacked: Tensor, active: list[int] | None) -> Tensor:
+def select(stacked: Tensor, active: list[int] | None) -> Tensor:
     return stacked if active is None else stacked[active]
 
 

@@ -1,8 +1,6 @@
 """A row of a table done again: its plan, search and training, and whether they give the same."""
 
-import os
 import tempfile
-from contextlib import contextmanager
 from dataclasses import asdict
 
 import pandas as pd
@@ -11,7 +9,7 @@ import torch
 from darts_lab import __version__, plan, tasks
 from darts_lab.curvature import TOLERANCE
 from darts_lab.environment import choose_device
-from darts_lab.networks.fused import arithmetic
+from darts_lab.networks import fused
 from darts_lab.plan import Plan
 from darts_lab.runs import files
 from darts_lab.studies.job import COLUMNS, COSTS, work
@@ -86,7 +84,7 @@ def expected(row: dict) -> tuple[bool, str]:
     there = {name: None if pd.isna(value := row.get(name)) else str(value)[:80] for name in MADE_BY}
     device = choose_device()[0]
     with _as_made(row):
-        made_by = arithmetic(device)
+        made_by = fused.arithmetic(device)
     here = {
         "device": device.type, "processor": made_by, "threads": there["threads"], "torch": torch.__version__,
         "version": __version__,
@@ -101,17 +99,9 @@ def expected(row: dict) -> tuple[bool, str]:
     return True, "the same bits: it was made on such a processor, with these versions"
 
 
-@contextmanager
 def _as_made(row: dict):
-    """Within it cells are fused where they were for this row."""
-    before = os.environ.get("DARTS_LAB_FUSED")
-    os.environ["DARTS_LAB_FUSED"] = str(int(str(row.get("processor")).endswith(", fused")))
-    try:
-        yield
-    finally:
-        os.environ.pop("DARTS_LAB_FUSED", None)
-        if before is not None:
-            os.environ["DARTS_LAB_FUSED"] = before
+    """A context within which cells are fused where they were for this row."""
+    return fused.switched(str(row.get("processor")).endswith(", fused"))
 
 
 def _close(one, other, name: str) -> bool:
