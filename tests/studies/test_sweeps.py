@@ -18,7 +18,7 @@ from filelock import FileLock
 from waiting import PATIENCE, until
 
 import darts_lab as dl
-from darts_lab.environment import processor
+from darts_lab.networks.fused import arithmetic
 from darts_lab.plan import of_job
 from darts_lab.runs import files
 from darts_lab.studies.job import COLUMNS, COSTS, _row, finished, folder, work
@@ -410,7 +410,7 @@ def test_a_row_of_a_committed_table_can_be_done_again(inline):
 
 def test_a_row_tells_what_made_it_and_whether_the_same_bits_can_be_had_here(inline):
     row = inline[1].iloc[0].to_dict()
-    assert row["processor"] == processor(torch.device("cpu")) and row["torch"] == torch.__version__
+    assert row["processor"] == arithmetic(torch.device("cpu")) and row["torch"] == torch.__version__
     assert (row["threads"], row["reductions"]) == (1, "searched") and row["processor_seconds"] > 0
     assert expected(row) == (True, "the same bits: it was made on such a processor, with these versions")
     same, why = expected(row | {"processor": "abacus, wood"})
