@@ -26,6 +26,12 @@ def runs_below_a_temporary_folder(tmp_path_factory):
         yield
 
 
+@pytest.fixture
+def plain_form(monkeypatch):
+    """Cells are computed by PyTorch's own operations."""
+    monkeypatch.setenv("DARTS_LAB_FUSED", "0")
+
+
 @pytest.fixture(scope="session")
 def shared():
     """The folder of official logs and checkpoints beside the repository."""

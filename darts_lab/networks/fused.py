@@ -2,8 +2,8 @@
 
 `cell` of this module stands for `Cell.forward`, which stays the definition: one function of PyTorch's autograd, with
 the arithmetic in `kernels`. It is taken for float32 on a CPU where gradients are taken once (`differentiated_once`),
-and equals the plain form but for rounding; its bits do not depend on the number of threads. DARTS_LAB_FUSED=1 turns it
-on.
+and equals the plain form but for rounding; its bits do not depend on the number of threads. DARTS_LAB_FUSED=0 turns it
+off.
 
 A cell is a list of terms, in the order in which its states become known. Each adds something to some states:
 a *chain* of stages, each a convolution of several copies and its norm; or a *plain* term, a pool or a draw of noise.
@@ -63,15 +63,15 @@ def differentiated_once():
 
 
 def available() -> tuple[bool, str]:
-    """(whether cells are computed in the fused form here, the reason in words). DARTS_LAB_FUSED=1 asks for it."""
-    if os.environ.get("DARTS_LAB_FUSED") != "1":
-        return False, "DARTS_LAB_FUSED=1 was not set"
+    """(whether cells are computed in the fused form here, the reason in words)."""
+    if os.environ.get("DARTS_LAB_FUSED") == "0":
+        return False, "DARTS_LAB_FUSED=0 was set"
     return _loads()
 
 
 @contextmanager
 def switched(on: bool):
-    """Within it DARTS_LAB_FUSED is set or not, in this process and those that it starts."""
+    """Within it DARTS_LAB_FUSED is 1 or 0, in this process and those that it starts."""
     before = os.environ.get("DARTS_LAB_FUSED")
     os.environ["DARTS_LAB_FUSED"] = str(int(on))
     try:

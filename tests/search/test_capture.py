@@ -15,6 +15,7 @@ from darts_lab.methods.monitors import Adaptation, Rule
 from darts_lab.methods.schedules import Random
 from darts_lab.methods.terms import projection
 
+pytestmark = pytest.mark.usefixtures("plain_form")  # the stand-in sees PyTorch's own operations only
 CPU = torch.device("cpu")
 
 

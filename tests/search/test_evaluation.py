@@ -209,6 +209,7 @@ def test_an_interrupted_epoch_is_not_silently_begun_again_on_half_trained_weight
 # --- The auxiliary tower ----------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("plain_form")  # both sides, so that they turn over the same ReLUs
 def test_auxiliary_loss_is_added_with_its_weight_to_the_gradient_and_not_to_the_record(training, colours):
     more = {"data": colours(samples=8, size=32), "batch_size": 16, "epochs": 1, "clip": 1e9}
     assert training(auxiliary=0.0, **more).network.auxiliary is None

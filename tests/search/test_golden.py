@@ -1,11 +1,12 @@
-"""Every kind of method and domain comes to what it came to when golden.json was recorded, to the last bit, and although it is
-interrupted and resumed on the way."""
+"""Every kind of method and domain comes to what it came to when golden.json was recorded (in the plain form of cells), to the
+last bit, and although it is interrupted and resumed on the way."""
 
 import json
 
 import golden
 import pytest
 
+pytestmark = pytest.mark.usefixtures("plain_form")
 RECORDED = json.loads(golden.FILE.read_text())
 CASES = golden.cases()
 
