@@ -11,6 +11,7 @@ import darts_lab as dl
 PAGE = Path(__file__).parents[1] / "examples" / "darts_on_one_page.py"
 
 
+@pytest.mark.usefixtures("plain_form")  # in which the page computes
 def test_darts_on_one_page_is_the_search_of_the_laboratory():
     genotype, alpha, sharpness = runpy.run_path(str(PAGE))["search"]("tiny", seed=4)
     search = dl.Search("S2", scale="tiny", seed=4, path=False)
