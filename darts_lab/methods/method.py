@@ -32,6 +32,9 @@ def clip(alpha: Tensor) -> Tensor:
     return alpha.clamp(0, 1)
 
 
+OPTIONAL = ("draw", "perturb", "training_term", "after_step", "selection")  # functions that a method may have
+
+
 @dataclass(frozen=True)
 class Method:
     """How to search. A search asks each part its question and acts on the answer, a value.
@@ -40,13 +43,21 @@ class Method:
     `{"weight_decay": 0.0243}`. With `strong_decay` it takes `Scale.strong_decay` times the plain weight decay.
     `train_portion` is the share of the training and validation images together that trains the weights (None: as the
     data are split). `network` holds further arguments of the supernet: `{"node_norm": True}` puts a batch-norm behind
-    every node. A supernet that leaves channels out, as that of PC-DARTS does, would take their share here.
+    every node, `{"share": 4}` lets a quarter of the channels through operations.
 
-    **Alpha and mixing weights**, both of shape (cell types, edges, candidates). `activation(alpha)` gives the mixing
+    **Alpha and mixing weights**, both of shape (cell types, edges, candidates); with `edge_alpha` alpha has one column
+    more, a number for each edge. `activation(alpha)` gives the mixing
     weights that alpha stands for: they are recorded, measured and discretized. `draw(alpha, progress, generator)`
     replaces them in both steps of the search, for methods that sample (GDAS, DrNAS); it must be differentiable in
     alpha. `perturb(mixing, loss, progress, space, generator)` replaces them in the step of w only; `loss(mixing)` is
-    the training loss of the batch (SDARTS). `progress` runs from 0 to 1 over the search.
+    the training loss of the batch (SDARTS). `progress` runs from 0 to 1 over the search. `training_term(mixing,
+    loss, progress, space, cells)` is a scalar added to the training loss that w descends; `loss` as before, also of mixing
+    weights (layers, edges, candidates) that every cell has for itself, and `cells` are the types of the layers
+    (Lambda-DARTS).
+
+    **The weights.** `after_step(descent, train, valid)` is called after every step of w; `valid` is the last batch of an
+    alpha step, or None. It may change the weights, and what it remembers stands in `descent.memory`, tensors by name
+    (OLES).
 
     **The step of alpha.** `schedule` says before which training batches it is taken. `terms` are functions `(alpha,
     mixing, progress, space) -> scalar` added to the validation loss; `admm` is a term with a memory. With `pruning`,
@@ -65,7 +76,10 @@ class Method:
     activation: Callable[[Tensor], Tensor] = softmax
     draw: Callable[[Tensor, float, Generator], Tensor] | None = None
     perturb: Callable[[Tensor, Callable, float, SearchSpace, Generator], Tensor] | None = None
+    training_term: Callable[[Tensor, Callable, float, SearchSpace, tuple], Tensor] | None = None
+    after_step: Callable[[object, tuple, tuple | None], None] | None = None
     network: Mapping[str, object] = field(default_factory=dict)
+    edge_alpha: bool = False
     pruning: bool = False
     terms: tuple[Callable[[Tensor, Tensor, float, SearchSpace], Tensor], ...] = ()
     admm: ADMM | None = None
@@ -87,6 +101,7 @@ class Method:
             "monitor": (EarlyStopping | Adaptation | None, "a monitors.EarlyStopping or Adaptation, or None"),
             "strong_decay": (bool, "True or False"),
             "pruning": (bool, "True or False"),
+            "edge_alpha": (bool, "True or False"),
             "code": (str, " or ".join(map(repr, CODES))),
             "train_portion": (float | None, "a number in (0, 1), or None"),
         }
@@ -97,7 +112,7 @@ class Method:
         if self.train_portion is not None:
             allow("train_portion", self.train_portion, Between)
         functions = [("terms", term) for term in self.terms] + [("activation", self.activation)]
-        optional = [(name, getattr(self, name)) for name in ("draw", "perturb", "selection")]
+        optional = [(name, getattr(self, name)) for name in OPTIONAL]
         for name, function in functions + [(name, value) for name, value in optional if value is not None]:
             if not callable(function):
                 raise ValueError(f"{name}: {function!r} is not allowed; it must be a function")

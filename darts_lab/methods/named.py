@@ -1,7 +1,8 @@
-"""The methods of the papers, by name."""
+"""The methods of the papers and those that came later, by name."""
 
 from functools import partial
 
+from darts_lab.methods import later
 from darts_lab.methods.method import Method, clip
 from darts_lab.methods.monitors import Adaptation, EarlyStopping
 from darts_lab.methods.schedules import Every, FisherTrace, Never, Random
@@ -49,6 +50,7 @@ METHODS = {
         _prime("PRIME(ADMM)", FisherTrace(WAITING), admm=ADMM()),
         Method("CRB", {"order": 1} | _CRB["settings"], code=PRIME, **_CRB_PARTS),
         _prime("CRB+PRIME", FisherTrace(WAITING), Proximity(), **_CRB),
+        *later.METHODS,
     )
 }
 

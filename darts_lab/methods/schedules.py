@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, replace
 
-from darts_lab.checks import AboveOne, Count, PositiveOrNone, Share, check
+from darts_lab.checks import AboveOne, Count, Fraction, PositiveOrNone, Share, check
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,11 @@ class Timing:
 
 @dataclass(frozen=True)
 class Every:
-    """An alpha step before every `batches`-th training batch; 1 is DARTS."""
+    """An alpha step before every `batches`-th training batch; 1 is DARTS. In the first `wait` of the search (0 to 1)
+    there is none."""
 
     batches: Count = 1
+    wait: Fraction = 0.0
     trains_alpha = True  # whether there are alpha steps at all
     repeats = False  # whether a batch at which no step is due repeats the last one: `StaleFisherTrace`
 

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from darts_lab.checks import Count, allow, argument
 from darts_lab.genotype import Genotype
 from darts_lab.networks import fused, operations
-from darts_lab.networks.operations import BatchNorm, FactorizedReduce, weight
+from darts_lab.networks.operations import AUXILIARY_SKIP, BatchNorm, FactorizedReduce, weight
 from darts_lab.spaces import NONE, SearchSpace
 
 
@@ -41,6 +41,7 @@ class Weighting(NamedTuple):
     plan: Plan
     scales: Tensor  # (copies that run,), wave by wave
     matrices: list[Tensor]  # for each wave (nodes, shared operations)
+    edges: Tensor  # (edges,): the sums over each edge's operations
 
 
 class ConvNorm(nn.Module):
@@ -72,16 +73,25 @@ class Cell(nn.Module):
     Its states become known in waves, first both inputs, then node after node; what leaves a wave is computed together.
     `stacked[wave][operation]` is one module for all copies of an operation, which are at `places[wave][operation]`.
     `shared[wave]` are the shared operations, one for each state and kind; `readers[wave]` has the places of each.
+
+    With `share` above 1 operations get and make the first 1/share of the channels; the rest of a state is passed on,
+    weighted by the sum of its edge's mixing weights, and the channels of a node are shuffled (PC-DARTS).
     """
 
     def __init__(
-        self, edges, concat, inputs, channels, reduction, reduced_before, search, generator, own, node_norm=False
+        self, edges, concat, inputs, channels, reduction, reduced_before, search, generator, own, node_norm=False, share=1
     ):
         super().__init__()
+        if channels % share:
+            raise ValueError(f"channels: {channels} of a cell cannot be shared among {share}")
         self.concat, self.edges = concat, len(edges)
         self.candidates = max(len(names) for _, _, names in edges)
         self.nodes = max(node for _, node, _ in edges) + 1
+        self.into = [[] for _ in range(self.nodes)]  # (edge, source state) by node
+        for edge, (source, node, _) in enumerate(edges):
+            self.into[node].append((edge, source))
         self.width, self.channels = channels, channels * len(concat)
+        self.share, self.inner = share, channels // share  # the latter are those that operations get
         self.downsampling = 2 if reduction else 1
         if reduced_before:  # the older input is still twice as large
             self.preprocess0 = Halving(inputs[0], channels, 1, not search, generator)
@@ -106,9 +116,10 @@ class Cell(nn.Module):
                 self.places[wave].setdefault(name, []).append(place)
         stack = partial(operations.stack, search=search, generator=generator, own=own)
         for stride, kinds, readers in zip(strides, self.places, self.readers):
-            stacks = {name: stack(name, channels, stride, len(places)) for name, places in kinds.items()}
+            stacks = {name: stack(name, self.inner, stride, len(places)) for name, places in kinds.items()}
             self.stacked.append(nn.ModuleDict(stacks))
-            self.shared.append(nn.ModuleList(operations.shared(name, channels, stride, search) for _, name in readers))
+            shared = (operations.shared(name, self.inner, stride, search) for _, name in readers)
+            self.shared.append(nn.ModuleList(shared))
         self.norms = nn.ModuleList(BatchNorm(channels, affine=False) for _ in range(self.nodes) if node_norm)
         self.full_plan = self._plan(lambda place: True)
         self.fusable: bool | None = None  # whether all of it has a fused form; None: not looked at yet
@@ -151,21 +162,22 @@ class Cell(nn.Module):
         flat = torch.cat([mixing.flatten(), mixing.new_zeros(1)])
         scales, *matrices = flat[plan.order].split(plan.sizes)
         matrices = [matrix.view(len(table), -1) if table else matrix for matrix, table in zip(matrices, plan.tables)]
-        return Weighting(plan, scales, matrices)
+        return Weighting(plan, scales, matrices, mixing.sum(1))
 
     def forward(self, s0, s1, weighting: Weighting | None = None, drop_path: float = 0.0, generator=None) -> Tensor:
         """The nodes of `concat` side by side, (batch, nodes * channels, height, width). `s0` and `s1` are the inputs
         after a ReLU. Without `weighting` every operation weighs 1."""
         if fused.takes(self, s0, drop_path):
             return fused.cell(self, s0, s1, weighting, generator)
-        states, rectified = [self.preprocess0(s0), self.preprocess1(s1)], []
+        whole, rectified = [self.preprocess0(s0), self.preprocess1(s1)], []
+        states = [state[:, : self.inner] for state in whole]  # what operations get
         received: list[list[Tensor]] = [[] for _ in range(self.nodes)]
-        kept = kept_paths(self, states[0], s0.shape[0], self.edges, drop_path, generator)
+        kept = kept_paths(self, s0, s0.shape[0], self.edges, drop_path, generator)
         plan, scales = self.full_plan, []
         if weighting is not None:
             plan = weighting.plan
-            sizes = [self.width * len(copies) for kinds in plan.copies for copies in kinds.values() if copies]
-            scales = list(weighting.scales[:, None].expand(-1, self.width).reshape(-1).split(sizes))
+            sizes = [self.inner * len(copies) for kinds in plan.copies for copies in kinds.values() if copies]
+            scales = list(weighting.scales[:, None].expand(-1, self.inner).reshape(-1).split(sizes))
         for wave, modules in enumerate(self.stacked):
             rectified += [state.relu() for state in states[len(rectified) :]]
             sums: dict[tuple, Tensor] = {}  # of what leaves this wave, by the nodes that receive it
@@ -180,7 +192,7 @@ class Cell(nn.Module):
                 out = operation(inputs, [place.source for place in places], scale, active, generator)
                 if kept is not None:
                     paths = torch.stack([kept[:, place.edge] for place in places], 1)
-                    out = out * paths.repeat_interleave(self.width, 1)[:, :, None, None]
+                    out = out * paths.repeat_interleave(self.inner, 1)[:, :, None, None]
                 receivers = _receivers(places)
                 sums[receivers] = sums[receivers] + out if receivers in sums else out
             for receivers, out in sums.items():
@@ -188,7 +200,7 @@ class Cell(nn.Module):
                     first, *rest = out.chunk(len(receivers), 1)
                     receivers, out = receivers[:1], sum(rest, first)
                 nodes = [node for of_state in receivers for node in of_state]
-                for node, part in zip(nodes, out.split(self.width, 1), strict=True):
+                for node, part in zip(nodes, out.split(self.inner, 1), strict=True):
                     received[node].append(part)
             for node, part in self._from_shared(wave, states, weighting, kept):
                 received[node].append(part)
@@ -196,8 +208,22 @@ class Cell(nn.Module):
                 node = sum(received[wave][1:], received[wave][0])
             else:  # every operation into this node is `none` or weighs nothing
                 node = torch.zeros_like(states[0][:, :, :: self.downsampling, :: self.downsampling])
-            states.append(self.norms[wave](node) if self.norms else node)
-        return torch.cat([states[state] for state in self.concat], 1)
+            if self.share > 1:
+                node = self._with_rest(wave, node, whole, weighting, kept)
+            whole.append(self.norms[wave](node) if self.norms else node)
+            states.append(whole[-1][:, : self.inner])
+        return torch.cat([whole[state] for state in self.concat], 1)
+
+    def _with_rest(self, node: int, made: Tensor, states: list[Tensor], weighting: Weighting, kept) -> Tensor:
+        """All channels of a node: those that its operations `made`, and those that no operation got, shuffled."""
+        rest = 0
+        for edge, source in self.into[node]:
+            passed = states[source][:, self.inner :]
+            if source < 2 and self.downsampling == 2:
+                passed = F.max_pool2d(passed, 2)
+            passed = passed * weighting.edges[edge]
+            rest = rest + (passed if kept is None else passed * kept[:, edge, None, None, None])
+        return F.channel_shuffle(torch.cat([made, rest], 1), self.share)
 
     def _from_shared(self, wave: int, states, weighting, kept) -> list[tuple[int, Tensor]]:
         """What the nodes receive of a wave's shared operations, as (node, tensor)."""
@@ -247,13 +273,14 @@ def _mix(parts: list[Tensor], matrix: Tensor) -> tuple[Tensor, ...]:
     return sums.permute(0, 1, 4, 2, 3).unbind()
 
 
-def cells_of_space(space: SearchSpace, node_norm: bool) -> Callable[..., Cell]:
-    """A function that makes the cells of `space`, with all candidates."""
+def cells_of_space(space: SearchSpace, node_norm=False, share=1, auxiliary_skip=False) -> Callable[..., Cell]:
+    """A function that makes the cells of `space`, with all candidates. With `auxiliary_skip` every edge has one more."""
+    more = (AUXILIARY_SKIP,) if auxiliary_skip else ()
 
     def make(cell_type: str, inputs: list[int], channels: int, reduced_before: bool, generator) -> Cell:
-        edges = [(*edge, names) for edge, names in zip(space.edges, space.cell(cell_type), strict=True)]
+        edges = [(*edge, names + more) for edge, names in zip(space.edges, space.cell(cell_type), strict=True)]
         concat, reduction, own = range(2, space.nodes + 2), cell_type == "reduce", space.operations
-        return Cell(edges, concat, inputs, channels, reduction, reduced_before, True, generator, own, node_norm)
+        return Cell(edges, concat, inputs, channels, reduction, reduced_before, True, generator, own, node_norm, share)
 
     return make
 
@@ -269,25 +296,28 @@ def cells_of_genotype(genotype: Genotype, own=None) -> Callable[..., Cell]:
     return make
 
 
-def weightings_of(space: SearchSpace, backbone, mixing: Tensor, x: Tensor, running=None) -> dict[str, Weighting]:
-    """What the cells of a supernet's `backbone` take, by cell type; the rest as in `Supernet.forward`."""
-    running = running_operations(space, mixing, running)
+def weightings_of(space: SearchSpace, backbone, mixing: Tensor, x: Tensor, running=None) -> list[Weighting]:
+    """What each cell of a supernet's `backbone` takes; the rest as in `Supernet.forward`."""
+    argument("mixing", mixing, Tensor)
+    cells, candidates = backbone.cells, backbone.cells[0].candidates
+    if mixing.shape[-1:] == (space.candidates,) != (candidates,):  # an auxiliary skip weighs nothing where it is not given
+        mixing = F.pad(mixing, (0, candidates - space.candidates))
+    rows, count = [space.cell_types.index(cell_type) for cell_type in backbone.cell_types], len(space.cell_types)
+    if mixing.shape[:1] == (len(cells),) and len(cells) > count:  # every cell has its own
+        rows, count, running = list(range(len(cells))), len(cells), None
+    running = running_operations(space, mixing, running, (count, len(space.edges), candidates))
     if running is not None and all(runs for cell in running for edge in cell for runs in edge):
         running = None
     mixing = mixing.to(x.device, x.dtype, non_blocking=True)
-    weightings = {}
-    for number, cell_type in enumerate(space.cell_types):
-        if cell_type in backbone.cell_types:
-            cell = backbone.cells[backbone.cell_types.index(cell_type)]
-            weightings[cell_type] = cell.weighting(mixing[number], running and running[number])
-    return weightings
+    found = {row: cells[rows.index(row)].weighting(mixing[row], running and running[row]) for row in dict.fromkeys(rows)}
+    return [found[row] for row in rows]
 
 
-def running_operations(space: SearchSpace, mixing: Tensor, running=None):
+def running_operations(space: SearchSpace, mixing: Tensor, running=None, shape=None):
     """`running`, or else which operations of `mixing` do not weigh zero; None where to know that is to wait for the
-    device, or all need a gradient. Raises ValueError where `mixing` does not fit the space."""
+    device, or all need a gradient. Raises ValueError where `mixing` has not the shape of the space, or `shape`."""
     argument("mixing", mixing, Tensor)
-    if tuple(mixing.shape) != space.shape:
+    if tuple(mixing.shape) != (shape or space.shape):
         raise ValueError(f"mixing: shape {tuple(mixing.shape)} does not fit space {space.name!r}: {space.shape}")
     if running is None and not mixing.requires_grad and mixing.device.type == "cpu":
         return (mixing != 0).tolist()

@@ -250,7 +250,7 @@ class Program:
 def _is_fusable(cell) -> bool:
     """Whether a cell has but known operations, and the numbers of channels that kernels take: multiples of four."""
     modules = [module for modules in cell.stacked for module in modules.values()]
-    if cell.norms or not all(isinstance(module, KNOWN) for module in modules):
+    if cell.norms or cell.share > 1 or not all(isinstance(module, KNOWN) for module in modules):
         return False
     kernels = []
     for module in (cell.preprocess0, cell.preprocess1, *modules):

@@ -117,10 +117,11 @@ class Hourglass(nn.Module):
         """`weightings` as for `images.Backbone`."""
         s0 = s1 = self.stem(x).relu()
         heads, skips, maps = iter(self.heads), [], []
-        for cell, cell_type in zip(self.cells, self.cell_types, strict=True):
+        weightings = weightings or [None] * len(self.cells)
+        for cell, cell_type, weighting in zip(self.cells, self.cell_types, weightings, strict=True):
             if cell_type == UPSAMPLE:
                 s0 = skips.pop()
-            s0, s1 = s1, cell(s0, s1, weightings.get(cell_type), drop_path, generator).relu()
+            s0, s1 = s1, cell(s0, s1, weighting, drop_path, generator).relu()
             if cell_type == "normal":
                 skips.append(s1)
             elif cell_type == UPSAMPLE:
@@ -132,12 +133,16 @@ class DenseSupernet(nn.Module):
     """All architectures of `space`, of cells normal, reduce and upsample, at once: maps = supernet(pairs, mixing). As
     `images.Supernet`, with `layers` a multiple of 3; `displacements` as in `Stem`."""
 
-    def __init__(self, space: SearchSpace, *, channels=16, layers=9, displacements=40, node_norm=False, generator=None):
+    def __init__(
+        self, space: SearchSpace, *, channels=16, layers=9, displacements=40, node_norm=False, share=1,
+        auxiliary_skip=False, generator=None,
+    ):  # fmt: skip
         super().__init__()
-        positive(channels=channels, layers=layers)
+        positive(channels=channels, layers=layers, share=share)
         self.space = space
         generator = generator or torch.Generator().manual_seed(0)
-        self.backbone = Hourglass(cells_of_space(space, node_norm), channels, layers, displacements, generator)
+        cells = cells_of_space(space, node_norm, share, auxiliary_skip)
+        self.backbone = Hourglass(cells, channels, layers, displacements, generator)
 
     def forward(self, x, mixing, *, drop_path=0.0, generator=None, running=None) -> tuple[Tensor, ...]:
         """Maps of pairs (batch, 6, height, width), see `Hourglass`; all else as in `Supernet.forward`."""
@@ -154,4 +159,4 @@ class DenseNetwork(nn.Module):
         self.backbone = Hourglass(cells_of_genotype(genotype, operations), channels, layers, displacements, generator)
 
     def forward(self, x, *, drop_path=0.0, generator=None) -> tuple[Tensor, ...]:
-        return self.backbone(x, {}, drop_path, generator)
+        return self.backbone(x, None, drop_path, generator)

@@ -35,14 +35,14 @@ class Backbone(nn.Module):
         self.channels = inputs[1]
 
     def forward(self, x, weightings, drop_path=0.0, generator=None) -> list[Tensor]:
-        """`weightings` has the arguments of `Cell.forward` by cell type; without one every operation weighs 1."""
+        """`weightings` are the arguments of each `Cell.forward`; where None every operation weighs 1."""
         fast = all(fused.takes(cell, x, drop_path) for cell in self.cells)  # then cells apply the ReLU themselves
         rectify = (lambda x: x) if fast else torch.relu
         x = x.contiguous(memory_format=torch.contiguous_format if fast else torch.channels_last)
         s0 = s1 = rectify(self.stem_norm(F.conv2d(x, self.stem, padding=1)))
         features = []
-        for cell, cell_type in zip(self.cells, self.cell_types, strict=True):
-            features.append(cell(s0, s1, weightings.get(cell_type), drop_path, generator))
+        for cell, weighting in zip(self.cells, weightings or [None] * len(self.cells), strict=True):
+            features.append(cell(s0, s1, weighting, drop_path, generator))
             s0, s1 = s1, rectify(features[-1])
         return features
 
@@ -59,26 +59,31 @@ class Supernet(nn.Module):
     """All architectures of `space` at once: logits = supernet(x, mixing).
 
     `channels` is the width of the first cell, `layers` the number of cells (16 and 8 in the papers). `node_norm` puts a
-    batch-norm after the sum of every node, for mixing weights that do not sum to one (Maile et al. 2021). `generator`
-    (on the CPU) draws the initial weights. Raises ValueError for sizes that are not positive.
+    batch-norm after the sum of every node, for mixing weights that do not sum to one (Maile et al. 2021). Operations get
+    1/`share` of the channels, the rest is passed on (Xu et al. 2020). `auxiliary_skip` puts a skip beside the candidates
+    of every edge, whose weights are a last column of `mixing` that may be left out (Chu et al. 2021). `generator` (on
+    the CPU) draws the initial weights. Raises ValueError for sizes that are not positive.
     """
 
     @checked
     def __init__(
-        self, space: SearchSpace, *, channels=16, layers=8, classes=10, in_channels=3, node_norm=False, generator=None
-    ):
+        self, space: SearchSpace, *, channels=16, layers=8, classes=10, in_channels=3, node_norm=False, share=1,
+        auxiliary_skip=False, generator=None,
+    ):  # fmt: skip
         super().__init__()
         of_cells(space, CELL_TYPES)
-        positive(channels=channels, layers=layers, classes=classes, in_channels=in_channels)
+        positive(channels=channels, layers=layers, classes=classes, in_channels=in_channels, share=share)
         self.space = space
         generator = generator or torch.Generator().manual_seed(0)
-        self.backbone = Backbone(cells_of_space(space, node_norm), channels, layers, in_channels, generator)
+        cells = cells_of_space(space, node_norm, share, auxiliary_skip)
+        self.backbone = Backbone(cells, channels, layers, in_channels, generator)
         self.classifier = linear(self.backbone.channels, classes, generator)
 
     def forward(self, x, mixing, *, drop_path=0.0, generator=None, running=None) -> Tensor:
         """Logits (batch, classes) of images (batch, in_channels, height, width).
 
-        `mixing` (cell types, edges, candidates) weighs the operations. If it is on the CPU and needs no gradient, those
+        `mixing` (cell types, edges, candidates) weighs the operations; or (layers, edges, candidates), where there are
+        more layers than cell types, those of each cell by itself. If it is on the CPU and needs no gradient, those
         of weight zero are not run (on a GPU, to look would make the host wait). `running`, nested lists of booleans of
         the same shape, says instead which run; the others weigh nothing. `drop_path` is the probability with which a
         mixed edge is left out of a sample, in training. `generator`, on the device of x, drives drop path and noise.
@@ -120,7 +125,7 @@ class Network(nn.Module):
         self.auxiliary = AuxiliaryHead(width, classes, generator) if auxiliary else None
 
     def forward(self, x, *, drop_path=0.0, generator=None, with_auxiliary=False):
-        features = self.backbone(x, {}, drop_path, generator)
+        features = self.backbone(x, None, drop_path, generator)
         auxiliary = self.auxiliary(features[self.auxiliary_after]) if with_auxiliary and self.auxiliary else None
         logits = self.classifier(features[-1].mean((2, 3)))
         return (logits, auxiliary) if with_auxiliary else logits

@@ -28,6 +28,7 @@ from torch.nn import functional as F
 from darts_lab.networks.separable import separable_convolution
 from darts_lab.spaces import AVG, DIL3, DIL5, MAX, NOISE, SEP3, SEP5, SEP7, SKIP, STRIPS7
 
+AUXILIARY_SKIP = "auxiliary_skip"  # as `skip_connect`, beside the candidates and never kept (DARTS-)
 MOMENTUM, EPSILON = 0.1, 1e-5  # of every batch-norm, PyTorch's own defaults
 
 
@@ -257,12 +258,12 @@ def select(stacked: Tensor, active: list[int] | None) -> Tensor:
 
 def is_shared(name: str, stride: int, own=None) -> bool:
     """Whether the operation `name` is the same for every edge that leaves a state. `own` as for `stack`."""
-    return name not in (own or {}) and (name in (MAX, AVG) or (name == SKIP and stride == 1))
+    return name not in (own or {}) and (name in (MAX, AVG) or (name in (SKIP, AUXILIARY_SKIP) and stride == 1))
 
 
 def shared(name: str, channels: int, stride: int, search: bool) -> nn.Module:
     """The operation `name` of all edges that leave one state."""
-    return nn.Identity() if name == SKIP else Pool(channels, stride, search, name == MAX)
+    return nn.Identity() if name in (SKIP, AUXILIARY_SKIP) else Pool(channels, stride, search, name == MAX)
 
 
 def draws_noise(network: nn.Module) -> bool:
@@ -288,7 +289,7 @@ def stack(name, channels, stride, copies, *, search, generator, own=None) -> nn.
         return Convolution(channels, stride, copies, not search, generator, *convolutions[name])
     if name == STRIPS7:
         return Strips(channels, stride, copies, not search, generator)
-    if name == SKIP:
+    if name in (SKIP, AUXILIARY_SKIP):
         return FactorizedReduce(channels, channels, copies, not search, generator)
     if name == NOISE:
         return Noise(stride)

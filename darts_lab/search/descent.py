@@ -31,7 +31,8 @@ class Descent:
         initial = torch.Generator().manual_seed(plan.seed)
         self.supernet = task.supernet(space, settings, initial, **method.network).to(device)
         self.forward = torch.compile(self.supernet, dynamic=False) if settings.compile else self.supernet
-        alpha = settings.alpha_spread * torch.randn(space.shape, generator=initial)
+        shape = (*space.shape[:2], space.candidates + method.edge_alpha)
+        alpha = settings.alpha_spread * torch.randn(shape, generator=initial)
         self.alive = self.running = None  # which operations are not pruned: as a tensor, and as lists for the supernet
         if method.pruning:
             alpha += 1 / space.candidates
@@ -39,6 +40,7 @@ class Descent:
         self.alpha = alpha.to(device).requires_grad_()
         self.generator = torch.Generator(device).manual_seed(plan.seed + 2**32)  # order, augmentation, noise
         self.timing = Timing()  # what the schedule of alpha remembers
+        self.memory: dict[str, Tensor] = {}  # what the method's `after_step` remembers
         mixing = self.activate(self.alpha.detach())
         self.multipliers = None if method.admm is None else method.admm.begin(self.alpha, mixing, space)
         self.weights = dict(self.supernet.named_parameters())
@@ -146,7 +148,7 @@ class Descent:
         mixing = self.draw(self.alpha, progress).detach()
         if method.perturb is None:
             return mixing
-        return method.perturb(mixing, self._loss_of(train), progress, self.space, self.generator)
+        return method.perturb(mixing, self.loss_of(train), progress, self.space, self.generator)
 
     def _weight_step(self, train, drawn: Tensor | None, progress, drop_path: float, decay: float):
         """(what `weight_step` gives, what the task carries on); `drawn` as `_drawn`, `decay` as in `_alpha_step`."""
@@ -155,10 +157,19 @@ class Descent:
         with fused.step(self.supernet, self.settings, drop_path):
             outputs = self.outputs(train[0], mixing, drop_path)
             loss = self.task.training_loss(outputs, train[1])
-            squared_gradient = bilevel.weight_step(loss, self.optimizer, self.settings.clip).square()
+            whole = self._with_term(loss, train, mixing, progress)
+            squared_gradient = bilevel.weight_step(whole, self.optimizer, self.settings.clip).square()
         return loss.detach(), self.task.deviation(outputs, train[1]), squared_gradient, self.task.carried(outputs)
 
-    def _loss_of(self, train):
+    def _with_term(self, loss: Tensor, train, mixing: Tensor, progress) -> Tensor:
+        """The training loss with what the method adds to it."""
+        if self.method.training_term is None:
+            return loss
+        backbone = getattr(self.supernet, "backbone", None)  # recurrent networks have one cell
+        cells = self.space.cell_types if backbone is None else tuple(backbone.cell_types)
+        return loss + self.method.training_term(mixing, self.loss_of(train), progress, self.space, cells)
+
+    def loss_of(self, train):
         """The training loss of the batch as a function of the mixing weights; running statistics stay as they are."""
 
         def loss(mixing: Tensor) -> Tensor:
@@ -258,18 +269,20 @@ class Descent:
             "timing": asdict(self.timing),
             "multipliers": self.multipliers,
             "alive": self.alive,
+            "memory": self.memory,
         }
 
     def load_state(self, state: dict) -> None:
         """Takes over a `state`. Raises ValueError, RuntimeError or KeyError where it does not fit."""
         if state["alpha"].shape != self.alpha.shape:
-            raise ValueError(f"alpha has shape {tuple(state['alpha'].shape)}, the space {self.space.shape}")
+            raise ValueError(f"alpha has shape {tuple(state['alpha'].shape)}, not {tuple(self.alpha.shape)}")
         self.supernet.load_state_dict(state["supernet"])
         load_optimizer(self.optimizer, state["optimizer"])
         load_optimizer(self.alpha_optimizer, state["alpha_optimizer"])
         self.timing = Timing(**state["timing"])
         restore(self.generator, state, elsewhere=self.seed + 2**36 + self.timing.batches)
         self.multipliers = state["multipliers"]
+        self.memory = dict(state.get("memory", {}))  # checkpoints from before there was one have none
         if self.alive is not None:
             self.alive = state["alive"]
             self.running = self.alive.tolist()

@@ -39,7 +39,8 @@ def take(search, learning_rate: float) -> Generator[None, None, tuple[Steps, tup
         rate = learning_rate * task.rate(place)
         set_rate(descent.optimizer, rate)
         train = task.training_batch("train", place, generator, strength)
-        due, moment = schedule.due(descent.timing, search.seed), schedule.moment(descent.timing)
+        waits, moment = descent.progress <= schedule.wait, schedule.moment(descent.timing)
+        due = not waits and schedule.due(descent.timing, search.seed)
         if moment is not None:
             moments.append([*moment, due])
         if due:
@@ -49,6 +50,8 @@ def take(search, learning_rate: float) -> Generator[None, None, tuple[Steps, tup
             valid_losses[len(losses)] = descent.alpha_step(train, valid, rate, drop_path)
         loss, deviation, squared_gradient = descent.weight_step(train, drop_path)
         descent.timing = schedule.after(descent.timing, due, squared_gradient)
+        if search.method.after_step is not None:
+            search.method.after_step(descent, train, valid)
         losses.append(loss)
         deviations.append(deviation)
     check_finite(

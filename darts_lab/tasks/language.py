@@ -174,8 +174,10 @@ class Language(Task):
                 need = f"{streams} streams of {length} words need {streams * length} words"
                 raise ValueError(f"batch_size: {need}, the {split} split has {words}")
 
-    def supernet(self, space: SearchSpace, settings, generator: torch.Generator, node_norm=True) -> RecurrentSupernet:
-        """Every node has its batch-norm in any case."""
+    def supernet(self, space, settings, generator: torch.Generator, node_norm=True, **more) -> RecurrentSupernet:
+        """Every node has its batch-norm in any case. Raises ValueError for what networks for images have alone."""
+        if more:
+            raise ValueError(f"method: needs {', '.join(more)} of the supernet, which recurrent cells have not")
         more = _sizes(settings) | {"running_statistics": settings.running_statistics}
         return RecurrentSupernet(space, len(self.data.words), generator=generator, **more)
 

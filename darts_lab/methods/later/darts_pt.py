@@ -1,0 +1,71 @@
+"""DARTS-PT: what is kept is what the supernet misses most, not what has the largest alpha.
+
+Wang et al. 2021, *Rethinking Architecture Selection in Differentiable NAS*, algorithm 1: edge after edge, in random order,
+each operation is left out in turn, and the one whose absence raises the error most is kept; then, node after node, the
+edges whose absence raises it least go, until two are left. Between two decisions the weights may be tuned. With alpha frozen at its start it
+does as well (their section 5). Facts and traps: docs/methods/darts_pt.md.
+"""
+
+from copy import deepcopy
+from dataclasses import replace
+
+import torch
+from torch import Generator, Tensor
+
+from darts_lab.genotype import Genotype, discretize
+from darts_lab.methods.method import Method
+from darts_lab.methods.schedules import Never
+from darts_lab.spaces import NONE
+
+
+def by_perturbation(search, tune: int = 0) -> Genotype | None:
+    """A `selection` of `Method`, made after the last epoch (None before), with `tune` epochs after every decision. The
+    search stays as it was."""
+    if search.epoch < search.epochs - 1:
+        return None
+    space, mixing = search.space, search.descent.activate(search.alpha).detach().cpu()
+    generator = Generator().manual_seed(search.seed + 2**37)
+    before = deepcopy(search.descent.state()) if tune else None
+    for number in torch.randperm(mixing[..., 0].numel(), generator=generator).tolist():
+        cell, edge = divmod(number, len(space.edges))
+        names = space.cell(space.cell_types[cell])[edge]
+        known = [(cell, edge, place) for place, name in enumerate(names) if name != NONE]
+        *_, kept = max(known, key=lambda place: _without(search, mixing, place))
+        mixing[cell, edge] = 0
+        mixing[cell, edge, kept] = 1
+        _tune(search, mixing, tune)
+    for number in torch.randperm(len(space.cell_types) * space.nodes, generator=generator).tolist():
+        cell, node = divmod(number, space.nodes)
+        into = [(cell, edge) for edge, (_, to) in enumerate(space.edges) if to == node]
+        while len(into) > space.inputs:
+            into.remove(least := min(into, key=lambda place: _without(search, mixing, place)))
+            mixing[least] = 0
+        _tune(search, mixing, tune)
+    if tune:
+        search.descent.load_state(before)
+    return discretize(mixing, space)
+
+
+def _without(search, mixing: Tensor, place: tuple) -> tuple[float, float]:
+    """(error, loss) on the validation split without the operation or edge at `place`."""
+    rest = mixing.clone()
+    rest[place] = 0
+    loss, error = search.one_shot(rest)
+    return error, loss
+
+
+def _tune(search, mixing: Tensor, epochs: int) -> None:
+    """Trains w with these mixing weights."""
+    descent, task = search.descent, search.task
+    method, descent.method = descent.method, replace(descent.method, draw=None, perturb=lambda *_: mixing)
+    for _ in range(epochs):
+        for place in task.order(search.settings.batch_size, descent.generator):
+            train = task.training_batch("train", place, descent.generator, search.strength)
+            descent.weight_step(train, search.drop_path)
+    descent.method = method
+
+
+METHODS = (
+    Method("DARTS-PT", selection=by_perturbation),
+    Method("DARTS-PT(fixed alpha)", {"alpha_spread": 0.0}, schedule=Never(), selection=by_perturbation),
+)
