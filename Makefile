@@ -8,7 +8,7 @@ QUICK = PYTHONPATH="$(CURDIR)/tests/quick_start"
 # inside a container everyone is root, and Jupyter wants to be told
 AS_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: lab dashboard demo test notebooks figures torture ladder fixed_cells collapse robustness longer selection over_epochs prime language dense s5 clean
+.PHONY: lab dashboard demo test notebooks figures torture ladder fixed_cells collapse remedies robustness longer selection over_epochs prime language dense s5 clean
 
 lab: .venv/ready
 	$(RUN) -m jupyter lab --ip=127.0.0.1 $(AS_ROOT) notebooks/00_start_here.ipynb
@@ -57,7 +57,7 @@ figures: .venv/ready
 
 # results/protocol.md says what these are: the L2 factors that the laptop's search bears, what skips cost on fixed cells, and
 # the declared comparison, some fifteen hours of one core. All go on where they were stopped.
-ladder fixed_cells collapse: .venv/ready
+ladder fixed_cells collapse remedies: .venv/ready
 	$(RUN) experiments/$@.py
 
 # The committed tables results/robustness*: all methods, some five hours on two cores; goes on where it was stopped.

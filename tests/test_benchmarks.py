@@ -40,6 +40,12 @@ def test_all_three_forms_of_a_step_are_measured_in_turn(engine, monkeypatch):
     assert min(map(min, spent.values())) > 0
 
 
+def test_a_step_of_a_method_is_measured_beside_plain_darts():
+    for method in ("SDARTS-ADV", "OLES", "DARTS-PT(fixed alpha)"):
+        found = benchmark("methods").ratios(method, "S2", "tiny", 2)
+        assert len(found) == 2 and min(found) > 0
+
+
 def test_every_pair_of_steps_runs_and_its_ratios_are_reference_over_engine(engine):
     pair = engine.Pair("tiny", "S5")
     for step in engine.STEPS:

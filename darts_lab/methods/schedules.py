@@ -8,7 +8,7 @@ weights have little left to learn. `Random` is the control that tells whether th
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from darts_lab.checks import AboveOne, Count, Fraction, PositiveOrNone, Share, check
 
@@ -39,7 +39,7 @@ class Every:
     there is none."""
 
     batches: Count = 1
-    wait: Fraction = 0.0
+    wait: Fraction = field(default=0.0, kw_only=True)
     trains_alpha = True  # whether there are alpha steps at all
     repeats = False  # whether a batch at which no step is due repeats the last one: `StaleFisherTrace`
 
@@ -55,7 +55,8 @@ class Every:
         return None
 
     def after(self, timing: Timing, due: bool, squared_gradient) -> Timing:
-        """What is remembered one training batch later; `squared_gradient` is that of the weights on it, a tensor."""
+        """What is remembered one training batch later; `squared_gradient` is that of the weights on it, a tensor; None
+        for a batch that has fewer samples than others."""
         return timing.after(due)
 
 
@@ -87,7 +88,8 @@ class FisherTrace(Every):
     """An alpha step where the weights' gradient has become small: one for `batches` training batches that wait.
 
     The trace of the empirical Fisher information is estimated, free of charge, by the squared norm of the weights'
-    gradient on a training batch before it is clipped, averaged exponentially with weight `average` for the newest. An
+    gradient on a training batch before it is clipped, averaged exponentially with weight `average` for the newest; an
+    epoch's last batch, where it is smaller, is left out. An
     alpha step is due where that lies below a threshold, which grows by `growth` with every batch that waits and shrinks
     by growth^-`batches` with every alpha step: after n batches with a alpha steps among them
 
@@ -126,7 +128,7 @@ class FisherTrace(Every):
 
     def after(self, timing: Timing, due: bool, squared_gradient) -> Timing:
         """As `Every.after`, with the trace averaged in; the device is waited for."""
-        return timing.after(due, float(squared_gradient), self.average)
+        return timing.after(due, None if squared_gradient is None else float(squared_gradient), self.average)
 
 
 class StaleFisherTrace(FisherTrace):

@@ -49,6 +49,8 @@ def take(search, learning_rate: float) -> Generator[None, None, tuple[Steps, tup
             valid = task.training_batch("valid", place_of_valid, generator, strength)
             valid_losses[len(losses)] = descent.alpha_step(train, valid, rate, drop_path)
         loss, deviation, squared_gradient = descent.weight_step(train, drop_path)
+        if len(train[1]) < search.settings.batch_size and not search.settings.parity:
+            squared_gradient = None  # of few samples it is many times as large
         descent.timing = schedule.after(descent.timing, due, squared_gradient)
         if search.method.after_step is not None:
             search.method.after_step(descent, train, valid)

@@ -5,14 +5,14 @@ and figures are numbered as in the authors' paper for the NeurIPS 2019 workshop 
 the ICLR 2020 version numbers them otherwise. A number that is only there is included only if another paper quotes it.
 The column `certainty` says where a number comes from:
 
-- "paper": read in the tables of the workshop paper;
+- "paper": read in the tables of the paper, of Zela et al. the workshop paper;
 - "figure": measured on the vector paths of its figures, exact to the digits given;
 - "code": from a file of github.com/automl/RobustDARTS;
 - "logs": computed from the search logs in that repository, which are other runs than those of the figures;
 - "quoted": quoted by other papers, which `note` names;
 - "listed": listed by Papers with Code for that paper; not verified, and not known to be a mean.
 
-The table "prime" is of Maile et al. 2021 (DARTS-PRIME). Errors, regrets and drops of accuracy are in per cent,
+The table "prime" is of Maile et al. 2021 (DARTS-PRIME), "later" of the papers that its rows name. Errors, regrets and drops of accuracy are in per cent,
 learnable parameters in millions. A `spread` is a standard deviation; those of the paper are population standard
 deviations (ddof=0) over 3 searches, each retrained once. A `setting` is `name=value`, several separated by spaces, with
 this package's names: `weight_decay` is the L2 factor, `drop_path` the largest probability of dropping a path. A point
@@ -78,6 +78,7 @@ TABLES = {  # name -> what it holds; the numbers are in published.csv
     ),
     "cost": "What R-DARTS costs, in GPU days: four searches.",
     "prime": "DARTS-PRIME in the full space: test error, size, and what the search cost.",
+    "later": "Test error on S1 to S4 of methods that came later, where it was read in a public text (docs/methods).",
 }
 NAMES = tuple(TABLES)
 

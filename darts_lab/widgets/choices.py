@@ -36,6 +36,18 @@ _METHODS = {
     "RS-ws": "no alpha: one random cell a batch, the best of many samples at the end",
     "DARTS-PRIME": "alpha waits for moments with a small Fisher trace, and is pulled towards discrete cells",
     "CRB": "weights between 0 and 1 that do not compete; what reaches 0 is pruned",
+    "DARTS-PT": "DARTS, whose cell keeps at the end what the supernet misses most",
+    "DARTS-PT(fixed alpha)": "alpha stays at zero; the cell keeps what the supernet misses most",
+    "SDARTS-RS": "the weights see mixing weights that are shifted at random",
+    "SDARTS-ADV": "the weights see mixing weights that are shifted against them",
+    "PC-DARTS": "a quarter of the channels go through operations; edges have weights of their own",
+    "DARTS-": "an auxiliary skip beside every edge fades out",
+    "Fair-DARTS": "operations do not compete; all are pushed to 0 or 1",
+    "beta-DARTS": "alpha pays for being large",
+    "GDAS": "one operation an edge is drawn for every step",
+    "DrNAS": "mixing weights are drawn from a distribution that is learnt",
+    "OLES": "operations that begin to over-fit are frozen",
+    "Lambda-DARTS": "the cells of the network shall agree on what they want of alpha",
 }
 _SCALES = {
     "tiny": "seconds; proves that it runs and nothing else",

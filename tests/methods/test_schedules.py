@@ -116,6 +116,21 @@ def test_the_trace_is_the_squared_gradient_before_it_is_clipped(small_search):
     torch.testing.assert_close(squared_gradient, expected)
 
 
+@pytest.mark.parametrize(("parity", "seen"), [(False, [True, True, False]), (True, [True, True, True])])
+def test_the_trace_leaves_out_a_batch_with_fewer_samples(parity, seen, small_search, colours, monkeypatch):
+    given, after = [], FisherTrace.after
+    note = lambda self, timing, due, squared: given.append(squared is not None) or after(self, timing, due, squared)  # noqa: E731
+    monkeypatch.setattr(FisherTrace, "after", note)
+    method = dl.Method("mine", schedule=FisherTrace(2))
+    next(small_search(method=method, data=colours(samples=20), parity=parity, epochs=1))
+    assert given == seen
+
+
+def test_alpha_waits_for_a_part_of_the_search(small_search):
+    records = list(small_search(method=dl.Method("mine", schedule=Every(wait=0.5)), epochs=4))
+    assert [record.alpha_steps for record in records] == [0, 0, 2, 2]
+
+
 def test_records_tell_what_the_schedule_saw_and_did(small_search):
     search = small_search(method=dl.Method("mine", schedule=FisherTrace(2)), epochs=6)
     records = list(search)

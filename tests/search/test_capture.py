@@ -30,7 +30,7 @@ def tapes(monkeypatch):
         monkeypatch.setattr(module, "_get_capturable_supported_devices", lambda *_, **__: ["cuda", "cpu"])
     for name in ("cell", "recurrent"):  # on a CPU alone it looks which operations weigh zero
         module = importlib.import_module(f"darts_lab.networks.{name}")
-        monkeypatch.setattr(module, "running_operations", lambda space, mixing, running=None: running)
+        monkeypatch.setattr(module, "running_operations", lambda space, mixing, running=None, shape=None: running)
     return made
 
 

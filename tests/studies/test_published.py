@@ -133,7 +133,8 @@ def test_tables_are_tidy(name):
     assert tuple(table.columns) == COLUMNS and len(table) > 0
     assert not table.drop(columns=["value", "spread", "note"]).duplicated().any()
     assert set(table["certainty"]) <= set(CERTAINTIES)
-    assert set(table["paper"]) == {"Maile et al. 2021" if name == "prime" else "Zela et al. 2020"}
+    others = {"prime": {"Maile et al. 2021"}, "later": {"Wang et al. 2021", "ROME (arXiv 2011.11233)"}}
+    assert set(table["paper"]) == others.get(name, {"Zela et al. 2020"})
     assert table["value"].dtype == table["spread"].dtype == float
     assert all(x is None or isinstance(x, str) for column in COLUMNS[:7] for x in table[column])
     assert published.table(name.upper()).equals(table)
@@ -158,6 +159,14 @@ def test_what_only_the_iclr_text_says_is_left_out_unless_it_is_quoted():
     assert set(iclr["certainty"]) == {"quoted"} and iclr["note"].str.contains("quoted by").all()
     assert set(every.loc[every["certainty"] == "quoted", "table"]) == {"ICLR version"}
     assert set(every.loc[every["method"].str.startswith("R-DARTS"), "certainty"]) == {"quoted"}
+
+
+def test_of_later_methods_there_is_what_was_read():
+    table = TABLES["later"]
+    assert len(table) == 48 and set(table["certainty"]) == {"paper"}
+    cifar = table[table["data"] == "cifar10"].pivot(index="method", columns="space", values="value")
+    assert cifar.loc["DARTS-PT"].tolist() == [3.50, 2.79, 2.49, 2.64]
+    assert cifar.loc["DARTS-PT(fixed alpha)"].tolist() == [2.86, 2.59, 2.52, 2.58]
 
 
 def test_of_prime_there_is_what_an_index_lists():

@@ -73,6 +73,15 @@ def test_tables_tell_the_multiply_adds_of_their_networks_and_can_be_filled_at_an
         costs.filled(path)
 
 
+def test_the_claims_are_those_of_the_tables_and_their_words_follow_from_the_rule(made_by):
+    script = made_by("claims")
+    assert script.summary(script.questions()) == script.PATH.read_text()
+    rows = [script.Row("", "", value=value, p=p) for value, p in ((1, 0.001), (-1, 0.002), (1, 0.04), (1, None))]
+    assert [row.word for row in script.corrected(rows)] == ["shown", "contradicted", "shown", "untested"]
+    rows = [script.Row("", "", value=1, p=0.04) for _ in range(2)]
+    assert [row.word for row in script.corrected(rows)] == ["absent", "absent"], "by Holm"
+
+
 def test_the_summary_of_the_methods_is_that_of_its_tables(made_by):
     script = made_by("robustness")
     text = script.summary(pd.read_csv(script.PATH), pd.read_csv(script.EPOCHS))

@@ -122,6 +122,8 @@ def test_the_signed_rank_test_sees_a_shift_whatever_the_shape_and_none_where_the
     assert signed_rank(heaps) == pytest.approx(2 / 2**9, abs=1e-3) == signed_rank([-one for one in heaps])
     assert signed_rank([1, 2, 3, 4, 5]) == pytest.approx(2 / 2**5)  # all signs alike, in one of 16 cases
     assert math.isnan(signed_rank([0.0, 0.0]))
+    shares = [0.3 - 0.2, 0.2 - 0.1, 0.4 - 0.5, 0.12, 0.13, 0.15, 0.16]  # three are the same in decimals
+    assert len(set(map(abs, shares[:3]))) > 1 and signed_rank(shares) == signed_rank([round(one, 4) for one in shares])
     rejected = [signed_rank(RNG.choice([-1, 1], 20) * RNG.exponential(1, 20)) < 0.05 for _ in range(400)]
     assert 0.02 < np.mean(rejected) < 0.08
 

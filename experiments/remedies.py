@@ -1,0 +1,156 @@
+"""Makes results/remedies.csv, remedies_epochs.csv and remedies.md: every other remedy, as results/protocol.md declares.
+
+    make remedies                             (or: python experiments/remedies.py)
+    python experiments/remedies.py --so-far      (writes what is done by now, and computes nothing)
+
+The remedies of Zela et al. 2020, DARTS-PRIME and its parts, and those that came later, on S2 and S4, ten of the seeds of the
+declared comparison, whose rows of DARTS and R-DARTS(L2) stand beside (collapse.csv). Cells are trained as the laptop does it,
+the normal cell alone. Runs are kept below runs/remedies, and rows that the table holds already are not made again.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import pandas as pd
+from fixed_cells import word
+from writing import RESULTS, epochs_of, epochs_path, every_second, markdown, shown, swept
+
+import darts_lab as dl
+from darts_lab.methods import later
+from darts_lab.studies import statistics
+from darts_lab.studies import sweep as sweeps
+
+SPACES, SEEDS = ("S2", "S4"), range(200, 210)
+PLAIN, L2 = "DARTS", "R-DARTS(L2)"  # whose rows are those of collapse.csv
+ZELA = ("R-DARTS(DP)", "DARTS-ES", "DARTS-ADA", "RS-ws")
+PRIME = (
+    "DARTS-PRIME", "PRIME(fixed)", "PRIME(random)", "PRIME(schedule only)", "PRIME(random timing only)", "PRIME(ADMM)",
+    "CRB", "CRB+PRIME",
+)  # fmt: skip
+LATER = tuple(method.name for method in later.METHODS)
+GROUPS = {"Zela et al. 2020": ZELA, "Maile et al. 2021": PRIME, "later": LATER}
+METHODS = ZELA + PRIME + LATER
+GUESSING = 0.3  # as in collapse.py
+PATH = RESULTS / "remedies.csv"
+EPOCHS = epochs_path(PATH)
+BESIDE = RESULTS / "collapse.csv"
+RUNS = PATH.parents[1] / "runs" / "remedies"
+
+
+def jobs() -> list[dict]:
+    """Seed by seed, so that a sweep that is not finished yet compares like with like."""
+    return [job for seed in SEEDS for job in dl.grid(space=list(SPACES), method=list(METHODS), seed=seed)]
+
+
+def beside(table: pd.DataFrame) -> pd.DataFrame:
+    """`table`, and the rows of collapse.csv of the same seeds."""
+    known = pd.read_csv(BESIDE)
+    known = known[known["method"].isin([PLAIN, L2]) & (known["reductions"] == "skip")]
+    return pd.concat([known[known["space"].isin(SPACES) & known["seed"].isin(SEEDS)], table], ignore_index=True)
+
+
+def against_plain(rows: pd.DataFrame) -> dict[str, tuple]:
+    """Of each other method of one space: (differences, p, p corrected), DARTS minus it in points, paired by seed."""
+    apart = {
+        method: statistics.differences(rows[rows["method"].isin([PLAIN, method])], "percent", PLAIN, method)
+        for method in rows["method"].unique()
+        if method != PLAIN and (rows["method"] == method).sum() >= 5
+    }
+    p = {method: statistics.signed_rank(values) for method, values in apart.items()}
+    corrected = statistics.holm(list(p.values())) if p else []
+    return {method: (apart[method], p[method], one) for method, one in zip(p, corrected, strict=True)}
+
+
+def of_space(rows: pd.DataFrame, space: str) -> list[str]:
+    compared, lines = against_plain(rows), []
+    columns = {"one_shot_error": (100, 1), f"{word(space)}_normal": (1, 1), "dominant_eigenvalue_mean": (1, 2)}
+    order = [method for method in (PLAIN, L2, *METHODS) if (rows["method"] == method).any()]
+    for method in order:
+        of = rows[rows["method"] == method]
+        means = [
+            shown(statistics.mean(factor * of[name].astype(float)), digits)
+            if len(of) > 1 and of[name].notna().all()
+            else ""
+            for name, (factor, digits) in columns.items()
+        ]
+        told = [""] * 3
+        if method in compared:
+            apart, p, corrected = compared[method]
+            interval = statistics.bootstrap(apart)
+            told = [
+                f"{interval.value:.1f} [{interval.low:.1f}, {interval.high:.1f}]",
+                f"{p:.2g}",
+                f"{corrected:.2g}",
+            ]
+        lines.append(
+            [method, str(len(of)), f"{of['percent'].mean():.1f}", f"{of['percent'].median():.1f}",
+             str((of["test_error"] > GUESSING).sum()), *told, *means]
+        )  # fmt: skip
+    heads = ["method", "seeds", "retrained test error", "median", f"above {100 * GUESSING:.0f} %", "DARTS minus this",
+             "p", "p, Holm", "one-shot error", f"{word(space)}, normal", "mean eigenvalue"]  # fmt: skip
+    return ["", f"## {space}", "", *markdown(heads, lines)]
+
+
+def across(rows: pd.DataFrame) -> list[str]:
+    """Does the mean eigenvalue of a method foretell its mean retrained error? One point a method."""
+    lines = []
+    for space, of in rows.groupby("space"):
+        of = of[of["dominant_eigenvalue_mean"].notna()]
+        points = of.groupby("method")[["dominant_eigenvalue_mean", "one_shot_error", "percent"]].mean()
+        if len(points) >= 5:
+            told = (
+                statistics.correlation(points[x], points["percent"], "spearman") for x in points.columns.drop("percent")
+            )
+            lines.append([space, str(len(points)), *(f"{r.value:.2f} [{r.low:.2f}, {r.high:.2f}]" for r in told)])
+    if not lines:
+        return []
+    heads = ["space", "methods", "mean eigenvalue", "one-shot error"]
+    return ["", "## Across methods", "", "Rank correlations (Spearman) of the methods' means with their mean retrained test "
+            "error, with bootstrap intervals over methods; those without an eigenvalue are left out.", "",
+            *markdown(heads, lines)]  # fmt: skip
+
+
+def summary(table: pd.DataFrame) -> str:
+    rows = beside(table).assign(percent=lambda of: 100 * of["test_error"])
+    whole = len(jobs())
+    state = "" if len(table) == whole else f" **Not finished: {len(table)} of {whole} searches are done.**"
+    text = [
+        "# What the other remedies do at laptop scale",
+        "",
+        f"Ours: data digits, scale laptop, darts_lab {dl.__version__}, seeds {SEEDS[0]} to {SEEDS[-1]}.{state} Secondary comparisons, "
+        "as protocol.md declares them: retrained test errors in per cent, of the normal cell alone; DARTS minus each method in "
+        "points, paired by seed, with bootstrap intervals, Wilcoxon's signed-rank test and Holm's correction over the methods "
+        "of a space (from five seeds on). The rows of DARTS and R-DARTS(L2) are those of collapse.csv; they were computed in "
+        "the plain form of cells, the others in the fused one where their processor says so. Made by `make remedies` from "
+        "`experiments/remedies.py`.",
+    ]
+    for space in SPACES:
+        if (rows["space"] == space).any():
+            text += of_space(rows[rows["space"] == space], space)
+    return "\n".join(text + across(rows)) + "\n"
+
+
+def write(table: pd.DataFrame) -> None:
+    """The three files, from the rows that are done."""
+    table = table[table["error"].isna()].drop_duplicates("config_hash")
+    order = {method: place for place, method in enumerate(METHODS)}
+    table = table.sort_values(["space", "method", "seed"], key=lambda of: of.map(order) if of.name == "method" else of)
+    epochs = epochs_of(RUNS, EPOCHS)
+    epochs = every_second(epochs[epochs["config_hash"].isin(table["config_hash"])]).drop(columns="genotype", errors="ignore")
+    table.to_csv(PATH, index=False)
+    epochs.sort_values(["space", "method", "seed", "epoch"]).to_csv(EPOCHS, index=False, float_format="%.6g")
+    text = summary(pd.read_csv(PATH))
+    PATH.with_suffix(".md").write_text(text)
+    print(text)
+
+
+def main() -> None:
+    if "--so-far" not in sys.argv:
+        swept(jobs(), RUNS, PATH)
+    known = [pd.read_csv(PATH)] if PATH.exists() else []
+    write(pd.concat([*known, sweeps.read(RUNS)], ignore_index=True))
+
+
+if __name__ == "__main__":
+    main()
