@@ -137,7 +137,9 @@ def write(table: pd.DataFrame) -> None:
     order = {method: place for place, method in enumerate(METHODS)}
     table = table.sort_values(["space", "method", "seed"], key=lambda of: of.map(order) if of.name == "method" else of)
     epochs = epochs_of(RUNS, EPOCHS)
-    epochs = every_second(epochs[epochs["config_hash"].isin(table["config_hash"])]).drop(columns="genotype", errors="ignore")
+    epochs = every_second(epochs[epochs["config_hash"].isin(table["config_hash"])]).drop(
+        columns="genotype", errors="ignore"
+    )
     table.to_csv(PATH, index=False)
     epochs.sort_values(["space", "method", "seed", "epoch"]).to_csv(EPOCHS, index=False, float_format="%.6g")
     text = summary(pd.read_csv(PATH))

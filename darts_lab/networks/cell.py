@@ -79,7 +79,18 @@ class Cell(nn.Module):
     """
 
     def __init__(
-        self, edges, concat, inputs, channels, reduction, reduced_before, search, generator, own, node_norm=False, share=1
+        self,
+        edges,
+        concat,
+        inputs,
+        channels,
+        reduction,
+        reduced_before,
+        search,
+        generator,
+        own,
+        node_norm=False,
+        share=1,
     ):
         super().__init__()
         if channels % share:
@@ -300,7 +311,9 @@ def weightings_of(space: SearchSpace, backbone, mixing: Tensor, x: Tensor, runni
     """What each cell of a supernet's `backbone` takes; the rest as in `Supernet.forward`."""
     argument("mixing", mixing, Tensor)
     cells, candidates = backbone.cells, backbone.cells[0].candidates
-    if mixing.shape[-1:] == (space.candidates,) != (candidates,):  # an auxiliary skip weighs nothing where it is not given
+    if (
+        mixing.shape[-1:] == (space.candidates,) != (candidates,)
+    ):  # an auxiliary skip weighs nothing where it is not given
         mixing = F.pad(mixing, (0, candidates - space.candidates))
     rows, count = [space.cell_types.index(cell_type) for cell_type in backbone.cell_types], len(space.cell_types)
     if mixing.shape[:1] == (len(cells),) and len(cells) > count:  # every cell has its own
@@ -309,7 +322,9 @@ def weightings_of(space: SearchSpace, backbone, mixing: Tensor, x: Tensor, runni
     if running is not None and all(runs for cell in running for edge in cell for runs in edge):
         running = None
     mixing = mixing.to(x.device, x.dtype, non_blocking=True)
-    found = {row: cells[rows.index(row)].weighting(mixing[row], running and running[row]) for row in dict.fromkeys(rows)}
+    found = {
+        row: cells[rows.index(row)].weighting(mixing[row], running and running[row]) for row in dict.fromkeys(rows)
+    }
     return [found[row] for row in rows]
 
 

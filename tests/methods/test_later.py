@@ -276,7 +276,9 @@ def test_lambda_darts_descends_what_second_derivatives_say(small_search):
     expected = torch.autograd.grad(-0.25 * 0.4 * mean, weights, materialize_grads=True)
     term = lambda_darts.Alignment(step=1e-5)(mixing, loss, 0.4, search.space, cells)
     found = torch.autograd.grad(term, weights, materialize_grads=True)
-    apart, whole = (torch.cat([(a - b).flatten() for a, b in zip(found, of)]).norm() for of in (expected, [0 * w for w in weights]))
+    apart, whole = (
+        torch.cat([(a - b).flatten() for a, b in zip(found, of)]).norm() for of in (expected, [0 * w for w in weights])
+    )
     assert apart < 1e-4 * whole
     assert lambda_darts.Alignment()(mixing, loss, 1.0, search.space, ("normal", "reduce")) == 0
 
@@ -292,7 +294,9 @@ def test_oles_freezes_what_over_fits_for_good(small_search, monkeypatch):
     weights, copies = stacks[0]
     for copy in range(copies):  # its cosine by hand, at the weights after the step
         one, other = (
-            torch.cat([part[copy].flatten() for part in torch.autograd.grad(descent.loss_of(batch)(search.mixing), weights)])
+            torch.cat(
+                [part[copy].flatten() for part in torch.autograd.grad(descent.loss_of(batch)(search.mixing), weights)]
+            )
             for batch in seen[0][1:]
         )
         cosine = one @ other / one.norm() / other.norm()

@@ -11,7 +11,7 @@ import pytest
 import darts_lab as dl
 import darts_lab.demo
 from darts_lab import plan
-from darts_lab.studies import job
+from darts_lab.studies import job, statistics
 from darts_lab.studies.verify import plan_of
 
 RESULTS = Path(__file__).parents[2] / "results"
@@ -80,6 +80,15 @@ def test_the_claims_are_those_of_the_tables_and_their_words_follow_from_the_rule
     assert [row.word for row in script.corrected(rows)] == ["shown", "contradicted", "shown", "untested"]
     rows = [script.Row("", "", value=1, p=0.04) for _ in range(2)]
     assert [row.word for row in script.corrected(rows)] == ["absent", "absent"], "by Holm"
+
+
+def test_the_readme_quotes_the_declared_comparison(made_by):
+    script, text = made_by("collapse"), (RESULTS.parent / "README.md").read_text()
+    table = pd.read_csv(script.PATH).query("reductions == 'skip'")
+    for space, rows in table.groupby("space"):
+        apart = statistics.bootstrap(100 * statistics.differences(rows, "test_error", script.DARTS, script.REMEDY))
+        quoted = f"{space} {apart.value:.1f}{' points' * (space == 'S1')} [{apart.low:.1f}, {apart.high:.1f}]"
+        assert quoted in text
 
 
 def test_the_summary_of_the_methods_is_that_of_its_tables(made_by):
