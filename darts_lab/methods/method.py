@@ -46,17 +46,16 @@ class Method:
     every node, `{"share": 4}` lets a quarter of the channels through operations.
 
     **Alpha and mixing weights**, both of shape (cell types, edges, candidates); with `edge_alpha` alpha has one column
-    more, a number for each edge. `activation(alpha)` gives the mixing
-    weights that alpha stands for: they are recorded, measured and discretized. `draw(alpha, progress, generator)`
-    replaces them in both steps of the search, for methods that sample (GDAS, DrNAS); it must be differentiable in
-    alpha. `perturb(mixing, loss, progress, space, generator)` replaces them in the step of w only; `loss(mixing)` is
-    the training loss of the batch (SDARTS). `progress` runs from 0 to 1 over the search. `training_term(mixing,
-    loss, progress, space, cells)` is a scalar added to the training loss that w descends; `loss` as before, also of mixing
-    weights (layers, edges, candidates) that every cell has for itself, and `cells` are the types of the layers
-    (Lambda-DARTS).
+    more, a number for each edge. `activation(alpha)` gives the mixing weights that alpha stands for: they are recorded,
+    measured and discretized. `draw(alpha, progress, generator)` replaces them in both steps of the search, for methods
+    that sample (GDAS, DrNAS); it must be differentiable in alpha. `perturb(mixing, loss, progress, space, generator)`
+    replaces them in the step of w only; `loss(mixing)` is the training loss of the batch (SDARTS). `progress` runs from
+    0 to 1 over the search. `training_term(mixing, loss, progress, space, cells)` is a scalar added to the training loss
+    that w descends; `loss` as before, also of mixing weights (layers, edges, candidates) that every cell has for
+    itself, and `cells` are the types of the layers (Lambda-DARTS).
 
-    **The weights.** `after_step(descent, train, valid)` is called after every step of w; `valid` is the last batch of an
-    alpha step, or None. It may change the weights, and what it remembers stands in `descent.memory`, tensors by name
+    **The weights.** `after_step(descent, train, valid)` is called after every step of w; `valid` is the last batch of
+    an alpha step, or None. It may change the weights, and what it remembers stands in `descent.memory`, tensors by name
     (OLES).
 
     **The step of alpha.** `schedule` says before which training batches it is taken. `terms` are functions `(alpha,

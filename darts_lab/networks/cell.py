@@ -285,7 +285,7 @@ def _mix(parts: list[Tensor], matrix: Tensor) -> tuple[Tensor, ...]:
 
 
 def cells_of_space(space: SearchSpace, node_norm=False, share=1, auxiliary_skip=False) -> Callable[..., Cell]:
-    """A function that makes the cells of `space`, with all candidates. With `auxiliary_skip` every edge has one more."""
+    """A function that makes the cells of `space`, with all candidates and, with `auxiliary_skip`, one more an edge."""
     more = (AUXILIARY_SKIP,) if auxiliary_skip else ()
 
     def make(cell_type: str, inputs: list[int], channels: int, reduced_before: bool, generator) -> Cell:

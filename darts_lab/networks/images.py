@@ -59,10 +59,10 @@ class Supernet(nn.Module):
     """All architectures of `space` at once: logits = supernet(x, mixing).
 
     `channels` is the width of the first cell, `layers` the number of cells (16 and 8 in the papers). `node_norm` puts a
-    batch-norm after the sum of every node, for mixing weights that do not sum to one (Maile et al. 2021). Operations get
-    1/`share` of the channels, the rest is passed on (Xu et al. 2020). `auxiliary_skip` puts a skip beside the candidates
-    of every edge, whose weights are a last column of `mixing` that may be left out (Chu et al. 2021). `generator` (on
-    the CPU) draws the initial weights. Raises ValueError for sizes that are not positive.
+    batch-norm after the sum of every node, for mixing weights that do not sum to one (Maile et al. 2021). Operations
+    get 1/`share` of the channels, the rest is passed on (Xu et al. 2020). `auxiliary_skip` puts a skip beside the
+    candidates of every edge, whose weights are a last column of `mixing` that may be left out (Chu et al. 2021).
+    `generator` (on the CPU) draws the initial weights. Raises ValueError for sizes that are not positive.
     """
 
     @checked

@@ -12,12 +12,12 @@ The column `certainty` says where a number comes from:
 - "quoted": quoted by other papers, which `note` names;
 - "listed": listed by Papers with Code for that paper; not verified, and not known to be a mean.
 
-The table "prime" is of Maile et al. 2021 (DARTS-PRIME), "later" of the papers that its rows name. Errors, regrets and drops of accuracy are in per cent,
-learnable parameters in millions. A `spread` is a standard deviation; those of the paper are population standard
-deviations (ddof=0) over 3 searches, each retrained once. A `setting` is `name=value`, several separated by spaces, with
-this package's names: `weight_decay` is the L2 factor, `drop_path` the largest probability of dropping a path. A point
-outside the axes of a figure has no value (NaN), except one of Fig. 3 that follows from its band; `note` says so.
-"""
+The table "prime" is of Maile et al. 2021 (DARTS-PRIME), "later" of the papers that its rows name. Errors, regrets and
+drops of accuracy are in per cent, learnable parameters in millions. A `spread` is a standard deviation; those of the
+paper are population standard deviations (ddof=0) over 3 searches, each retrained once. A `setting` is `name=value`,
+several separated by spaces, with this package's names: `weight_decay` is the L2 factor, `drop_path` the largest
+probability of dropping a path. A point outside the axes of a figure has no value (NaN), except one of Fig. 3 that
+follows from its band; `note` says so."""
 
 from importlib.resources import files
 

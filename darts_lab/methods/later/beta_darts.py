@@ -1,11 +1,12 @@
 """beta-DARTS: alpha pays for the logarithm of the sum of its exponentials, which keeps its softmax even.
 
-Ye et al. 2022, *beta-DARTS: Beta-Decay Regularization for Differentiable Architecture Search*: to the validation loss is
-added
+Ye et al. 2022, *beta-DARTS: Beta-Decay Regularization for Differentiable Architecture Search*: to the validation loss
+is added
 
     lambda * mean over edges of  log sum_o exp(alpha_o),
 
-where lambda rises linearly over the search, in the authors' code for NAS-Bench-201 from 0 to 50. Facts and traps: docs/methods/beta_darts.md.
+where lambda rises linearly over the search, in the authors' code for NAS-Bench-201 from 0 to 50. Facts and traps:
+docs/methods/beta_darts.md.
 """
 
 from dataclasses import dataclass

@@ -4,8 +4,8 @@ Chu et al. 2021, *DARTS-: Robustly Stepping out of Performance Collapse Without 
 
     beta x + sum_o softmax(alpha)_o o(x),
 
-where beta falls linearly from 1 to 0 over the search, and the auxiliary skip is never kept. In reduction cells it halves as
-`skip_connect` does, with weights of its own. Facts and traps: docs/methods/darts_minus.md.
+where beta falls linearly from 1 to 0 over the search, and the auxiliary skip is never kept. In reduction cells it
+halves as `skip_connect` does, with weights of its own. Facts and traps: docs/methods/darts_minus.md.
 """
 
 import torch

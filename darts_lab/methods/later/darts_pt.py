@@ -1,9 +1,9 @@
 """DARTS-PT: what is kept is what the supernet misses most, not what has the largest alpha.
 
-Wang et al. 2021, *Rethinking Architecture Selection in Differentiable NAS*, algorithm 1: edge after edge, in random order,
-each operation is left out in turn, and the one whose absence raises the error most is kept; then, node after node, the
-edges whose absence raises it least go, until two are left. Between two decisions the weights may be tuned. With alpha frozen at its start it
-does as well (their section 5). Facts and traps: docs/methods/darts_pt.md.
+Wang et al. 2021, *Rethinking Architecture Selection in Differentiable NAS*, algorithm 1: edge after edge, in random
+order, each operation is left out in turn, and the one whose absence raises the error most is kept; then, node after
+node, the edges whose absence raises it least go, until two are left. Between two decisions the weights may be tuned.
+With alpha frozen at its start it does as well (their section 5). Facts and traps: docs/methods/darts_pt.md.
 """
 
 from copy import deepcopy

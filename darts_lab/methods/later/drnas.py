@@ -1,9 +1,9 @@
 """DrNAS: mixing weights are drawn from a Dirichlet distribution, whose concentration is learnt.
 
-Chen et al. 2021, *DrNAS: Dirichlet Neural Architecture Search*: on every edge the mixing weights of a step are a sample of
-Dir(beta), beta = 1 + elu(alpha), differentiated along the path of the sample. What holds beta at 1 is, as by default in
-the authors' code, the weight decay of alpha. The cell has the largest means beta / sum(beta). Their progressive growing
-(partial channels, then pruned operations) is left out. Facts and traps: docs/methods/drnas.md.
+Chen et al. 2021, *DrNAS: Dirichlet Neural Architecture Search*: on every edge the mixing weights of a step are a
+sample of Dir(beta), beta = 1 + elu(alpha), differentiated along the path of the sample. What holds beta at 1 is, as
+by default in the authors' code, the weight decay of alpha. The cell has the largest means beta / sum(beta). Their
+progressive growing (partial channels, then pruned operations) is left out. Facts and traps: docs/methods/drnas.md.
 """
 
 import torch

@@ -1,12 +1,12 @@
 """Fair DARTS: operations do not compete within an edge, and are pushed to 0 or 1.
 
-Chu et al. 2020, *Fair DARTS: Eliminating Unfair Advantages in Differentiable Architecture Search*: mixing weights are the
-sigmoid of alpha, and to the validation loss is added the zero-one loss
+Chu et al. 2020, *Fair DARTS: Eliminating Unfair Advantages in Differentiable Architecture Search*: mixing weights are
+the sigmoid of alpha, and to the validation loss is added the zero-one loss
 
     -w / N * sum (sigmoid(alpha) - 0.5)^2,  w = 10, over all N operations.
 
-The paper keeps operations above a threshold, at most two edges a node; here every node keeps its two strongest edges, as
-with all methods. Facts and traps: docs/methods/fair_darts.md.
+The paper keeps operations above a threshold, at most two edges a node; here every node keeps its two strongest edges,
+as with all methods. Facts and traps: docs/methods/fair_darts.md.
 """
 
 from dataclasses import dataclass

@@ -1,8 +1,8 @@
 """GDAS: one operation an edge, drawn by the Gumbel trick, in both steps.
 
-Dong and Yang 2019, *Searching for a Robust Neural Architecture in Four GPU Hours*: with Gumbel noise o and
-p = softmax((log softmax(alpha) + o) / tau), the mixing weights are one-hot at the largest p, and their gradient is that of
-p. tau falls linearly from 10 to 0.1. Facts and traps: docs/methods/gdas.md.
+Dong and Yang 2019, *Searching for a Robust Neural Architecture in Four GPU Hours*: with Gumbel noise o and p =
+softmax((log softmax(alpha) + o) / tau), the mixing weights are one-hot at the largest p, and their gradient is that
+of p. tau falls linearly from 10 to 0.1. Facts and traps: docs/methods/gdas.md.
 """
 
 import torch

@@ -1,12 +1,12 @@
 """Lambda-DARTS: the cells of a network, which share one alpha, shall agree on what they want of it.
 
-Movahedi et al. 2023, *Lambda-DARTS: Mitigating Performance Collapse by Harmonizing Operation Selection among Cells*: with
-g_l the gradient of the training loss in the mixing weights of cell l, as if every cell had its own, w descends
+Movahedi et al. 2023, *Lambda-DARTS: Mitigating Performance Collapse by Harmonizing Operation Selection among Cells*:
+with g_l the gradient of the training loss in the mixing weights of cell l, as if every cell had its own, w descends
 
     L_train - lambda * mean over pairs of cos(g_i, g_j)
 
-of the normal cells, lambda rising linearly from 0. The second derivatives are a difference of two gradients, along the
-derivative d of that mean in g. Facts and traps: docs/methods/lambda_darts.md.
+of the normal cells, lambda rising linearly from 0. The second derivatives are a difference of two gradients, along
+the derivative d of that mean in g. Facts and traps: docs/methods/lambda_darts.md.
 """
 
 from dataclasses import dataclass

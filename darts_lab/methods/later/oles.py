@@ -1,12 +1,12 @@
 """OLES: an operation whose gradients on training and validation images disagree has begun to over-fit, and is frozen.
 
-Jiang et al. 2023, *Operation-level Early Stopping for Robustifying Differentiable NAS*: for every operation with weights,
-with g its gradient as one vector,
+Jiang et al. 2023, *Operation-level Early Stopping for Robustifying Differentiable NAS*: for every operation with
+weights, with g its gradient as one vector,
 
     mean over 20 steps of cos(g_train, g_valid) < 0.4   ->   its weights stay as they are from then on.
 
-Here both gradients are taken at the weights after the step, apart from each other. (The authors' code compares with the
-training gradient of the step before.) Facts and traps: docs/methods/oles.md.
+Here both gradients are taken at the weights after the step, apart from each other. (The authors' code compares with
+the training gradient of the step before.) Facts and traps: docs/methods/oles.md.
 """
 
 import torch

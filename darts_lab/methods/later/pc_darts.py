@@ -5,7 +5,8 @@ for each edge, the mixing weights are
 
     softmax over the edges into a node (b)  *  softmax over the operations of an edge (alpha).
 
-Alpha waits for the first 15 of 50 epochs. Every step takes the same quarter, the first, as in the authors' code. Facts and traps: docs/methods/pc_darts.md.
+Alpha waits for the first 15 of 50 epochs. Every step takes the same quarter, the first, as in the authors' code.
+Facts and traps: docs/methods/pc_darts.md.
 """
 
 import torch

@@ -5,9 +5,10 @@ Chen and Hsieh 2020, *Stabilizing Differentiable Architecture Search via Perturb
     w*(alpha) = argmin_w  E_delta L_train(w, mixing + delta),  delta uniform in [-epsilon, epsilon]      (RS)
     w*(alpha) = argmin_w  max_delta L_train(w, mixing + delta),  |delta| <= epsilon                      (ADV)
 
-Here as in the authors' code: epsilon rises linearly over the search, the maximum is approached by signed gradient steps
-from a random start, and perturbed weights are cut to [0, 1] and scaled to sum to one on every edge. Norms take the
-statistics of the batch during the ascent, where theirs take the running ones. Facts and traps: docs/methods/sdarts.md.
+Here as in the authors' code: epsilon rises linearly over the search, the maximum is approached by signed gradient
+steps from a random start, and perturbed weights are cut to [0, 1] and scaled to sum to one on every edge. Norms take
+the statistics of the batch during the ascent, where theirs take the running ones. Facts and traps:
+docs/methods/sdarts.md.
 """
 
 import torch
