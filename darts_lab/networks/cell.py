@@ -181,7 +181,7 @@ class Cell(nn.Module):
         if fused.takes(self, s0, drop_path):
             return fused.cell(self, s0, s1, weighting, generator)
         whole, rectified = [self.preprocess0(s0), self.preprocess1(s1)], []
-        states = [state[:, : self.inner] for state in whole]  # what operations get
+        states = [self._inner(state) for state in whole]  # what operations get
         received: list[list[Tensor]] = [[] for _ in range(self.nodes)]
         kept = kept_paths(self, s0, s0.shape[0], self.edges, drop_path, generator)
         plan, scales = self.full_plan, []
@@ -222,8 +222,11 @@ class Cell(nn.Module):
             if self.share > 1:
                 node = self._with_rest(wave, node, whole, weighting, kept)
             whole.append(self.norms[wave](node) if self.norms else node)
-            states.append(whole[-1][:, : self.inner])
+            states.append(self._inner(whole[-1]))
         return torch.cat([whole[state] for state in self.concat], 1)
+
+    def _inner(self, state: Tensor) -> Tensor:
+        return state if self.share == 1 else state[:, : self.inner]
 
     def _with_rest(self, node: int, made: Tensor, states: list[Tensor], weighting: Weighting, kept) -> Tensor:
         """All channels of a node: those that its operations `made`, and those that no operation got, shuffled."""
@@ -323,7 +326,7 @@ def weightings_of(space: SearchSpace, backbone, mixing: Tensor, x: Tensor, runni
         running = None
     mixing = mixing.to(x.device, x.dtype, non_blocking=True)
     found = {
-        row: cells[rows.index(row)].weighting(mixing[row], running and running[row]) for row in dict.fromkeys(rows)
+        row: cells[rows.index(row)].weighting(mixing[row], running and running[row]) for row in sorted(set(rows))
     }
     return [found[row] for row in rows]
 
