@@ -110,6 +110,8 @@ class Method:
                 raise ValueError(f"{name}: {getattr(self, name)!r} is not allowed; it must be {words}")
         if self.train_portion is not None:
             allow("train_portion", self.train_portion, Between)
+        if self.pruning and self.edge_alpha:
+            raise ValueError("pruning: True is not allowed with edge_alpha; what is pruned has no weight of its edge")
         functions = [("terms", term) for term in self.terms] + [("activation", self.activation)]
         optional = [(name, getattr(self, name)) for name in OPTIONAL]
         for name, function in functions + [(name, value) for name, value in optional if value is not None]:

@@ -183,7 +183,7 @@ class Cell(nn.Module):
         whole, rectified = [self.preprocess0(s0), self.preprocess1(s1)], []
         states = [self._inner(state) for state in whole]  # what operations get
         received: list[list[Tensor]] = [[] for _ in range(self.nodes)]
-        kept = kept_paths(self, s0, s0.shape[0], self.edges, drop_path, generator)
+        kept = kept_paths(self, whole[0], s0.shape[0], self.edges, drop_path, generator)
         plan, scales = self.full_plan, []
         if weighting is not None:
             plan = weighting.plan
@@ -314,10 +314,9 @@ def weightings_of(space: SearchSpace, backbone, mixing: Tensor, x: Tensor, runni
     """What each cell of a supernet's `backbone` takes; the rest as in `Supernet.forward`."""
     argument("mixing", mixing, Tensor)
     cells, candidates = backbone.cells, backbone.cells[0].candidates
-    if (
-        mixing.shape[-1:] == (space.candidates,) != (candidates,)
-    ):  # an auxiliary skip weighs nothing where it is not given
-        mixing = F.pad(mixing, (0, candidates - space.candidates))
+    beyond = candidates - space.candidates
+    if beyond and mixing.shape[-1:] == (space.candidates,):  # an auxiliary skip weighs nothing where it is not given
+        mixing = F.pad(mixing, (0, beyond))
     rows, count = [space.cell_types.index(cell_type) for cell_type in backbone.cell_types], len(space.cell_types)
     if mixing.shape[:1] == (len(cells),) and len(cells) > count:  # every cell has its own
         rows, count, running = list(range(len(cells))), len(cells), None
@@ -325,9 +324,7 @@ def weightings_of(space: SearchSpace, backbone, mixing: Tensor, x: Tensor, runni
     if running is not None and all(runs for cell in running for edge in cell for runs in edge):
         running = None
     mixing = mixing.to(x.device, x.dtype, non_blocking=True)
-    found = {
-        row: cells[rows.index(row)].weighting(mixing[row], running and running[row]) for row in sorted(set(rows))
-    }
+    found = {row: cells[rows.index(row)].weighting(mixing[row], running and running[row]) for row in sorted(set(rows))}
     return [found[row] for row in rows]
 
 

@@ -233,6 +233,8 @@ def test_what_recurrent_cells_have_not_is_refused():
     for method in ("PC-DARTS", "DARTS-"):
         with pytest.raises(ValueError, match="method: needs .* of the supernet, which recurrent cells have not"):
             dl.Search("RNN", "pydocs", method, "tiny", path=False)
+    with pytest.raises(ValueError, match="pruning: True is not allowed with edge_alpha"):
+        dl.Method("both", edge_alpha=True, pruning=True)
     with pytest.raises(ValueError, match="channels: 6 of a cell cannot be shared among 4"):
         dl.Search("S2", method="PC-DARTS", scale="tiny", channels=6, path=False)
 
