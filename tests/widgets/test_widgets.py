@@ -96,13 +96,19 @@ IN_ONE_BREATH = {  # what is pressed, and the state in which the lab comes to re
 }
 
 
+def at_rest(worker) -> bool:
+    """Asked under the lock, within which one thread ends and the next begins."""
+    with worker.lock:
+        return not worker.running
+
+
 @pytest.mark.parametrize("pressed", IN_ONE_BREATH)
 def test_buttons_in_one_breath_do_what_they_do_one_after_the_other(pressed, tmp_path, monkeypatch):
     monkeypatch.setenv("DARTS_LAB_RUNS", str(tmp_path))
     lab = dl.lab("S2", scale="tiny", epochs=1)
     for name in pressed.split():
         getattr(lab, name)()
-    until(lambda: not lab.worker.running)
+    until(lambda: at_rest(lab.worker))
     assert lab.state == IN_ONE_BREATH[pressed] and "Stopped:" not in lab.status.value, lab.status.value
     if lab.state == "paused":
         lab.resume()
