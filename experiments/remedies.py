@@ -13,8 +13,9 @@ from __future__ import annotations
 import sys
 
 import pandas as pd
+from collapse import DARTS, GUESSING, REMEDY
 from fixed_cells import word
-from writing import RESULTS, epochs_of, epochs_path, every_second, markdown, shown, swept
+from writing import RESULTS, markdown, means, swept, written
 
 import darts_lab as dl
 from darts_lab.methods import later
@@ -22,18 +23,14 @@ from darts_lab.studies import statistics
 from darts_lab.studies import sweep as sweeps
 
 SPACES, SEEDS = ("S2", "S4"), range(200, 210)
-PLAIN, L2 = "DARTS", "R-DARTS(L2)"  # whose rows are those of collapse.csv
 ZELA = ("R-DARTS(DP)", "DARTS-ES", "DARTS-ADA", "RS-ws")
 PRIME = (
     "DARTS-PRIME", "PRIME(fixed)", "PRIME(random)", "PRIME(schedule only)", "PRIME(random timing only)", "PRIME(ADMM)",
     "CRB", "CRB+PRIME",
 )  # fmt: skip
 LATER = tuple(method.name for method in later.METHODS)
-GROUPS = {"Zela et al. 2020": ZELA, "Maile et al. 2021": PRIME, "later": LATER}
 METHODS = ZELA + PRIME + LATER
-GUESSING = 0.3  # as in collapse.py
 PATH = RESULTS / "remedies.csv"
-EPOCHS = epochs_path(PATH)
 BESIDE = RESULTS / "collapse.csv"
 RUNS = PATH.parents[1] / "runs" / "remedies"
 
@@ -46,16 +43,16 @@ def jobs() -> list[dict]:
 def beside(table: pd.DataFrame) -> pd.DataFrame:
     """`table`, and the rows of collapse.csv of the same seeds."""
     known = pd.read_csv(BESIDE)
-    known = known[known["method"].isin([PLAIN, L2]) & (known["reductions"] == "skip")]
+    known = known[known["method"].isin([DARTS, REMEDY]) & (known["reductions"] == "skip")]
     return pd.concat([known[known["space"].isin(SPACES) & known["seed"].isin(SEEDS)], table], ignore_index=True)
 
 
 def against_plain(rows: pd.DataFrame) -> dict[str, tuple]:
-    """Of each other method of one space: (differences, p, p corrected), DARTS minus it in points, paired by seed."""
+    """Of each of METHODS on one space: (differences, p, p corrected), DARTS minus it in points, paired by seed."""
     apart = {
-        method: statistics.differences(rows[rows["method"].isin([PLAIN, method])], "percent", PLAIN, method)
-        for method in rows["method"].unique()
-        if method != PLAIN and (rows["method"] == method).sum() >= 5
+        method: 100 * statistics.differences(rows, "test_error", DARTS, method)
+        for method in METHODS
+        if (rows["method"] == method).sum() >= 5
     }
     p = {method: statistics.signed_rank(values) for method, values in apart.items()}
     corrected = statistics.holm(list(p.values())) if p else []
@@ -65,15 +62,8 @@ def against_plain(rows: pd.DataFrame) -> dict[str, tuple]:
 def of_space(rows: pd.DataFrame, space: str) -> list[str]:
     compared, lines = against_plain(rows), []
     columns = {"one_shot_error": (100, 1), f"{word(space)}_normal": (1, 1), "dominant_eigenvalue_mean": (1, 2)}
-    order = [method for method in (PLAIN, L2, *METHODS) if (rows["method"] == method).any()]
-    for method in order:
+    for method in filter(set(rows["method"]).__contains__, (DARTS, REMEDY, *METHODS)):
         of = rows[rows["method"] == method]
-        means = [
-            shown(statistics.mean(factor * of[name].astype(float)), digits)
-            if len(of) > 1 and of[name].notna().all()
-            else ""
-            for name, (factor, digits) in columns.items()
-        ]
         told = [""] * 3
         if method in compared:
             apart, p, corrected = compared[method]
@@ -85,7 +75,7 @@ def of_space(rows: pd.DataFrame, space: str) -> list[str]:
             ]
         lines.append(
             [method, str(len(of)), f"{of['percent'].mean():.1f}", f"{of['percent'].median():.1f}",
-             str((of["test_error"] > GUESSING).sum()), *told, *means]
+             str((of["test_error"] > GUESSING).sum()), *told, *means(of, columns)]
         )  # fmt: skip
     heads = ["method", "seeds", "retrained test error", "median", f"above {100 * GUESSING:.0f} %", "DARTS minus this",
              "p", "p, Holm", "one-shot error", f"{word(space)}, normal", "mean eigenvalue"]  # fmt: skip
@@ -131,27 +121,12 @@ def summary(table: pd.DataFrame) -> str:
     return "\n".join(text + across(rows)) + "\n"
 
 
-def write(table: pd.DataFrame) -> None:
-    """The three files, from the rows that are done."""
-    table = table[table["error"].isna()].drop_duplicates("config_hash")
-    order = {method: place for place, method in enumerate(METHODS)}
-    table = table.sort_values(["space", "method", "seed"], key=lambda of: of.map(order) if of.name == "method" else of)
-    epochs = epochs_of(RUNS, EPOCHS)
-    epochs = every_second(epochs[epochs["config_hash"].isin(table["config_hash"])]).drop(
-        columns="genotype", errors="ignore"
-    )
-    table.to_csv(PATH, index=False)
-    epochs.sort_values(["space", "method", "seed", "epoch"]).to_csv(EPOCHS, index=False, float_format="%.6g")
-    text = summary(pd.read_csv(PATH))
-    PATH.with_suffix(".md").write_text(text)
-    print(text)
-
-
 def main() -> None:
     if "--so-far" not in sys.argv:
         swept(jobs(), RUNS, PATH)
     known = [pd.read_csv(PATH)] if PATH.exists() else []
-    write(pd.concat([*known, sweeps.read(RUNS)], ignore_index=True))
+    found = pd.concat([*known, sweeps.read(RUNS)], ignore_index=True)
+    written(PATH, RUNS, found[found["error"].isna()].drop_duplicates("config_hash"), lambda table, _: summary(table))
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ class Weighting(NamedTuple):
     plan: Plan
     scales: Tensor  # (copies that run,), wave by wave
     matrices: list[Tensor]  # for each wave (nodes, shared operations)
-    edges: Tensor  # (edges,): the sums over each edge's operations
+    edges: Tensor | None  # (edges,): the sums over each edge's operations, where channels are passed on
 
 
 class ConvNorm(nn.Module):
@@ -173,7 +173,7 @@ class Cell(nn.Module):
         flat = torch.cat([mixing.flatten(), mixing.new_zeros(1)])
         scales, *matrices = flat[plan.order].split(plan.sizes)
         matrices = [matrix.view(len(table), -1) if table else matrix for matrix, table in zip(matrices, plan.tables)]
-        return Weighting(plan, scales, matrices, mixing.sum(1))
+        return Weighting(plan, scales, matrices, mixing.sum(1) if self.share > 1 else None)
 
     def forward(self, s0, s1, weighting: Weighting | None = None, drop_path: float = 0.0, generator=None) -> Tensor:
         """The nodes of `concat` side by side, (batch, nodes * channels, height, width). `s0` and `s1` are the inputs

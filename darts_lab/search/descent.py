@@ -282,7 +282,8 @@ class Descent:
         self.timing = Timing(**state["timing"])
         restore(self.generator, state, elsewhere=self.seed + 2**36 + self.timing.batches)
         self.multipliers = state["multipliers"]
-        self.memory = dict(state.get("memory", {}))  # checkpoints from before there was one have none
+        memory = state.get("memory", {})  # checkpoints from before there was one have none
+        self.memory = {name: tensor.clone() for name, tensor in memory.items()}  # a state may be taken over again
         if self.alive is not None:
             self.alive = state["alive"]
             self.running = self.alive.tolist()

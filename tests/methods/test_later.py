@@ -9,18 +9,6 @@ from torch.nn import functional as F
 import darts_lab as dl
 from darts_lab import spaces
 from darts_lab.methods import later
-from darts_lab.methods.later import (
-    beta_darts,
-    darts_minus,
-    darts_pt,
-    drnas,
-    fair_darts,
-    gdas,
-    lambda_darts,
-    oles,
-    pc_darts,
-    sdarts,
-)
 from darts_lab.networks.cell import cells_of_space
 from darts_lab.networks.operations import FactorizedReduce
 
@@ -42,12 +30,17 @@ def alpha_of(space=S2, seed=1, columns=0):
 def test_sdarts_rs_shifts_every_weight_evenly_and_keeps_edges_at_one():
     mixing = torch.tensor([[[0.5, 0.3, 0.2], [0.02, 0.9, 0.08]]], dtype=torch.float64)
     draws = torch.rand(mixing.shape, generator=seeded(), dtype=torch.float64)
-    found = sdarts.at_random(mixing, None, 0.5, None, seeded())
+    found = later.sdarts.at_random(mixing, None, 0.5, None, seeded())
     most = 0.03 + 0.27 * 0.5
     for edge in (0, 1):
         moved = [min(max(float(m) + most * (2 * float(u) - 1), 0), 1) for m, u in zip(mixing[0, edge], draws[0, edge])]
         assert found[0, edge].tolist() == pytest.approx([value / sum(moved) for value in moved], abs=1e-14)
     assert not torch.equal(found, mixing)
+
+
+def test_sdarts_leaves_one_operation_where_all_would_be_zero():
+    below = torch.tensor([[[-0.1, -0.02, -0.3], [0.2, -0.1, 0.6]]])
+    assert later.sdarts.on_simplex(below).tolist() == [[[0, 1, 0], [0.25, 0, pytest.approx(0.75)]]]
 
 
 def test_sdarts_adv_climbs_by_signs_within_its_bound():
@@ -59,18 +52,18 @@ def test_sdarts_adv_climbs_by_signs_within_its_bound():
     def hill(point):  # 0.65 for the first is its top
         return -(point[0, 0, 0] - 0.65).square() - (point[0, 0, 1] - 0.35).square()
 
-    first, second = sdarts.at_random(mixing, None, 1.0, None, seeded(2)).flatten().tolist()  # the start
+    first, second = later.sdarts.at_random(mixing, None, 1.0, None, seeded(2)).flatten().tolist()  # the start
     # both derivatives are positive: each step adds 2/7 epsilon to both weights, within epsilon, and then they sum to one
     for _ in range(7):
         first, second = (b + min(max(a + 2 * 0.3 / 7 - b, -0.3), 0.3) for a, b in ((first, 0.6), (second, 0.4)))
         first, second = min(max(first, 0), 1), min(max(second, 0), 1)
         first, second = first / (first + second), second / (first + second)
     expected = [first, second] if 2 * first + second > 1.6 else [0.6, 0.4]
-    found = sdarts.against(mixing, linear, 1.0, None, seeded(2))
+    found = later.sdarts.against(mixing, linear, 1.0, None, seeded(2))
     assert found.flatten().tolist() == pytest.approx(expected, abs=1e-14)
-    uphill = sdarts.against(mixing, hill, 0.0, None, seeded(2), steps=1)  # one step of 2 * 0.03, cut to 0.03
+    uphill = later.sdarts.against(mixing, hill, 0.0, None, seeded(2), steps=1)  # one step of 2 * 0.03, cut to 0.03
     assert uphill.flatten().tolist() == pytest.approx([0.63, 0.37], abs=1e-14)
-    assert torch.equal(sdarts.against(mixing, lambda point: -hill(point) * 0, 1.0, None, seeded()), mixing)
+    assert torch.equal(later.sdarts.against(mixing, lambda point: -hill(point) * 0, 1.0, None, seeded()), mixing)
 
 
 # --- Terms
@@ -80,7 +73,7 @@ def test_beta_decay_is_the_mean_of_logsumexp():
     alpha, rows = alpha_of(), []
     for row in alpha.detach().flatten(0, 1).tolist():
         rows.append(math.log(sum(map(math.exp, row))))
-    found = beta_darts.BetaDecay(50)(alpha, None, 0.3, S2)
+    found = later.beta_darts.BetaDecay(50)(alpha, None, 0.3, S2)
     assert found.item() == pytest.approx(0.3 * 50 * sum(rows) / len(rows), rel=1e-13)
     gradient = torch.autograd.grad(found, alpha)[0]
     torch.testing.assert_close(gradient, 15 * alpha.softmax(-1) / len(rows))  # each alpha pays its share
@@ -89,10 +82,10 @@ def test_beta_decay_is_the_mean_of_logsumexp():
 def test_the_zero_one_loss_is_least_at_zero_and_one():
     alpha = alpha_of()
     sigmoids = [1 / (1 + math.exp(-a)) for a in alpha.flatten().tolist()]
-    mixing = fair_darts.sigmoid(alpha)
+    mixing = later.fair_darts.sigmoid(alpha)
     assert mixing.flatten().tolist() == pytest.approx(sigmoids, rel=1e-13)
     expected = -10 * sum((s - 0.5) ** 2 for s in sigmoids) / len(sigmoids)
-    assert fair_darts.ZeroOne()(alpha, mixing, 0.1, S2).item() == pytest.approx(expected, rel=1e-13)
+    assert later.fair_darts.ZeroOne()(alpha, mixing, 0.1, S2).item() == pytest.approx(expected, rel=1e-13)
 
 
 # --- Samples
@@ -101,7 +94,7 @@ def test_the_zero_one_loss_is_least_at_zero_and_one():
 @pytest.mark.parametrize(("progress", "tau"), [(0.0, 10.0), (0.5, 5.05), (1.0, 0.1)])
 def test_gdas_draws_one_operation_with_the_gradient_of_its_relaxation(progress, tau):
     alpha = alpha_of()
-    found = gdas.gumbel(alpha, progress, seeded(4))
+    found = later.gdas.gumbel(alpha, progress, seeded(4))
     noise = -torch.empty_like(alpha).exponential_(generator=seeded(4)).log()
     relaxed = torch.exp((alpha.log_softmax(-1) + noise) / tau)
     relaxed = relaxed / relaxed.sum(-1, keepdim=True)
@@ -113,7 +106,7 @@ def test_gdas_draws_one_operation_with_the_gradient_of_its_relaxation(progress, 
 
 def test_gdas_draws_operations_as_often_as_their_softmax():
     alpha = torch.tensor([0.3, -0.5, 1.0], dtype=torch.float64).log_softmax(-1).expand(1, 20_000, 3)
-    shares = gdas.gumbel(alpha, 0.9, seeded()).mean((0, 1))
+    shares = later.gdas.gumbel(alpha, 0.9, seeded()).mean((0, 1))
     torch.testing.assert_close(shares, alpha[0, 0].exp(), rtol=0, atol=4 * math.sqrt(0.25 / 20_000))
 
 
@@ -121,7 +114,7 @@ def test_drnas_samples_and_differentiates_as_the_dirichlet_distribution():
     alpha = alpha_of()
     torch.manual_seed(6)
     expected = torch.distributions.Dirichlet(1 + F.elu(alpha)).rsample()
-    found = drnas.sample(alpha, 0.5, seeded(6))
+    found = later.drnas.sample(alpha, 0.5, seeded(6))
     torch.testing.assert_close(found, expected, rtol=1e-13, atol=0)
     weights = torch.randn(found.shape, generator=seeded(5), dtype=torch.float64)
     gradients = [torch.autograd.grad((one * weights).sum(), alpha)[0] for one in (found, expected)]
@@ -129,8 +122,8 @@ def test_drnas_samples_and_differentiates_as_the_dirichlet_distribution():
 
 
 def test_the_concentration_of_drnas_is_one_at_the_start():
-    assert drnas.mean(torch.zeros(1, 1, 4)).flatten().tolist() == [0.25] * 4
-    assert drnas.concentration(torch.tensor([0.0, 2.0, -1.0])).tolist() == pytest.approx([1, 3, math.exp(-1)])
+    assert later.drnas.mean(torch.zeros(1, 1, 4)).flatten().tolist() == [0.25] * 4
+    assert later.drnas.concentration(torch.tensor([0.0, 2.0, -1.0])).tolist() == pytest.approx([1, 3, math.exp(-1)])
 
 
 # --- Networks
@@ -154,7 +147,7 @@ def applied(module, copy, state):
 def test_a_cell_of_partial_channels_edge_by_edge(kind):
     cell, s0, s1 = cell_of(kind, share=4)
     row = S2.cell_types.index(kind)
-    mixing = pc_darts.normalised(alpha_of(columns=1))[row].detach()
+    mixing = later.pc_darts.normalised(alpha_of(columns=1))[row].detach()
     found = cell(s0, s1, cell.weighting(mixing))
     places = {(place.edge, place.candidate): (module, copy) for place, module, copy in cell.modules_by_place()}
     states = [cell.preprocess0(s0), cell.preprocess1(s1)]
@@ -180,7 +173,7 @@ def test_a_cell_of_partial_channels_edge_by_edge(kind):
 
 def test_the_edges_into_a_node_share_one():
     alpha = alpha_of(spaces.S2, columns=1)
-    mixing = pc_darts.normalised(alpha)
+    mixing = later.pc_darts.normalised(alpha)
     assert mixing.shape == spaces.S2.shape
     begin = 0
     for node in range(spaces.S2.nodes):
@@ -215,7 +208,7 @@ def test_the_auxiliary_skip_does_what_a_skip_does_and_may_be_left_out(kind):
 
 def test_weights_of_the_auxiliary_skip_fall_and_need_not_be_given(small_search):
     search = small_search("S4", method="DARTS-")
-    drawn = darts_minus.with_auxiliary_skip(search.alpha, 0.25, None)
+    drawn = later.darts_minus.with_auxiliary_skip(search.alpha, 0.25, None)
     assert torch.equal(drawn[..., :-1], search.alpha.softmax(-1)) and torch.equal(
         drawn[..., -1], torch.full(search.space.shape[:2], 0.75)
     )
@@ -254,7 +247,9 @@ def test_the_direction_of_lambda_darts_is_the_derivative_of_the_mean_cosine():
     pairs = [(i, j) for i in range(4) for j in range(i)]
     mean = sum(F.cosine_similarity(gradients[i], gradients[j], 0) for i, j in pairs) / len(pairs)
     expected = torch.autograd.grad(mean, gradients)[0]
-    torch.testing.assert_close(lambda_darts.alignment_gradient(gradients.detach()), expected, rtol=1e-12, atol=1e-14)
+    torch.testing.assert_close(
+        later.lambda_darts.alignment_gradient(gradients.detach()), expected, rtol=1e-12, atol=1e-14
+    )
 
 
 def test_lambda_darts_descends_what_second_derivatives_say(small_search):
@@ -276,21 +271,21 @@ def test_lambda_darts_descends_what_second_derivatives_say(small_search):
     g = g[normal].flatten(1)
     mean = sum(F.cosine_similarity(g[i], g[j], 0) for i in range(3) for j in range(i)) / 3
     expected = torch.autograd.grad(-0.25 * 0.4 * mean, weights, materialize_grads=True)
-    term = lambda_darts.Alignment(step=1e-5)(mixing, loss, 0.4, search.space, cells)
+    term = later.lambda_darts.Alignment(step=1e-5)(mixing, loss, 0.4, search.space, cells)
     found = torch.autograd.grad(term, weights, materialize_grads=True)
     apart, whole = (
         torch.cat([(a - b).flatten() for a, b in zip(found, of)]).norm() for of in (expected, [0 * w for w in weights])
     )
     assert apart < 1e-4 * whole
-    assert lambda_darts.Alignment()(mixing, loss, 1.0, search.space, ("normal", "reduce")) == 0
+    assert later.lambda_darts.Alignment()(mixing, loss, 1.0, search.space, ("normal", "reduce")) == 0
 
 
 def test_oles_freezes_what_over_fits_for_good(small_search, monkeypatch):
-    monkeypatch.setattr(oles, "EVERY", 3)
+    monkeypatch.setattr(later.oles, "EVERY", 3)
     seen = []
-    noted = dl.Method("noted", after_step=lambda *step: (oles.freeze(*step), seen.append(step)))
+    noted = dl.Method("noted", after_step=lambda *step: (later.oles.freeze(*step), seen.append(step)))
     search = small_search("S2", method=noted, epochs=4)  # eight steps
-    descent, stacks = search.descent, oles.operations(search.supernet)
+    descent, stacks = search.descent, later.oles.operations(search.supernet)
     search.step()
     assert len(descent.memory["frozen"]) == sum(copies for _, copies in stacks)
     weights, copies = stacks[0]
@@ -319,6 +314,34 @@ def test_oles_freezes_what_over_fits_for_good(small_search, monkeypatch):
     assert not torch.equal(stem, search.supernet.backbone.stem)
 
 
+def test_oles_goes_on_bit_for_bit_with_what_it_has_frozen(small_search, tmp_path, colours, monkeypatch):
+    monkeypatch.setattr(later.oles, "EVERY", 3)
+    monkeypatch.setattr(later.oles, "LEAST", 0.9)  # so that some of them are
+    whole = small_search(method="OLES", epochs=4)
+    list(whole)
+    assert whole.descent.memory["frozen"].any()
+    begun = small_search(method="OLES", epochs=4, path=tmp_path / "run")
+    next(begun), next(begun)
+    assert begun.descent.memory["frozen"].any() and begun.descent.memory["steps"] == 1
+    begun.release()
+    resumed = dl.Search.resume(tmp_path / "run", data=colours())
+    list(resumed)
+    assert [one.train_loss for one in resumed.history] == [one.train_loss for one in whole.history]
+    pairs = zip(resumed.supernet.parameters(), whole.supernet.parameters())
+    assert all(torch.equal(*pair) for pair in pairs)
+
+
+def test_a_state_that_is_taken_over_stays_as_it_was(small_search, monkeypatch):
+    """Adaptation may return to it a second time."""
+    search = small_search(method="OLES")
+    next(search)
+    state = {**search.state(), "memory": {name: tensor.clone() for name, tensor in search.descent.memory.items()}}
+    before = {name: tensor.clone() for name, tensor in state["memory"].items()}
+    search.load_state(state)
+    next(search)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in state["memory"].items())
+
+
 # --- Selection
 
 
@@ -329,7 +352,7 @@ def test_darts_pt_keeps_what_is_missed_most(space, small_search, monkeypatch):
     monkeypatch.setattr(search, "one_shot", lambda mixing: (0.0, float(-(mixing * importance).sum())))
     with torch.no_grad():
         search.alpha.zero_()  # every operation weighs the same
-    found = darts_pt.by_perturbation(search)
+    found = later.darts_pt.by_perturbation(search)
     expected = importance.clone()
     for cell, kind in enumerate(search.space.cell_types):
         for edge, names in enumerate(search.space.cell(kind)):
@@ -350,7 +373,7 @@ def test_darts_pt_selects_after_the_last_epoch_alone_and_tuning_leaves_no_trace(
     before = {name: tensor.clone() for name, tensor in search.supernet.state_dict().items()}
     generator = search.descent.generator.get_state()
     search.history.pop()
-    assert isinstance(darts_pt.by_perturbation(search, tune=1), dl.Genotype)
+    assert isinstance(later.darts_pt.by_perturbation(search, tune=1), dl.Genotype)
     assert all(torch.equal(tensor, before[name]) for name, tensor in search.supernet.state_dict().items())
     assert torch.equal(generator, search.descent.generator.get_state()) and search.descent.method is search.method
 

@@ -89,6 +89,11 @@ def test_the_readme_quotes_the_declared_comparison(made_by):
         apart = statistics.bootstrap(100 * statistics.differences(rows, "test_error", script.DARTS, script.REMEDY))
         quoted = f"{space} {apart.value:.1f}{' points' * (space == 'S1')} [{apart.low:.1f}, {apart.high:.1f}]"
         assert quoted in text
+    worse = []
+    for space in ("S2", "S4"):
+        means = 100 * table[table["space"] == space].groupby("method")["test_error"].mean()
+        worse.append(f"{means[script.DARTS] - means[script.RANDOM]:.0f}")
+    assert f"worse cells than chance does, by {worse[0]} and {worse[1]} points" in text
 
 
 def test_the_summary_of_the_methods_is_that_of_its_tables(made_by):

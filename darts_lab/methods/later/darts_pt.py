@@ -8,6 +8,7 @@ With alpha frozen at its start it does as well (their section 5). Facts and trap
 
 from copy import deepcopy
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Generator, Tensor
@@ -19,18 +20,24 @@ from darts_lab.spaces import NONE
 
 
 def by_perturbation(search, tune: int = 0) -> Genotype | None:
-    """A `selection` of `Method`, made after the last epoch (None before), with `tune` epochs after every decision. The
-    search stays as it was."""
+    """A `selection` after the last epoch (None before); `tune` epochs follow each decision. The search stays as it was."""
     if search.epoch < search.epochs - 1:
         return None
+    before = deepcopy(search.descent.state())
+    try:
+        return _selected(search, tune)
+    finally:
+        search.descent.method = search.method
+        search.descent.load_state(before)
+
+
+def _selected(search, tune: int) -> Genotype:
     space, mixing = search.space, search.descent.activate(search.alpha).detach().cpu()
-    generator = Generator().manual_seed(search.seed + 2**37)
-    before = deepcopy(search.descent.state()) if tune else None
+    generator, missed = Generator().manual_seed(search.seed + 2**37), partial(_without, search, mixing)
     for number in torch.randperm(mixing[..., 0].numel(), generator=generator).tolist():
         cell, edge = divmod(number, len(space.edges))
         names = space.cell(space.cell_types[cell])[edge]
-        known = [(cell, edge, place) for place, name in enumerate(names) if name != NONE]
-        *_, kept = max(known, key=lambda place: _without(search, mixing, place))
+        *_, kept = max(((cell, edge, place) for place, name in enumerate(names) if name != NONE), key=missed)
         mixing[cell, edge] = 0
         mixing[cell, edge, kept] = 1
         _tune(search, mixing, tune)
@@ -38,11 +45,9 @@ def by_perturbation(search, tune: int = 0) -> Genotype | None:
         cell, node = divmod(number, space.nodes)
         into = [(cell, edge) for edge, (_, to) in enumerate(space.edges) if to == node]
         while len(into) > space.inputs:
-            into.remove(least := min(into, key=lambda place: _without(search, mixing, place)))
+            into.remove(least := min(into, key=missed))
             mixing[least] = 0
         _tune(search, mixing, tune)
-    if tune:
-        search.descent.load_state(before)
     return discretize(mixing, space)
 
 
@@ -50,19 +55,17 @@ def _without(search, mixing: Tensor, place: tuple) -> tuple[float, float]:
     """(error, loss) on the validation split without the operation or edge at `place`."""
     rest = mixing.clone()
     rest[place] = 0
-    loss, error = search.one_shot(rest)
-    return error, loss
+    return search.one_shot(rest)[::-1]
 
 
 def _tune(search, mixing: Tensor, epochs: int) -> None:
     """Trains w with these mixing weights."""
     descent, task = search.descent, search.task
-    method, descent.method = descent.method, replace(descent.method, draw=None, perturb=lambda *_: mixing)
+    descent.method = replace(search.method, draw=None, perturb=lambda *_: mixing)
     for _ in range(epochs):
         for place in task.order(search.settings.batch_size, descent.generator):
             train = task.training_batch("train", place, descent.generator, search.strength)
             descent.weight_step(train, search.drop_path)
-    descent.method = method
 
 
 METHODS = (

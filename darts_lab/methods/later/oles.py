@@ -33,9 +33,9 @@ def operations(supernet) -> list[tuple[list[Tensor], int]]:
 def freeze(descent, train, valid) -> None:
     """Freezes operations that over-fit: an `after_step` of `Method`."""
     stacks, memory = operations(descent.supernet), descent.memory
+    _restore(stacks, memory)
     if valid is None or not stacks:
         return
-    _restore(stacks, memory)
     every, mixing = [weight for weights, _ in stacks for weight in weights], descent.activate(descent.alpha).detach()
     losses = [descent.loss_of(batch)(mixing) for batch in (train, valid)]
     sides, cosines = [iter(torch.autograd.grad(loss, every, materialize_grads=True)) for loss in losses], []

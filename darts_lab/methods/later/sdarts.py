@@ -21,9 +21,10 @@ STEPS = 7  # of the ascent
 
 
 def on_simplex(mixing: Tensor) -> Tensor:
-    """Mixing weights between 0 and 1 that sum to one on every edge."""
-    mixing = mixing.clamp(0, 1)
-    return mixing / mixing.sum(-1, keepdim=True)
+    """Mixing weights between 0 and 1 that sum to one on every edge; where all would be 0, the largest is 1."""
+    cut, largest = mixing.clamp(0, 1), torch.zeros_like(mixing).scatter(-1, mixing.argmax(-1, keepdim=True), 1.0)
+    total = cut.sum(-1, keepdim=True)
+    return torch.where(total > 0, cut / total, largest)
 
 
 def epsilon(progress) -> Tensor | float:
