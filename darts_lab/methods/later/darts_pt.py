@@ -20,7 +20,7 @@ from darts_lab.spaces import NONE
 
 
 def by_perturbation(search, tune: int = 0) -> Genotype | None:
-    """A `selection` after the last epoch (None before); `tune` epochs follow each decision. The search stays as it was."""
+    """A `selection` after the last epoch (None before); `tune` epochs follow each decision. The search stays as is."""
     if search.epoch < search.epochs - 1:
         return None
     before = deepcopy(search.descent.state())
