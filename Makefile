@@ -3,6 +3,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 RUN = $(BIN)/python
 NOTEBOOKS = $(wildcard notebooks/*.ipynb)
+SOLUTIONS = $(wildcard notebooks/solutions/*.ipynb)
 # rfc3987-syntax, which Jupyter loads, spends three seconds building a grammar nobody here needs
 QUICK = PYTHONPATH="$(CURDIR)/tests/quick_start"
 # inside a container everyone is root, and Jupyter wants to be told
@@ -41,7 +42,7 @@ torture: .venv/ready
 
 # Executes the notebooks at laptop scale, outputs and pictures included.
 notebooks: .venv/ready
-	for notebook in $(NOTEBOOKS); do \
+	for notebook in $(NOTEBOOKS) $(SOLUTIONS); do \
 		DARTS_LAB_SCALE=laptop $(RUN) -m jupyter nbconvert --to notebook --inplace --execute \
 			--ExecutePreprocessor.timeout=7200 --ExecutePreprocessor.startup_timeout=600 "$$notebook" || exit 1; \
 		$(RUN) notebooks/smaller.py "$$notebook" || exit 1; \

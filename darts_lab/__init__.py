@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 from darts_lab import curvature, data, figures, genotype, methods, runs, settings, spaces
 from darts_lab.check import check
 from darts_lab.data import bathymetry, corpus, stereo
+from darts_lab.exercises import exercise
 from darts_lab.genotype import Genotype, discretize, enumerate_genotypes, random_genotype, uniform_genotype
 from darts_lab.interop import official
 from darts_lab.interop.quark0 import read_quark0

@@ -1,5 +1,6 @@
 """The notebooks as committed, and the gate that runs them."""
 
+import ast
 import base64
 import io
 import json
@@ -15,6 +16,31 @@ from PIL import Image
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+SOLUTIONS = ROOT / "notebooks" / "solutions"
+
+
+def checks(path) -> list[str]:
+    """The calls of `dl.exercise` in a notebook, as plain source."""
+    cells = [cell["source"] for cell in nbformat.read(path, 4).cells if cell["cell_type"] == "code"]
+    calls = [node for cell in cells if "dl.exercise" in cell for node in ast.walk(ast.parse(cell))]
+    return [
+        ast.unparse(call) for call in calls if isinstance(call, ast.Call) and ast.unparse(call.func) == "dl.exercise"
+    ]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_every_exercise_has_a_check_and_a_solution_that_passes_it(path):
+    solution = SOLUTIONS / path.name
+    text = "".join(cell["source"] for cell in nbformat.read(path, 4).cells)
+    assert f"(solutions/{path.name})" in text
+    asked = checks(path)
+    assert 2 <= len(asked) and asked == checks(solution)
+    outputs = [
+        output.get("text", "") for cell in nbformat.read(solution, 4).cells for output in cell.get("outputs", ())
+    ]
+    for call in asked:
+        number = ast.literal_eval(ast.parse(call, mode="eval").body.args[0])
+        assert any(f"Exercise {number}: right." in text for text in outputs), "not executed, or wrong"
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

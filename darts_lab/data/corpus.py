@@ -36,6 +36,18 @@ class Corpus(Splits):
         surprise = (counts.sum() / counts).log()
         return float(surprise[getattr(self, split)[0]].mean().exp())
 
+    def bigram_perplexity(self, split: str = "test", weight: float = 0.7) -> float:
+        """The perplexity on a split of guessing a word by the one before it: `weight` times how often it followed that
+        in train, and the rest by its own frequency. A model that reads further back must be better."""
+        size, train, text = len(self.words), self.train[0], getattr(self, split)[0]
+        alone = torch.bincount(train, minlength=size).double() + 1
+        seen, counts = (train[:-1] * size + train[1:]).unique(return_counts=True)
+        asked = text[:-1] * size + text[1:]
+        place = torch.searchsorted(seen, asked).clamp(max=len(seen) - 1)
+        followed = (counts[place] * (seen[place] == asked)).double()
+        share = followed / torch.bincount(train[:-1], minlength=size)[text[:-1]].clamp(min=1)
+        return float((-(weight * share + (1 - weight) * (alone / alone.sum())[text[1:]]).log().mean()).exp())
+
 
 def from_text(
     train, valid, test, *, name: str = "own", vocabulary: int = 10_000, prepared: bool | None = None

@@ -145,6 +145,18 @@ def test_what_a_text_is_can_be_said():
         dl.corpus.from_text(*texts, prepared="yes")
 
 
+def test_bigram_perplexity_is_that_of_counted_pairs_mixed_with_frequencies():
+    mine = corpus.from_text("a b a b a c a b " * 3, "a b c a b a " * 2, "b a b a c c " * 2)
+    for split in ("train", "valid", "test"):
+        train, text = (getattr(mine, name)[0].tolist() for name in ("train", split))
+        surprise = []
+        for one, other in zip(text, text[1:]):
+            followed = sum(pair == (one, other) for pair in zip(train, train[1:])) / max(train[:-1].count(one), 1)
+            alone = (train.count(other) + 1) / (len(train) + len(mine.words))
+            surprise.append(-math.log(0.7 * followed + 0.3 * alone))
+        assert mine.bigram_perplexity(split) == pytest.approx(math.exp(sum(surprise) / len(surprise)))
+
+
 def test_unigram_perplexity_is_that_of_word_frequencies():
     mine = corpus.from_text(**{split: text.split() for split, text in SMALL.items()})
     shares = [1 / 10, 1 / 10, 3 / 10, 3 / 10, 2 / 10]  # counts in train, plus one each

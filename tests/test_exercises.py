@@ -1,0 +1,13 @@
+"""The checks below a notebook's exercises."""
+
+import pytest
+
+import darts_lab as dl
+
+
+def test_an_exercise_says_right_or_nothing_yet_and_a_wrong_answer_fails_with_its_hint(capsys):
+    dl.exercise(1, None, lambda answer: 1 / 0)
+    dl.exercise(2, 4, lambda answer: answer == 4)
+    assert capsys.readouterr().out == "Exercise 1: no answer yet.\nExercise 2: right.\n"
+    with pytest.raises(AssertionError, match="^Exercise 3: not yet. Count again.$"):
+        dl.exercise(3, 5, lambda answer: answer == 4, hint="Count again.")
