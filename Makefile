@@ -9,7 +9,7 @@ QUICK = PYTHONPATH="$(CURDIR)/tests/quick_start"
 # inside a container everyone is root, and Jupyter wants to be told
 AS_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: lab dashboard demo test notebooks figures torture ladder fixed_cells collapse remedies robustness longer selection over_epochs prime language dense s5 clean
+.PHONY: lab dashboard demo test docs notebooks figures torture ladder fixed_cells collapse remedies robustness longer selection over_epochs prime language dense s5 clean
 
 lab: .venv/ready
 	$(RUN) -m jupyter lab --ip=127.0.0.1 $(AS_ROOT) notebooks/00_start_here.ipynb
@@ -32,6 +32,15 @@ test: .venv/ready
 		--nbval-current-env --nbval-cell-timeout=7200 --nbval-kernel-startup-timeout=600 notebooks; notebooks=$$?; \
 	ended() { [ $$1 = 0 ] && echo passed || echo FAILED; }; \
 	echo "make test: tests $$(ended $$tests), notebooks $$(ended $$notebooks)"; [ $$tests = 0 ] && [ $$notebooks = 0 ]
+
+# The site, into build/site: Markdown, notebooks with their committed outputs, the API. A warning is an error.
+docs: .venv/ready .venv/docs
+	$(RUN) -m sphinx -q -W --keep-going -c docs . build/site
+	@echo "build/site/index.html"
+
+.venv/docs: pyproject.toml | .venv/ready
+	$(RUN) -m pip install --quiet --disable-pip-version-check -e '.[docs]'
+	touch $@
 
 # The long part of the torture that tests/torture/README.md tells of, an hour or two; writes the table there.
 COUNT = 50

@@ -122,10 +122,12 @@ class Matrix(LinearOperator):
         super().__init__(np.float64, self.matrix.shape)
 
     def per_batch(self, vector: np.ndarray) -> np.ndarray:
+        """H `vector`, (1, n), as of a single batch."""
         self.products += 1
         return (self.matrix @ vector)[None]
 
     def dense(self, progress: bool = False) -> np.ndarray:
+        """The matrix itself, (1, n, n)."""
         return self.matrix[None]
 
     def _matvec(self, vector: np.ndarray) -> np.ndarray:

@@ -77,6 +77,8 @@ class Dashboard:
         self.axes = self.figure.subplot_mosaic(mosaic, height_ratios=[1.1, 1.6, 1.5])
 
     def draw(self, history, weights, genotype: Genotype) -> Figure:
+        """Draws all panels anew for `history` (records of the epochs), the mixing `weights` and the `genotype` to mark;
+        an empty history leaves the curves out. Returns the figure."""
         view = View(self.space, history, weights, genotype, self.rule, task=self.task)
         for name, ax in self.axes.items():
             if history or name not in CURVES:

@@ -122,6 +122,7 @@ class ADMM:
         return z, torch.zeros_like(z)
 
     def term(self, mixing: Tensor, z: Tensor, u: Tensor) -> Tensor:
+        """rho / 2 ||mixing + u - z||^2, a scalar (with parity without the square); z and u as `mixing`."""
         return self.rho / 2 * distance(mixing + u, z, squared=not self.parity)
 
     def after(self, steps: int, alpha: Tensor, activation, z: Tensor, u: Tensor, space: SearchSpace):
