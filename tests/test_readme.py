@@ -1,4 +1,4 @@
-"""What the README shows works, and the two lists of dependencies say the same."""
+"""What README and the pages show works, and the two lists of dependencies say the same."""
 
 import re
 from pathlib import Path
@@ -10,21 +10,40 @@ import darts_lab as dl
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-OWN = re.findall(r"```python\n(.*?)```", README.split("## Bring your own")[1].split("## Many runs")[0], re.S)
+SNIPPETS = re.findall(r"```python\n(.*?)```", README, re.S)
+OWN = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "own.md").read_text(), re.S)
+MANY_RUNS = (ROOT / "docs" / "many_runs.md").read_text()
+
+
+def test_the_readme_is_short_and_what_it_shows_runs_in_its_order(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert len(README.splitlines()) <= 100 and len(SNIPPETS) == 5
+    scope = {}
+    for snippet in SNIPPETS:
+        small = snippet.replace("batches=8", "batches=2").replace('"laptop"', '"tiny"').replace("range(5)", "range(2)")
+        exec(compile(small, "README.md", "exec"), scope)
+    assert len(scope["table"]) == 4 and scope["table"]["error"].isna().all()
+    assert (tmp_path / "runs" / "robust" / "table.csv").exists()
+
+
+def test_every_notebook_has_its_line_and_its_picture_in_the_readme():
+    for notebook in (ROOT / "notebooks").glob("*.ipynb"):
+        assert f"[{notebook.stem[:2]}](notebooks/{notebook.name})" in README
+        assert (ROOT / "docs" / "thumbnails" / f"{notebook.stem}.webp").stat().st_size < 30_000
 
 
 @pytest.mark.parametrize("example", OWN, ids=["images", "text", "operation", "method"])
 def test_bringing_your_own_takes_at_most_fifteen_lines_and_runs(example, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     assert len([line for line in example.splitlines() if line.strip()]) <= 15
-    exec(compile(example, "README.md", "exec"), {})
+    exec(compile(example, "own.md", "exec"), {})
     assert not list(tmp_path.iterdir())
 
 
-def test_the_grid_of_the_papers_that_the_readme_sends_to_a_cluster_is_allowed():
-    (jobs,) = re.findall(r"(jobs = dl\.grid\(\n.*?\n\))", README, re.S)
+def test_the_grid_of_the_papers_that_is_sent_to_a_cluster_is_allowed():
+    (jobs,) = re.findall(r"(jobs = dl\.grid\(\n.*?\n\))", MANY_RUNS, re.S)
     scope = {"dl": dl}
-    exec(compile(jobs, "README.md", "exec"), scope)
+    exec(compile(jobs, "many_runs.md", "exec"), scope)
     assert len(scope["jobs"]) == 4 * 3 * 3 * 5
 
 
@@ -38,11 +57,6 @@ def test_environment_and_pyproject_name_the_same_things():
     named = {*project["dependencies"], *project["optional-dependencies"]["lab"]}
     assert from_conda - {f"python{project['requires-python']}"} <= named
     assert "darts-lab[lab]" in project["optional-dependencies"]["test"]
-
-
-def test_every_file_the_readme_links_to_is_there():
-    for link in re.findall(r"\]\(([\w/]+\.\w+)\)", README):
-        assert (ROOT / link).exists(), link
 
 
 def test_ci_runs_make_test():

@@ -1,4 +1,4 @@
-"""The floor plan: what each room of the package may know. README has the same table in words."""
+"""The floor plan: what each room of the package may know. docs/rooms.md has the same table in words."""
 
 import ast
 import subprocess
