@@ -5,6 +5,7 @@ python docs/pages.py       # writes docs/api/*.rst, as `make docs` does
 
 import inspect
 import re
+import shutil
 from pathlib import Path
 from types import ModuleType
 
@@ -149,8 +150,9 @@ def formula(self, node) -> None:
 
 
 def front_door(app, exception) -> None:
-    """index.html at the top of the site, which leads to the first page."""
+    """index.html at the top of the site, which leads to the first page, and the files of the page of stored searches."""
     if exception is None and app.builder.format == "html":
+        shutil.copytree(DOCS / "replay", Path(app.outdir, "docs", "replay"), dirs_exist_ok=True)
         door = '<!doctype html><meta charset="utf-8"><title>darts_lab</title>\n'
         door += '<meta http-equiv="refresh" content="0; url=docs/index.html"><a href="docs/index.html">darts_lab</a>\n'
         Path(app.outdir, "index.html").write_text(door)
