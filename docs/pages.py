@@ -150,7 +150,7 @@ def formula(self, node) -> None:
 
 
 def front_door(app, exception) -> None:
-    """index.html at the top of the site, which leads to the first page, and the files of the page of stored searches."""
+    """index.html at the top of the site, which leads to the first page, and the page of stored searches."""
     if exception is None and app.builder.format == "html":
         shutil.copytree(DOCS / "replay", Path(app.outdir, "docs", "replay"), dirs_exist_ok=True)
         door = '<!doctype html><meta charset="utf-8"><title>darts_lab</title>\n'

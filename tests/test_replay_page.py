@@ -64,7 +64,9 @@ def test_the_rule_of_the_page_stops_where_that_of_darts_lab_does(page, searches)
         ours = monitors.replay(map(recorded, searches), rule)
         for place, row in enumerate(ours.itertuples()):
             rule_in_words = {name: getattr(rule, name) for name in ("window", "factor", "delta", "start", "unit")}
-            theirs = page.evaluate("([j, rule]) => replayRule(...measurements(SEARCHES[j]), rule)", [place, rule_in_words])
+            theirs = page.evaluate(
+                "([j, rule]) => replayRule(...measurements(SEARCHES[j]), rule)", [place, rule_in_words]
+            )
             last = len(searches[place]["epochs"]) and searches[place]["epochs"][-1]["epoch"]
             assert (row.stop_epoch, row.known_at) == ((theirs["stop"], theirs["known"]) if theirs else (last, last))
             found.add(theirs and theirs["stop"])

@@ -57,7 +57,8 @@ def search(path: Path) -> dict:
         cell = "normal cell" if row.get("reductions") == "skip" else "cell"
         about += f"; its {cell}, trained from scratch, has a test error of {100 * row['test_error']:.1f} %"
     return {
-        "name": found.name, "title": f"{found.space}, {config['method']}{f' ({by})' if by else ''}", "by": by, "about": about,
+        "name": found.name, "title": f"{found.space}, {config['method']}{f' ({by})' if by else ''}", "by": by,
+        "about": about,
         "kinds": kinds, "inputs": space.inputs, "nodes": space.nodes, "edges": space.edges,
         "operations": {kind: space.cell(kind) for kind in kinds}, "epochs": epochs,
     }  # fmt: skip
