@@ -11,6 +11,9 @@ dl.lab()                                       # the same with buttons, in a not
 
 __version__ = "0.1.0"
 
+from darts_lab import idle  # before anything imports PyTorch
+
+# isort: split
 from darts_lab import curvature, data, figures, genotype, methods, runs, settings, spaces
 from darts_lab.check import check
 from darts_lab.data import bathymetry, corpus, stereo
@@ -47,7 +50,8 @@ def lab(*arguments, **options):
 
 def replay(source=None):
     """Stored searches, a widget with sliders for the epoch and the rule of early stopping. `source` is a run directory,
-    a folder with logs of RobustDARTS or quark0/darts, or what `runs.read` gives; None offers this session's runs."""
+    a folder with logs of RobustDARTS or quark0/darts, or what `runs.read` gives; None plays one that comes with the
+    package, and its menus offer the others and this session's runs."""
     from darts_lab.widgets import Replay
 
     figures.use_style()
@@ -55,7 +59,7 @@ def replay(source=None):
 
 
 def dashboard(scale="laptop"):
-    """The whole laboratory on one page: one search, two side by side, stored ones. What `make dashboard` shows."""
+    """The whole laboratory on one page: stored searches, one search, two compared. What `make dashboard` shows."""
     from darts_lab.widgets import dashboard
 
     figures.use_style()

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import darts_lab as dl
+from darts_lab import idle
 from darts_lab.environment import choose_device, full_precision, peak_memory
 
 
@@ -134,3 +135,20 @@ def test_full_precision_turns_tf32_off_on_a_gpu_alone_and_back_on():
                 assert torch.backends.cudnn.allow_tf32 == allowed
     finally:
         torch.backends.cudnn.allow_tf32 = before
+
+
+def imported(code, **more):
+    """What Python says where it runs `code` with nothing set about idle threads but `more`."""
+    clean = {name: value for name, value in os.environ.items() if name not in idle.SETTINGS}
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, env=clean | more, capture_output=True, text=True, check=True)
+
+
+def test_idle_threads_sleep_where_darts_lab_loads_pytorch_and_it_is_said_where_it_came_too_late():
+    show = "import os; print(os.environ.get('OMP_WAIT_POLICY'), os.environ.get('GOMP_SPINCOUNT'))"
+    first = imported(f"import darts_lab; {show}; from darts_lab import idle; idle.warn()")
+    assert first.stdout == "passive 0\n" and not first.stderr
+    asked = imported(f"import darts_lab; {show}; from darts_lab import idle; idle.warn()", OMP_WAIT_POLICY="active")
+    assert asked.stdout == "active None\n" and not asked.stderr
+    late = imported(f"import torch, darts_lab; {show}; dl = darts_lab; dl.lab(); dl.lab()")
+    assert late.stdout == "None None\n" and late.stderr.count("idle threads do not sleep") == 1

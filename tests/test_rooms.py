@@ -12,7 +12,7 @@ import darts_lab as dl
 PACKAGE = Path(dl.__file__).parent
 # from the ground up: a room knows those before it and none behind
 FLOORS = (
-    "environment", "exercises", "capture", "checks", "settings", "spaces", "notation", "genotype", "networks", "methods", "runs", "data", "tasks", "plan", "curvature", "search",
+    "idle", "environment", "exercises", "capture", "checks", "settings", "spaces", "notation", "genotype", "networks", "methods", "runs", "data", "tasks", "plan", "curvature", "search",
     "studies", "interop", "figures", "widgets", "check", "cli", "demo",
 )  # fmt: skip
 

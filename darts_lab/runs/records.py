@@ -14,6 +14,7 @@ from torch import Tensor
 
 from darts_lab.checks import argument, checked, one_of
 from darts_lab.genotype import Genotype
+from darts_lab.runs import files
 from darts_lab.runs.run import Run
 from darts_lab.spaces import CELL_TYPES, KNOWN_OPERATIONS, NOISE, SKIP
 
@@ -70,7 +71,8 @@ def cost(history: Iterable, of: Annotated[str, one_of(*COSTS)] = "seconds") -> f
 
 @dataclass(frozen=True, eq=False)
 class Recorded:
-    """A search that was run, here or elsewhere; `problems` says what is wrong with it."""
+    """A search that was run, here or elsewhere; `problems` says what is wrong with it, `test_error` is that of its cell
+    trained from scratch, where it is known."""
 
     name: str
     path: Path
@@ -81,6 +83,7 @@ class Recorded:
     weight_decay: float
     history: list[EpochRecord]
     problems: list[str]
+    test_error: float | None = None
 
     @property
     def genotype(self) -> Genotype:
@@ -104,9 +107,11 @@ def read(path: str | Path) -> Recorded:
         space, settings = run.config["space"], run.config["settings"]
         names = {name for cell in space["cells"].values() for edge in cell for name in edge}
         history = run.history(lambda record: EpochRecord.from_json(record, (*names, *KNOWN_OPERATIONS)))
+        row = run.path / "row.json"  # of the searches that come with the package
+        test_error = files.object_in(row, "run").get("test_error") if row.is_file() else None
         return Recorded(
             run.config["name"], run.path, space["name"], run.config["data"]["name"], run.config["seed"],
-            settings["drop_path"], settings["weight_decay"], history, problems=[],
+            settings["drop_path"], settings["weight_decay"], history, problems=[], test_error=test_error,
         )  # fmt: skip
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"run: {str(run.path)!r} holds no search that can be read: {error}") from error

@@ -5,10 +5,10 @@ from darts_lab.widgets.replay import Replay
 
 
 def dashboard(scale="laptop"):
-    """One search, two side by side, and stored ones, each in a tab."""
+    """Stored searches, one search, and two of them compared, each in a tab."""
     import ipywidgets
 
     lab, two, replay = Lab(scale=scale), Lab(method=["DARTS", "R-DARTS(L2)"], scale=scale), Replay()
-    tabs = ipywidgets.Tab([lab, two, replay], titles=["Search", "Compare", "Replay"])
+    tabs = ipywidgets.Tab([replay, lab, two], titles=["Replay", "Search", "Compare"])
     tabs.observe(lambda _: replay.look(), "selected_index")
     return tabs

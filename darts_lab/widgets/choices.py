@@ -15,6 +15,7 @@ from darts_lab.spaces import SPACES
 from darts_lab.tasks import scales
 from darts_lab.tasks.classification import SCALES
 from darts_lab.tasks.scales import DOMAINS
+from darts_lab.widgets.keys import answer_beside_cells
 
 _L2 = (0, *(round(factor / L2_FACTORS[0]) for factor in L2_FACTORS))  # times the decay of the scale
 _BATCHES = 2  # of the dominant eigenvalue; scales use one, but two give an error bar
@@ -198,6 +199,8 @@ class MethodChoice(widgets.VBox):
         for control in self.parameters.values():
             control.close()
         self.parameters = {name: slider(name, value, *_PARAMETERS[name]) for name, value in _parameters(method).items()}
+        for control in self.parameters.values():
+            answer_beside_cells(control)
         self._box.children = (*self.live.values(), self.batches, *self.parameters.values())
         self.help.value = f"<span style='color:#555'>{_METHODS.get(method.name, '')}</span>"
 

@@ -35,9 +35,9 @@ class Kept:
         description = widgets.HTML(f"<span title='{html.escape(str(self.genotype))}'>{html.escape(text)}</span>")
         lab = weakref.proxy(lab)
         retrain = widgets.Button(description="Retrain", icon="graduation-cap", layout={"width": "98px"})
-        retrain.add_class("darts-lab-retrain-kept").on_click(lambda _: lab.retrain(self))
+        retrain.add_class("darts-lab-retrain-kept").on_click(lambda _: (lab.heard(), lab.retrain(self)))
         discard = widgets.Button(icon="times", tooltip="Takes the cell out of the list.", layout={"width": "32px"})
-        discard.on_click(lambda _: lab.discard(self))
+        discard.on_click(lambda _: (lab.heard(), lab.discard(self)))
         layout = {"flex_flow": "row wrap", "grid_gap": "6px"}
         self.row = widgets.HBox([discard, retrain, description, self.words], layout=layout)
 

@@ -1,4 +1,4 @@
-"""The buttons of a lab, when they can be pressed, and the keys that press them."""
+"""The buttons of a lab, when they can be pressed, the keys that press them, and how clicks reach a busy kernel."""
 
 import anywidget
 import ipywidgets as widgets
@@ -39,17 +39,44 @@ class Buttons(widgets.HBox):
             self.named[name].disabled = state not in states or name in ("Keep", "Retrain") and not searched
 
 
+def answer_beside_cells(widget: widgets.Widget) -> None:
+    """Lets `widget` and everything in it hear of clicks while a cell runs, where kernel and page have subshells.
+
+    ipykernel 7.4 sends what comes from the page to the shell that made the widget, which the running cell blocks,
+    although JupyterLab (4.4 on) asks for a subshell. Older kernels have no subshells or do as they are asked.
+    """
+    if hasattr(widget.comm, "_reply_subshell_for"):
+        widget.comm._reply_subshell_for = lambda data, asked: asked
+    for child in getattr(widget, "children", ()):
+        answer_beside_cells(child)
+
+
 class Keys(anywidget.AnyWidget):
     """Keys for the buttons of the lab around it, from a click into that lab until Escape or a click elsewhere.
     `buttons` maps a key to names of buttons: the first enabled one is pressed, unless something is typed or Ctrl, Alt
-    or Meta are held."""
+    or Meta are held. `answered` counts the clicks that the kernel has heard of; where it does not within 250 ms, the
+    page says so by itself."""
 
+    answered = traitlets.Int(0).tag(sync=True)
     buttons = traitlets.Dict({"k": ["keep"], "p": ["pause", "resume"], "n": ["step"]}).tag(sync=True)
     _esm = """
     export default {
       render({ model, el }) {
-        el.style.display = "none";
-        let listens = false;
+        const note = document.createElement("div");
+        note.className = "darts-lab-waits";
+        note.textContent = "The kernel is busy with a running cell. The click is kept and counts when that has ended.";
+        note.style.cssText = "padding: 4px 8px; border-left: 4px solid #c98a00; background: #fff6df; color: #333;";
+        note.hidden = true;
+        el.append(note);
+        let listens = false, waiting = null;
+        const answered = () => { clearTimeout(waiting); note.hidden = true; };
+        const pressing = (event) => {
+          const button = event.target.closest?.("button.jupyter-button");
+          if (!button || button.disabled || !lab()?.contains(button)) return;
+          clearTimeout(waiting);
+          waiting = setTimeout(() => { note.hidden = false; }, 250);
+        };
+        model.on("change:answered", answered);
         const lab = () => el.closest(".darts-lab");
         const clicked = (event) => { listens = lab()?.contains(event.target) ?? false; };
         const pressed = (event) => {
@@ -64,10 +91,35 @@ class Keys(anywidget.AnyWidget):
         };
         window.addEventListener("pointerdown", clicked, true);
         window.addEventListener("keydown", pressed, true);
+        window.addEventListener("click", pressing, true);
         return () => {
           window.removeEventListener("pointerdown", clicked, true);
           window.removeEventListener("keydown", pressed, true);
+          window.removeEventListener("click", pressing, true);
+          model.off("change:answered", answered);
+          clearTimeout(waiting);
         };
+      },
+    };
+    """
+
+
+class Seen(anywidget.AnyWidget):
+    """Nothing to see; `seen` becomes true once the place where it stands is on the screen."""
+
+    seen = traitlets.Bool(False).tag(sync=True)
+    _esm = """
+    export default {
+      render({ model, el }) {
+        el.style.height = "1px";
+        const observer = new IntersectionObserver((entries) => {
+          if (!entries.some((entry) => entry.isIntersecting)) return;
+          observer.disconnect();
+          model.set("seen", true);
+          model.save_changes();
+        });
+        observer.observe(el);
+        return () => observer.disconnect();
       },
     };
     """

@@ -8,13 +8,14 @@ from datetime import timedelta
 
 import ipywidgets as widgets
 
+from darts_lab import idle
 from darts_lab.checks import Amount, checked
 from darts_lab.environment import choose_device
 from darts_lab.search.search import Search
 from darts_lab.search.training import Evaluation
 from darts_lab.widgets.choices import Choices
 from darts_lab.widgets.kept import PAUSE, Kept
-from darts_lab.widgets.keys import Buttons, Keys
+from darts_lab.widgets.keys import Buttons, Keys, answer_beside_cells
 from darts_lab.widgets.tracks import Track
 from darts_lab.widgets.worker import Worker
 
@@ -52,11 +53,14 @@ class Lab(widgets.VBox):
         self._welcome = f"Press <b>Start</b>. Computed on {device.type}: {reason}."
         self.status = widgets.HTML(self._welcome).add_class("darts-lab-status")
         self._kept_box = widgets.VBox().add_class("darts-lab-kept")
-        controls = [self.choices, *(track.method for track in self.tracks), self._buttons]
+        self._keys = Keys()
+        controls = [self.choices, *(track.method for track in self.tracks), self._buttons, self._keys]
         boxes = widgets.HBox([track.box for track in self.tracks], layout={"width": "100%"})
-        super().__init__([*controls, self.progress, self.status, boxes, self._kept_box, Keys()])
+        super().__init__([*controls, self.progress, self.status, boxes, self._kept_box])
         self.add_class("darts-lab")
         self.show_buttons()
+        answer_beside_cells(self)
+        idle.warn()
 
     space = property(lambda self: self.choices.space)
     data = property(lambda self: self.choices.data)
@@ -74,10 +78,15 @@ class Lab(widgets.VBox):
         return "working" if self.worker.computing else self.worker.rest
 
     def _pressed(self, name: str) -> None:
+        self.heard()
         try:
             getattr(self, name)()
         except Exception as error:  # nobody would see what a callback raises
             self.show_error(error)
+
+    def heard(self) -> None:
+        """Tells the page that the kernel has heard of a click."""
+        self._keys.answered += 1
 
     def start(self) -> None:
         """Begins new searches; after a pause, goes on."""
@@ -154,6 +163,7 @@ class Lab(widgets.VBox):
                     self.status.value = "There is no cell yet: press Start first, and wait for the first epoch."
                     continue
                 new = Kept(track, self)
+                answer_beside_cells(new.row)
                 cells.append(next((cell for cell in self.kept if cell.key == new.key), new))
             self.kept += [cell for cell in cells if cell not in self.kept]
             self._kept_box.children = [cell.row for cell in self.kept]

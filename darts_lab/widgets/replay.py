@@ -18,15 +18,18 @@ from darts_lab.interop import quark0
 from darts_lab.methods.monitors import LITERAL, RULE, UNITS, Adaptation, Rule, measurements
 from darts_lab.runs.records import Recorded
 from darts_lab.spaces import KNOWN_OPERATIONS, SearchSpace
+from darts_lab.widgets.keys import Seen, answer_beside_cells
 from darts_lab.widgets.panels import Panels
 from darts_lab.widgets.wording import counted, one_shot
 
+_SHOWN_FIRST = "S4 DARTS on digits"  # of the searches that come with the package
 _RULES = {"as in the published figures": RULE, "as in the paper's text": LITERAL}
 
 
 class Replay(widgets.VBox):
     """Stored searches with sliders. `source` is a run directory, a folder with logs of RobustDARTS or quark0/darts, a
-    `Recorded` or a list of them; None offers the runs in the folder to which new ones are written.
+    `Recorded` or a list of them; None plays a search that comes with the package. In a menu are all of these, beside it
+    the runs in the folder to which new ones are written.
 
     `searches` are the searches, `search` the one that is shown, `rule` the rule of the sliders and `stop` its result:
     (the epoch at which to stop, the epoch in which that was known), or None."""
@@ -41,6 +44,8 @@ class Replay(widgets.VBox):
         self.path = widgets.Combobox(description="run", continuous_update=False, **wide)
         self.path.placeholder = "a run directory, or a folder with logs of RobustDARTS or quark0/darts"
         self.look()
+        offered = [("choose one", None), *runs.stored().items()]
+        self.stored = widgets.Dropdown(description="stored", options=offered, **wide)
         self.menu = widgets.Dropdown(description="search", **wide)
         self.play = widgets.Play(interval=500, max=0)
         self.epoch = widgets.IntSlider(description="epoch", max=0, layout={"width": "560px"})
@@ -54,13 +59,18 @@ class Replay(widgets.VBox):
         self._rule_controls = {name: getattr(self, name) for name in asdict(RULE)}
         self.status = widgets.HTML("Choose a run.")
         self.panels = Panels()
-        named = {"path": self.path, "search": self.menu, "epoch": self.epoch, "status": self.status}
+        named = {"stored": self.stored, "path": self.path, "search": self.menu}
+        named |= {"epoch": self.epoch, "status": self.status}
         for name, control in (named | self._rule_controls).items():
             control.add_class(f"darts-lab-{name}")
         rule = widgets.HBox([self.preset, *self._rule_controls.values()], layout={"flex_flow": "row wrap"})
         epoch = widgets.HBox([self.play, self.epoch])
-        super().__init__([self.path, self.menu, epoch, rule, self.status, self.panels])
+        self._seen = Seen()  # a page starts to play only what it shows already
+        super().__init__([self._seen, self.stored, self.path, self.menu, epoch, rule, self.status, self.panels])
         self.add_class("darts-lab-replay")
+        answer_beside_cells(self)
+        self._seen.observe(lambda _: self._play(), "seen")
+        self.stored.observe(lambda change: self._stored_chosen(), "value")
         self.path.observe(lambda change: self.read(change["new"]), "value")
         self.menu.observe(lambda _: self._search_chosen(), "value")
         self.epoch.observe(lambda _: self._show(), "value")
@@ -68,7 +78,9 @@ class Replay(widgets.VBox):
         for name, control in self._rule_controls.items():
             control.description = name
             control.observe(lambda _: self._rule_moved(), "value")
-        if source is not None:
+        if source is None:
+            self.stored.value = runs.stored()[_SHOWN_FIRST]
+        else:
             self._take(source)  # raises; `read`, which the path calls, shows errors
 
     @property
@@ -95,6 +107,19 @@ class Replay(widgets.VBox):
         except (OSError, ValueError) as error:
             self.status.value = f"<b style='color:#c91f16'>Not opened:</b> {html.escape(str(error))}"
 
+    def _stored_chosen(self) -> None:
+        """Plays the chosen search from its first epoch on."""
+        if self._silent or self.stored.value is None:
+            return
+        self.play.playing = False
+        self._take(self.stored.value, at=0)
+        self._play()
+
+    def _play(self) -> None:
+        if self._seen.seen and self.stored.value is not None:
+            self.play.playing = False
+            self.play.playing = True
+
     @contextmanager
     def _silently(self):
         self._silent = True
@@ -103,7 +128,8 @@ class Replay(widgets.VBox):
         finally:
             self._silent = False
 
-    def _take(self, source) -> None:
+    def _take(self, source, at: int | None = None) -> None:
+        """Shows the searches of `source`, the first of them at its epoch `at`, or at its last one."""
         if isinstance(source, str | os.PathLike):
             path = Path(source).expanduser()
             source = runs.read(path) if (path / "config.json").exists() else quark0.read_logs(path)
@@ -117,17 +143,19 @@ class Replay(widgets.VBox):
         for search in shown:
             _space_of(search)  # raises if it is not known
         with self._silently():
+            if at is None:
+                self.stored.value = None
             self.searches = shown
             self.menu.options = [search.name for search in shown]
             self.menu.index = 0
-        self._search_chosen()
+        self._search_chosen(at)
 
-    def _search_chosen(self) -> None:
+    def _search_chosen(self, at: int | None = None) -> None:
         if self._silent or self.search is None:
             return
         with self._silently():
             self.play.max = self.epoch.max = len(self.search.history) - 1
-            self.epoch.value = self.epoch.max
+            self.play.value = self.epoch.value = self.epoch.max if at is None else at
         self._space = _space_of(self.search)
         self._task = _task_of(self.search)
         self.panels.forget()
@@ -190,6 +218,9 @@ class Replay(widgets.VBox):
         lines = [f"<b>epoch {record.epoch}</b> of {history[-1].epoch}: {cell(record)}; L2 {record.weight_decay:g}"]
         if record.dominant_eigenvalue is not None:
             lines[0] += f"; dominant eigenvalue {record.dominant_eigenvalue:.3f}"
+        if self.search.test_error is not None:
+            error = self._task.show(self.search.test_error)
+            lines.insert(0, f"The cell that it found, trained from scratch: <b>test {self._task.metric} {error}</b>")
         if not measured:
             lines.append("No eigenvalues were measured, so the rule has nothing to read.")
         elif self.stop is None:

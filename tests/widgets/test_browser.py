@@ -116,10 +116,10 @@ def jupyter(tmp_path_factory):
     folder = tmp_path_factory.mktemp("jupyter")
     shutil.copytree(ROOT / "notebooks", folder / "notebooks", ignore=shutil.ignore_patterns("runs", "figures"))
     shutil.copytree(ROOT / "results", folder / "results")
-    labs = [nbformat.v4.new_code_cell(source) for source in TWO_LABS]
-    notebook = nbformat.v4.new_notebook(cells=labs)
-    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    nbformat.write(notebook, folder / "notebooks" / "two.ipynb")
+    for name, sources in {"two": TWO_LABS, "busy": BUSY}.items():
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
+        notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        nbformat.write(notebook, folder / "notebooks" / f"{name}.ipynb")
     command = "jupyterlab --no-browser --ip=127.0.0.1 --allow-root --expose-app-in-browser --IdentityProvider.token="
     with served([*command.split(), f"--ServerApp.root_dir={folder}"], folder, "/api") as (address, _):
         yield address, folder
@@ -129,6 +129,12 @@ TWO_LABS = (
     "import darts_lab as dl",
     'first = dl.lab("S2", scale="tiny", epochs=300)\nfirst',
     'second = dl.lab("S4", scale="tiny", epochs=300, seed=1)\nsecond',
+)
+
+
+BUSY = (  # a lab, and below it a cell that computes until a file is there
+    'import pathlib, time\nimport darts_lab as dl\n\nlab = dl.lab("S2", scale="tiny", epochs=300)\nlab',
+    "while not pathlib.Path('stop').exists():\n    time.sleep(0.01)",
 )
 
 
@@ -279,6 +285,37 @@ def test_a_tab_that_is_closed_or_loaded_again_leaves_the_search_running_and_show
     first.says("Stopped")
 
 
+@pytest.mark.parametrize("subshells", [True, False], ids=["subshells", "no subshells"])
+def test_start_answers_while_a_cell_below_computes_or_the_page_says_that_it_waits(subshells, page, jupyter):
+    notebook = jupyter[1] / "notebooks" / "busy.ipynb"
+    stop = notebook.with_name("stop")
+    stop.unlink(missing_ok=True)
+    if not subshells:  # as older kernels: all that comes from the page waits for the cell
+        content = nbformat.read(notebook, 4)
+        content.cells[0].source += "\nlab.buttons['Start'].comm._reply_subshell_for = lambda data, asked: None\nlab"
+        nbformat.write(content, notebook)
+    open_notebook(page, jupyter, "busy")
+    lab = OnPage(page)
+    below = page.locator(".jp-Notebook .jp-CodeCell").nth(1).locator(".jp-InputPrompt")
+    until(lambda: lab.root.locator(".darts-lab-status").count() and "[*]" in below.inner_text())
+    note = lab.root.locator(".darts-lab-waits")
+    lab.click("Start")
+    if subshells:
+        until(lambda: lab.epoch >= 2)
+        assert lab.image("eigenvalue")[1] > 300
+        until(lambda: not note.is_visible())
+    else:
+        note.wait_for(state="visible")
+        assert "busy with a running cell" in note.inner_text() and "Press Start" in lab.status
+        picture(page, "jupyterlab_waits")
+    assert "[*]" in below.inner_text()
+    stop.touch()
+    until(lambda: lab.epoch >= 2)
+    until(lambda: not note.is_visible())
+    lab.click("Stop")
+    lab.says("Stopped")
+
+
 def test_a_kernel_that_is_killed_loses_no_finished_epoch(page, jupyter):
     open_notebook(page, jupyter, "two")
     lab = OnPage(page)
@@ -303,6 +340,22 @@ def test_a_kernel_that_is_killed_loses_no_finished_epoch(page, jupyter):
     assert epochs == list(range(len(epochs))) and len(epochs) > lost
 
 
+def plays_what_is_stored(page):
+    """A stored search moves on the page without a click, and another one when it is chosen."""
+    replay = page.locator(".darts-lab-replay")
+    status, seen = replay.locator(".darts-lab-status"), set()
+    image = replay.locator("img.darts-lab-eigenvalue")
+    image.wait_for()
+    until(lambda: seen.add(image.get_attribute("src")) or len(seen) >= 3)
+    assert "of 39" in status.inner_text() and "trained from scratch: test error" in status.inner_text()
+    picture(page, "dashboard_stored")
+    replay.locator(".darts-lab-stored select").select_option("S1 DARTS on cifar10, Zela et al. 2020")
+    until(lambda: "of 49" in status.inner_text())
+    replay.locator(".darts-lab-epoch .noUi-handle").press("End")
+    until(lambda: "epoch 49 of 49" in status.inner_text())
+    picture(page, "dashboard_stored_authors")
+
+
 def test_the_dashboard_searches_compares_and_replays(page, tmp_path):
     shutil.copy(ROOT / "dashboard.ipynb", tmp_path)
     command = ["voila", "--no-browser", "--Voila.ip=127.0.0.1", "--template=darts_lab", "dashboard.ipynb"]
@@ -310,6 +363,8 @@ def test_the_dashboard_searches_compares_and_replays(page, tmp_path):
         asked = []
         page.on("request", lambda request: asked.append(request.url))
         page.goto(address)
+        plays_what_is_stored(page)
+        page.get_by_role("tab", name="Search").click()
         lab = OnPage(page)
         lab.choose("scale", "laptop")
         lab.click("Start")

@@ -6,12 +6,17 @@ import sys
 import textwrap
 import threading
 from dataclasses import replace
+from pathlib import Path
 
+import pandas as pd
 import pytest
 from waiting import PATIENCE, until
 
 import darts_lab as dl
 from darts_lab.methods.monitors import LITERAL, RULE
+from darts_lab.plan import of_job
+
+ROOT = Path(__file__).parents[2]
 
 
 def rising(recorded, values):
@@ -106,6 +111,43 @@ def test_data_of_ones_own_are_shown_in_their_own_unit(data, tmp_path):
     error = search.task.show(search.history[0].valid_error)
     assert f"one-shot {search.task.metric} {error}" in replay.status.value
     settled(replay)
+
+
+def test_searches_come_with_the_package_and_play_at_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("DARTS_LAB_RUNS", str(tmp_path))
+    replay, stored = dl.replay(), dl.runs.stored()
+    assert replay.epoch.value == 0 and replay.epoch.max == 39 and not replay.play.playing
+    replay._seen.seen = True  # as the page says once it shows it
+    assert replay.play.playing
+    assert replay.search.space == "S4" and f"{100 * replay.search.test_error:.1f} %" in replay.status.value
+    assert [name for name, _ in replay.stored.options][1:] == list(stored)
+    settled(replay)
+    replay.stored.value = stored["S1 DARTS on cifar10, Zela et al. 2020"]
+    assert replay.search.test_error is None and replay.epoch.max == 49 and "from scratch" not in replay.status.value
+    settled(replay)
+    list(dl.Search("S2", scale="tiny", epochs=1, path=tmp_path / "run"))
+    replay.path.value = str(tmp_path / "run")
+    assert replay.stored.value is None and replay.epoch.max == 0
+    settled(replay)
+
+
+def test_what_comes_with_the_package_is_small_and_whole_and_of_the_seeds_that_the_protocol_chooses():
+    files = [file for path in dl.runs.stored().values() for file in path.iterdir()]
+    assert sum(file.stat().st_size for file in files) < 3e6
+    assert {file.suffix for file in files} == {".json", ".jsonl", ".txt"}
+    table = pd.read_csv(ROOT / "results" / "collapse.csv")
+    plain = table[(table["method"] == "DARTS") & (table["reductions"] == "skip")].sort_values(["test_error", "seed"])
+    seeds = {space: rows["seed"].iloc[9] for space, rows in plain.groupby("space")}
+    for path in dl.runs.stored().values():
+        config, search = dl.runs.Run(path).config, dl.runs.read(path)
+        assert str(search.genotype) == (path / "genotype.txt").read_text().strip()
+        if "source" in config:
+            assert "Apache-2.0" in config["source"] and search.test_error is None
+        else:
+            (job,) = dl.grid(space=search.space, method=config["method"], seed=search.seed)
+            assert of_job(job).hash == config["hash"]
+            assert search.seed == seeds[search.space] and 0 < search.test_error < 1
+    assert '"darts_lab.runs" = ["searches/*/*"]' in (ROOT / "pyproject.toml").read_text()  # so that wheels hold them
 
 
 def test_replays_that_draw_when_python_ends_do_not_hold_it_up(recorded):
