@@ -2,6 +2,7 @@
 
 # ruff: noqa: F401
 
+from darts_lab.figures import drawings
 from darts_lab.figures.cells import cell, mixing
 from darts_lab.figures.curves import (
     cost,

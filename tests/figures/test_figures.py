@@ -386,3 +386,25 @@ def test_errors_in_another_unit_are_shown_in_it():
     table = pd.DataFrame({"method": ["a", "a"], "test_error": [2.0, 3.0]})
     ax = dl.figures.by_kind(table, ax=Figure().subplots(), factor=1, unit="px")
     assert ax.collections[0].get_offsets()[:, 0].tolist() == [2, 3] and "(px)" in ax.get_xlabel()
+
+
+DRAWINGS = {  # hashes of the words in it and the number of its lines and arrows
+    "network": "1edcf6d8", "taking_turns": "c9139aec", "flat_and_sharp": "21486087", "projection": "a793cdeb", "unrolled_step": "f2316be0",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DRAWINGS)
+def test_a_drawing_shows_what_it_showed_when_it_was_looked_at(name, ax):
+    getattr(figures.drawings, name)(ax=ax)
+    shown = [text.get_text() for text in ax.texts] + [str(len(ax.lines)), str(len(ax.patches))]
+    assert hashlib.sha256("".join(shown).encode()).hexdigest()[:8] == DRAWINGS[name]
+
+
+def test_drawings_say_what_is_so(ax):
+    figures.drawings.network(layers=8, ax=ax)
+    words = [text.get_text() for text in ax.texts]
+    kinds = [word for word in words if word in ("N", "R")]
+    network = dl.Supernet(spaces.S2, channels=2, layers=8)
+    assert kinds == [kind[0].upper() for kind in network.backbone.cell_types]
+    figures.drawings.flat_and_sharp(flat=0.5, sharp=4, ax=ax)
+    assert {"+0.25", "+2"} < {text.get_text() for text in ax.texts}
