@@ -285,37 +285,6 @@ def test_a_tab_that_is_closed_or_loaded_again_leaves_the_search_running_and_show
     first.says("Stopped")
 
 
-@pytest.mark.parametrize("subshells", [True, False], ids=["subshells", "no subshells"])
-def test_start_answers_while_a_cell_below_computes_or_the_page_says_that_it_waits(subshells, page, jupyter):
-    notebook = jupyter[1] / "notebooks" / "busy.ipynb"
-    stop = notebook.with_name("stop")
-    stop.unlink(missing_ok=True)
-    if not subshells:  # as older kernels: all that comes from the page waits for the cell
-        content = nbformat.read(notebook, 4)
-        content.cells[0].source += "\nlab.buttons['Start'].comm._reply_subshell_for = lambda data, asked: None\nlab"
-        nbformat.write(content, notebook)
-    open_notebook(page, jupyter, "busy")
-    lab = OnPage(page)
-    below = page.locator(".jp-Notebook .jp-CodeCell").nth(1).locator(".jp-InputPrompt")
-    until(lambda: lab.root.locator(".darts-lab-status").count() and "[*]" in below.inner_text())
-    note = lab.root.locator(".darts-lab-waits")
-    lab.click("Start")
-    if subshells:
-        until(lambda: lab.epoch >= 2)
-        assert lab.image("eigenvalue")[1] > 300
-        until(lambda: not note.is_visible())
-    else:
-        note.wait_for(state="visible")
-        assert "busy with a running cell" in note.inner_text() and "Press Start" in lab.status
-        picture(page, "jupyterlab_waits")
-    assert "[*]" in below.inner_text()
-    stop.touch()
-    until(lambda: lab.epoch >= 2)
-    until(lambda: not note.is_visible())
-    lab.click("Stop")
-    lab.says("Stopped")
-
-
 def test_a_kernel_that_is_killed_loses_no_finished_epoch(page, jupyter):
     open_notebook(page, jupyter, "two")
     lab = OnPage(page)
