@@ -1,4 +1,4 @@
-"""The command line: darts-lab search | evaluate | sweep | verify | spectrum | check."""
+"""The command line: darts-lab search | evaluate | sweep | verify | spectrum | notebooks | check."""
 
 import argparse
 import json
@@ -15,6 +15,7 @@ from darts_lab import data as datasets
 from darts_lab.check import check
 from darts_lab.figures.curves import telling_operation
 from darts_lab.interop import robustdarts
+from darts_lab.material import copy_notebooks
 from darts_lab.methods import monitors
 from darts_lab.runs import files
 from darts_lab.search.search import Search
@@ -60,6 +61,12 @@ prints one line per run: its eigenvalues, and the epoch at which early stopping 
   darts-lab spectrum runs/S2-digits-DARTS-laptop-seed0-1a2b3c4d --batches 8
   darts-lab spectrum RobustDARTS/experiments/search_logs
 """
+_NOTEBOOKS_HELP = """\
+Copies the notebooks that come with the package, their solutions, and the tables of results that they read. Nothing that
+is there already is overwritten.
+
+  darts-lab notebooks course && jupyter lab course/notebooks/00_start_here.ipynb
+"""
 _KEPT = {  # what an interrupt leaves
     "search": "finished epochs are kept: darts-lab search --resume DIRECTORY goes on",
     "sweep": "finished epochs are kept: the same command goes on",
@@ -92,7 +99,7 @@ class _Parser(argparse.ArgumentParser):
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="darts-lab", description="A laboratory for differentiable architecture search.")
     parser.add_argument("--version", action="version", version=f"darts-lab {__version__}")
-    names = "search | evaluate | sweep | verify | spectrum | check"
+    names = "search | evaluate | sweep | verify | spectrum | notebooks | check"
     commands = parser.add_subparsers(dest="command", required=True, metavar=names)
 
     def command(name: str, run: Callable, summary: str, description: str | None = None) -> argparse.ArgumentParser:
@@ -141,6 +148,8 @@ def _parser() -> argparse.ArgumentParser:
         default = "as the search" if subparser is spectrum else "the first that exists"
         subparser.add_argument("--device", default=None, help=f"cuda, mps or cpu (default: {default})")
         subparser.add_argument("--json", action="store_true", help="print JSON, one object a line, for machines")
+    notebooks = command("notebooks", _notebooks, "copy the notebooks", _NOTEBOOKS_HELP)
+    notebooks.add_argument("folder", metavar="DIR", help="where to: gets the folders notebooks and results")
     command("check", lambda options: check(), "versions, device and data of this installation")
     return parser
 
@@ -282,6 +291,11 @@ def _spectrum(options) -> None:
         saved = figures.save(options.figure, figure, run=search)[1]
         if not options.json:
             print(f"figure: {saved}")
+
+
+def _notebooks(options) -> None:
+    copied = copy_notebooks(options.folder)
+    print(f"{len(copied)} notebooks; open the first with: jupyter lab {copied[0]}")
 
 
 def _given(options) -> dict:

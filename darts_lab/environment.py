@@ -3,7 +3,6 @@
 import ctypes
 import os
 import platform
-import resource
 import sys
 import time
 from collections.abc import Callable
@@ -11,6 +10,11 @@ from contextlib import contextmanager
 from functools import cache
 
 import torch
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None
 
 
 def choose_device(device: str | torch.device | None = None) -> tuple[torch.device, str]:
@@ -51,10 +55,13 @@ def processor(device: torch.device) -> str:
     return f"{name}, {torch.backends.cpu.get_cpu_capability()}"
 
 
-def peak_memory(device: torch.device) -> int:
-    """The peak memory of this process so far, in bytes: that of tensors on a CUDA device, else the resident set."""
+def peak_memory(device: torch.device) -> int | None:
+    """The peak memory of this process so far, in bytes: that of tensors on a CUDA device, else the resident set (None
+    on Windows, which does not tell)."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
+    if resource is None:
+        return None
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 

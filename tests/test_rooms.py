@@ -13,7 +13,7 @@ PACKAGE = Path(dl.__file__).parent
 # from the ground up: a room knows those before it and none behind
 FLOORS = (
     "idle", "environment", "exercises", "capture", "checks", "settings", "spaces", "notation", "genotype", "networks", "methods", "runs", "data", "tasks", "plan", "curvature", "search",
-    "studies", "interop", "figures", "widgets", "check", "cli", "demo",
+    "studies", "interop", "figures", "widgets", "check", "material", "cli", "demo",
 )  # fmt: skip
 
 
