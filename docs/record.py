@@ -1,10 +1,10 @@
-"""Records the moving picture in README, docs/lab.webp: the real lab in a real browser, while a search runs.
+"""Records the moving picture in README, docs/lab.webp: the lab in a real browser.
 
-    python docs/record.py [--space S4] [--method DARTS] [--scale laptop] [--seed 0]
+    python docs/record.py                  # a search that comes with the package, played epoch by epoch
+    python docs/record.py --live S4        # a search of that space while it runs, at laptop scale; takes minutes
 
-Voila serves `dl.lab(...)` on 127.0.0.1, Chromium presses Start, and a picture is taken after every epoch whose panels
-were drawn. Needs Chromium and Playwright (of the extra `test`). Takes somewhat longer than the search, because the lab
-is told to draw more often than it would.
+Voila serves the widget on 127.0.0.1, Chromium shows it, and a picture is taken of every epoch whose panels were drawn.
+Needs Chromium and Playwright (of the extra `test`).
 """
 
 import argparse
@@ -18,20 +18,31 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
 from PIL import Image
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Error, Page, sync_playwright
 
 DOCS = Path(__file__).parent
-WIDTH, RATE, LARGEST = 900, 8, 2_000_000  # pixels; pictures a second; bytes
-CELL = """
+WIDTH, RATE, LARGEST = 900, 2, 2_000_000  # pixels; pictures a second; bytes
+EVERY = 3  # epochs of a stored search from one picture to the next
+STORED = "S4 DARTS on digits"
+PLAYED = """
 import darts_lab as dl
-from darts_lab.widgets import lab
-lab.SHARE = 0.5
-dl.lab({space!r}, method={method!r}, scale={scale!r}, seed={seed})
+replay = dl.replay(dl.runs.stored()[{stored!r}])
+replay.epoch.value = 0
+replay
 """
+LIVE = """
+import darts_lab as dl
+from darts_lab.demo import SEEDS
+from darts_lab.widgets import lab
+lab.SHARE = 0.5  # of the time may go into pictures: more than a user would want
+dl.lab({space!r}, seed=SEEDS.get({space!r}, 0))
+"""
+SOURCES = "[...document.querySelectorAll('.darts-lab-panels img')].map(image => image.src).join()"
 
 
 def serve(folder: Path, code: str) -> tuple[subprocess.Popen, str]:
@@ -50,9 +61,8 @@ def serve(folder: Path, code: str) -> tuple[subprocess.Popen, str]:
     ), f"http://127.0.0.1:{port}"
 
 
-def recorded(address: str, patience: float = 600) -> list[Image.Image]:
-    """Pictures of the lab, from before Start to the end of its search."""
-    pictures: list[Image.Image] = []
+def recorded(address: str, live: bool, patience: float = 600) -> list[Image.Image]:
+    """Pictures of the widget, one an epoch."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium") or shutil.which("chromium-browser"),
@@ -66,35 +76,62 @@ def recorded(address: str, patience: float = 600) -> list[Image.Image]:
             try:
                 page.goto(address)
                 break
-            except Exception:  # the server is not up yet
+            except Error:  # the server is not up yet
                 if time.monotonic() - began > patience:
                     raise
                 time.sleep(1)
-        page.wait_for_selector(".darts-lab-start")
-        lab = page.locator(".darts-lab").first
-
-        def take():
-            picture = Image.open(io.BytesIO(lab.screenshot())).convert("RGB")
-            pictures.append(
-                picture.resize((WIDTH, round(picture.height * WIDTH / picture.width)), Image.Resampling.LANCZOS)
-            )
-
-        page.wait_for_timeout(1000)
-        page.click(".darts-lab-start")
-        sources = "[...document.querySelectorAll('.darts-lab-panels img')].map(image => image.src).join()"
-        before, shown, status = "", None, ""
-        while "Finished" not in status:
-            now, status = page.evaluate(sources), page.inner_text(".darts-lab-status")
-            epoch = re.search(r"epoch (\d+)", status)
-            if now != before and epoch and epoch[1] != shown:
-                take()
-                before, shown = now, epoch[1]
-                print(len(pictures), status[:100], flush=True)
-            time.sleep(0.2)
-        time.sleep(2)  # the last picture is drawn after the last epoch
-        take()
+        page.wait_for_selector(".darts-lab, .darts-lab-replay")
+        time.sleep(2)
+        pictures = list(map(small, (running if live else played)(page)))
         browser.close()
     return pictures
+
+
+def small(screenshot: bytes) -> Image.Image:
+    picture = Image.open(io.BytesIO(screenshot)).convert("RGB")
+    return picture.resize((WIDTH, round(picture.height * WIDTH / picture.width)), Image.Resampling.LANCZOS)
+
+
+def played(page: Page) -> Iterator[bytes]:
+    """Moves the slider of a stored search from its first epoch to its last."""
+    widget, handle = page.locator(".darts-lab-replay").first, page.locator(".darts-lab-epoch .noUi-handle")
+    last = int(float(handle.get_attribute("aria-valuemax")))
+    still(page, "")
+    yield widget.screenshot()
+    for epoch in range(EVERY, last + 1, EVERY):
+        before = page.evaluate(SOURCES)
+        for _ in range(EVERY):
+            handle.press("ArrowRight")
+        still(page, before)
+        print(f"epoch {epoch} of {last}", flush=True)
+        yield widget.screenshot()
+
+
+def still(page: Page, before: str, longest: float = 20) -> None:
+    """Waits until the panels are others than `before`, and change no more."""
+    began = time.monotonic()
+    seen, since = page.evaluate(SOURCES), began
+    while time.monotonic() - began < longest and (seen == before or time.monotonic() - since < 0.7):
+        time.sleep(0.1)
+        if (now := page.evaluate(SOURCES)) != seen:
+            seen, since = now, time.monotonic()
+
+
+def running(page: Page) -> Iterator[bytes]:
+    """Presses Start, and waits for the end of the search."""
+    widget = page.locator(".darts-lab").first
+    page.click(".darts-lab-start")
+    before, shown, status = "", None, ""
+    while "Finished" not in status:
+        now, status = page.evaluate(SOURCES), page.inner_text(".darts-lab-status")
+        epoch = re.search(r"epoch (\d+)", status)
+        if now != before and epoch and epoch[1] != shown:
+            before, shown = now, epoch[1]
+            print(status[:100], flush=True)
+            yield widget.screenshot()
+        time.sleep(0.2)
+    time.sleep(2)  # the last picture is drawn after the last epoch
+    yield widget.screenshot()
 
 
 def encode(pictures: list[Image.Image], target: Path) -> None:
@@ -117,15 +154,14 @@ def encode(pictures: list[Image.Image], target: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    for name, default in (("space", "S4"), ("method", "DARTS"), ("scale", "laptop"), ("seed", "0")):
-        parser.add_argument(f"--{name}", default=default)
+    parser.add_argument("--live", metavar="SPACE")
     parser.add_argument("--target", type=Path, default=DOCS / "lab.webp")
     chosen = parser.parse_args()
-    code = CELL.format(space=chosen.space, method=chosen.method, scale=chosen.scale, seed=int(chosen.seed))
+    code = LIVE.format(space=chosen.live) if chosen.live else PLAYED.format(stored=STORED)
     with tempfile.TemporaryDirectory() as folder:
         server, address = serve(Path(folder), code)
         try:
-            pictures = recorded(address)
+            pictures = recorded(address, bool(chosen.live))
         finally:
             os.killpg(server.pid, signal.SIGTERM)
             server.wait()

@@ -61,3 +61,17 @@ def test_environment_and_pyproject_name_the_same_things():
 
 def test_ci_runs_make_test():
     assert "make test" in (ROOT / ".ci" / "run").read_text()
+
+
+def test_the_version_stands_once_and_the_citation_names_it():
+    assert f"version: {dl.__version__}\n" in (ROOT / "CITATION.cff").read_text()
+    assert "\nversion =" not in (ROOT / "pyproject.toml").read_text().split("[tool.")[0]
+
+
+def test_workflows_and_forms_can_be_read_and_name_the_versions_that_are_supported():
+    files = [*(ROOT / ".github").rglob("*.yml"), ROOT / ".pre-commit-config.yaml"]
+    read = {path.stem: yaml.safe_load(path.read_text()) for path in files}
+    assert {"test", "docs", "package", "bug"} <= set(read)
+    matrix = read["test"]["jobs"]["newest"]["strategy"]["matrix"]
+    versions = {*matrix["python"], *(one["python"] for one in matrix["include"])}
+    assert versions == {"3.10", "3.11", "3.12", "3.13", "3.14"}
