@@ -1,6 +1,7 @@
 """Records the moving picture in README, docs/lab.webp: the lab in a real browser.
 
     python docs/record.py                  # a search that comes with the package, played epoch by epoch
+    python docs/record.py --page           # the same search on the page docs/replay, which needs no kernel
     python docs/record.py --live S4        # a search of that space while it runs, at laptop scale; takes minutes
 
 Voila serves the widget on 127.0.0.1, Chromium shows it, and a picture is taken of every epoch whose panels were drawn.
@@ -26,7 +27,7 @@ from PIL import Image
 from playwright.sync_api import Error, Page, sync_playwright
 
 DOCS = Path(__file__).parent
-WIDTH, RATE, LARGEST = 900, 2, 2_000_000  # pixels; pictures a second; bytes
+WIDTH, LARGEST = 900, 2_000_000  # pixels; bytes
 EVERY = 3  # epochs of a stored search from one picture to the next
 STORED = "S4 DARTS on digits"
 PLAYED = """
@@ -87,6 +88,24 @@ def recorded(address: str, live: bool, patience: float = 600) -> list[Image.Imag
     return pictures
 
 
+def paged() -> list[Image.Image]:
+    """Pictures of the page of stored searches, one an epoch."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium") or shutil.which("chromium-browser"), args=["--no-sandbox"]
+        )
+        page = browser.new_page(viewport={"width": 1200, "height": 660})
+        page.goto((DOCS / "replay" / "index.html").as_uri())
+        page.select_option("#search", label="S4, DARTS")
+        pictures = []
+        for epoch in range(int(page.get_attribute("#epoch", "max")) + 1):
+            page.evaluate("([at]) => { const e = document.getElementById('epoch'); e.value = at; "
+                          "e.dispatchEvent(new Event('input')); }", [epoch])  # fmt: skip
+            pictures.append(small(page.locator("#replay").screenshot()))
+        browser.close()
+    return pictures
+
+
 def small(screenshot: bytes) -> Image.Image:
     picture = Image.open(io.BytesIO(screenshot)).convert("RGB")
     return picture.resize((WIDTH, round(picture.height * WIDTH / picture.width)), Image.Resampling.LANCZOS)
@@ -134,15 +153,15 @@ def running(page: Page) -> Iterator[bytes]:
     yield widget.screenshot()
 
 
-def encode(pictures: list[Image.Image], target: Path) -> None:
-    """Writes an animation below `LARGEST` bytes, the last picture shown longest."""
+def encode(pictures: list[Image.Image], target: Path, rate: int) -> None:
+    """Writes an animation below `LARGEST` bytes, `rate` pictures a second, the last one shown longest."""
     size = pictures[-1].size  # the panels make the page longer than it was
     pages = []
     for picture in pictures:
         page = Image.new("RGB", size, "white")
         page.paste(picture, (0, 0))
         pages.append(page)
-    durations = [1000 // RATE] * (len(pages) - 1) + [3000]
+    durations = [1000 // rate] * (len(pages) - 1) + [3000]
     for quality in (80, 65, 50, 35, 20):
         pages[0].save(
             target, save_all=True, append_images=pages[1:], duration=durations, loop=0, quality=quality, method=4,
@@ -155,8 +174,11 @@ def encode(pictures: list[Image.Image], target: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--live", metavar="SPACE")
+    parser.add_argument("--page", action="store_true")
     parser.add_argument("--target", type=Path, default=DOCS / "lab.webp")
     chosen = parser.parse_args()
+    if chosen.page:
+        return encode(paged(), chosen.target, 8)
     code = LIVE.format(space=chosen.live) if chosen.live else PLAYED.format(stored=STORED)
     with tempfile.TemporaryDirectory() as folder:
         server, address = serve(Path(folder), code)
@@ -165,7 +187,7 @@ def main() -> None:
         finally:
             os.killpg(server.pid, signal.SIGTERM)
             server.wait()
-    encode(pictures, chosen.target)
+    encode(pictures, chosen.target, 8 if chosen.live else 3)
 
 
 if __name__ == "__main__":
