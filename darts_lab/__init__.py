@@ -14,7 +14,7 @@ __version__ = "0.1.0"
 from darts_lab import idle  # before anything imports PyTorch
 
 # isort: split
-from darts_lab import curvature, data, figures, genotype, methods, runs, settings, spaces
+from darts_lab import curvature, data, figures, genotype, methods, ranks, runs, settings, spaces
 from darts_lab.check import check
 from darts_lab.data import bathymetry, corpus, stereo
 from darts_lab.exercises import exercise
@@ -29,12 +29,14 @@ from darts_lab.plan import Plan
 from darts_lab.runs.records import EpochRecord
 from darts_lab.search.loop import progress
 from darts_lab.search.search import Search
+from darts_lab.search.together import search_by
 from darts_lab.search.training import Evaluation, Training, evaluate
 from darts_lab.settings import Scale
 from darts_lab.spaces import SearchSpace
 from darts_lab.studies import published, statistics
 from darts_lab.studies import sweep as sweeps
 from darts_lab.studies.cells import discretization_drop, ground_truth, predictions, select
+from darts_lab.studies.cost import plan_cost
 from darts_lab.studies.sweep import grid, sweep
 from darts_lab.tasks import scales
 

@@ -20,6 +20,8 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
+from darts_lab import ranks
+
 KINDS = ("cuda",)  # of devices whose steps can be recorded
 WARM_UP = 2  # calls of every form that are computed as usual, in which optimizers and libraries make what they keep
 _WAITS = "called a synchronizing CUDA operation"  # of PyTorch's warnings in its sync debug mode ...
@@ -74,7 +76,7 @@ class Recorder:
 
     def __init__(self, device: torch.device, generator: torch.Generator, capture: bool | None = None):
         wanted = os.environ.get("DARTS_LAB_CAPTURE") == "1" if capture is None else capture
-        self.on, self.device = wanted and device.type in KINDS, device
+        self.on, self.device = wanted and device.type in KINDS and ranks.count() == 1, device
         self.generator, self.steps = generator, []
         self.graphs = make_graphs(device, generator) if self.on else None
 

@@ -8,7 +8,7 @@ import torch
 
 from darts_lab import data as datasets
 from darts_lab import spaces
-from darts_lab.environment import choose_device, processor
+from darts_lab.environment import choose_device, free_memory, host_memory, processor
 from darts_lab.networks import fused
 from darts_lab.networks.images import Supernet
 
@@ -33,6 +33,10 @@ def check() -> None:
         print(f'Data: {", ".join(downloads)} not found; dl.data.load("{downloads[0]}", download=True) fetches it.')
     if others := [name for name in missing if name not in datasets.DOWNLOADS]:
         print(f"Data: {', '.join(others)} not found; put it into the folder named by DARTS_LAB_DATA.")
+    most = free_memory(device)
+    most, place = (host_memory(), "memory") if most is None else (most // 2, "the GPU")
+    more = "of larger ones, from_folder(..., cache=True), batches are gathered ahead"
+    print(f"Data: sets of up to {most / 2**30:.0f} GB stay in {place}; {more}.")
     print(
         f"Scale: {os.environ.get('DARTS_LAB_SCALE', 'laptop')} (DARTS_LAB_SCALE: tiny, laptop, workstation or paper)."
     )

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, fields
@@ -10,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from darts_lab import __version__, curvature, figures, methods, notation, plan, spaces, tasks
+from darts_lab import __version__, curvature, figures, methods, notation, plan, ranks, spaces, tasks
 from darts_lab import data as datasets
 from darts_lab.check import check
 from darts_lab.figures.curves import telling_operation
@@ -31,6 +32,7 @@ weights. Prints a line for each epoch and, at the end, the genotype, which `dart
   darts-lab search --space S2 --method DARTS --seed 0
   darts-lab search --space S2 --method "R-DARTS(L2)" --set epochs=30
   darts-lab search --resume runs/S2-digits-DARTS-laptop-seed0-1a2b3c4d
+  torchrun --nproc-per-node 2 -m darts_lab search --space S2       (two processes share every batch)
 """
 _EVALUATE_HELP = """\
 Trains one genotype from scratch and measures its error on the test split. GENOTYPE is its text, "Genotype(normal=...)"
@@ -77,6 +79,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs the command line. Returns the exit status: 0, 2 after an error of one line, 130 after an interrupt."""
     options = _parser().parse_args(arguments)
     try:
+        ranks.join()
+        if ranks.rank():  # the first one speaks for all
+            sys.stdout = open(os.devnull, "w")
         options.run(options)
     except (ValueError, OSError, FloatingPointError, RuntimeError, MemoryError) as error:
         message = str(error).strip() or type(error).__name__
@@ -198,6 +203,8 @@ def _search(options) -> None:
                 print(f"stopped: the eigenvalue has risen too much; {cell} is the result")
             if record.back_to is not None:
                 print(f"back to the end of epoch {record.back_to}, on with weight decay {search.weight_decay:g}")
+    if ranks.rank():
+        return
     result = {"genotype": str(search.genotype), "run": str(search.run.path)}
     print(json.dumps(result) if options.json else f"{result['genotype']}\nrun: {result['run']}")
 

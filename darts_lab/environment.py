@@ -40,6 +40,15 @@ def free_memory(device: torch.device) -> int | None:
     return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else None
 
 
+def host_memory() -> int:
+    """Bytes of the host's memory that processes could still get; where the system does not say, all that there are."""
+    try:
+        with open("/proc/meminfo") as lines:
+            return next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
+    except (OSError, StopIteration):  # not Linux
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
 @cache
 def processor(device: torch.device) -> str:
     """The name of the processor of `device` and, for a CPU, the instruction set of PyTorch's kernels, because another

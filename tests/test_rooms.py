@@ -12,8 +12,8 @@ import darts_lab as dl
 PACKAGE = Path(dl.__file__).parent
 # from the ground up: a room knows those before it and none behind
 FLOORS = (
-    "idle", "environment", "exercises", "capture", "checks", "settings", "spaces", "notation", "genotype", "networks", "methods", "runs", "data", "tasks", "plan", "curvature", "search",
-    "studies", "interop", "figures", "widgets", "check", "material", "cli", "demo",
+    "idle", "ranks", "environment", "exercises", "capture", "checks", "settings", "spaces", "notation", "genotype", "networks", "methods", "runs", "data", "tasks", "plan", "curvature", "search",
+    "studies", "interop", "figures", "widgets", "check", "material", "cli", "demo", "__main__",
 )  # fmt: skip
 
 

@@ -33,6 +33,9 @@ def samples(dataset: Images, split: str, indices: Tensor) -> tuple[Tensor, Tenso
     """The inputs and targets at `indices` (b,) of a split as they are, on the device of the batches."""
     if split not in SPLITS:
         raise ValueError(f"split: {split!r} is not known; known: {', '.join(SPLITS)}")
+    coming = dataset.coming.get(split)
+    if coming is not None and (found := coming.take(indices)) is not None:
+        return found
     images, labels = (part[indices.to(part.device)] for part in getattr(dataset, split))
     return images.to(dataset.device), labels.to(dataset.device)
 

@@ -31,7 +31,7 @@ def from_tensors(
         return _check_images_and_labels(split, channels_first(split, images, len(labels), channels), labels)
 
     pairs = {split: (images, labels[split]) for split, (images, _) in pairs.items()}
-    splits = _completed(checked_splits(pairs, check, "(images, labels)"), allow("seed", seed, Seed))
+    splits = completed(checked_splits(pairs, check, "(images, labels)"), seed)
     reference = splits["train"][0]
     in_channels, *size = reference.shape[1:]
     classes, crop_padding, flip = plain(classes), plain(crop_padding), plain(flip)
@@ -63,8 +63,9 @@ def from_tensors(
 from_arrays = from_tensors
 
 
-def _completed(splits: dict[str, tuple], seed: int) -> dict[str, tuple]:
-    """All three splits, where train or train and another one are given."""
+def completed(splits: dict[str, tuple], seed: int) -> dict[str, tuple]:
+    """All three splits, where train or train and another one are given; `seed` as for `from_tensors`."""
+    seed = allow("seed", seed, Seed)
 
     def cut(split: str, share: float) -> list[tuple]:
         images, labels = splits[split]

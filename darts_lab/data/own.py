@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
+import itertools
+import os
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch.utils.data import Dataset as TorchDataset
+from tqdm.auto import tqdm
 
 from darts_lab.checks import Count, allow, plain
-from darts_lab.data.images import from_tensors
+from darts_lab.data.arrays import numbered
+from darts_lab.data.images import completed, from_tensors
 from darts_lab.data.pictures import is_grey, read_image
-from darts_lab.data.splits import SPLITS, Dataset
+from darts_lab.data.splits import SPLITS, Dataset, folder_of
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
 SPLIT_FOLDERS = {"train": "train", "test": "test"} | dict.fromkeys(("valid", "val", "validation"), "valid")
@@ -51,16 +58,22 @@ def _samples(split: str, dataset: TorchDataset) -> tuple[list, list]:
 
 
 def from_folder(
-    path: str | Path, *, size: int | tuple[int, int] | None = None, mode: str | None = None, **options
-) -> Dataset:
+    path: str | Path, *, size: int | tuple[int, int] | None = None, mode: str | None = None,
+    cache: bool | str | Path = False, **options,
+) -> Dataset:  # fmt: skip
     """A Dataset from pictures below `path`, in one folder for every class: `path/cat/1.png`, `path/dog/1.png`.
 
     Folders train, valid (or val) and test, of such folders each, are the splits; `from_tensors` makes those that are
     not there. `size`, in pixels or (height, width), scales all pictures to it, whatever their proportions; without it
     all must have one size. `mode` is "L" for grey, "RGB" for colour; by default grey where all pictures are. The
     folders' names are the `class_names`; hidden files, and files that are no pictures, are passed over. `options` are
-    those of `from_tensors`. Raises FileNotFoundError where there is no such folder, ValueError, naming the file or
-    folder, for what does not fit.
+    those of `from_tensors`.
+
+    With `cache` the pictures are read once, with a progress bar, into a file below the folder of that name (True: one
+    in the user's cache folder), which is mapped into memory: so they may be more than fit into it. Later calls take the
+    file, until a picture or an argument changes; batches are the same either way.
+
+    Raises FileNotFoundError where there is no such folder, ValueError, naming the file, for what does not fit.
     """
     path = Path(path).expanduser()
     if mode not in (None, "L", "RGB"):
@@ -71,25 +84,74 @@ def from_folder(
         if len(size) != 2:
             raise ValueError(f"size: {size!r} is not allowed; it must be one number of pixels or two")
         size = tuple(allow("size", side, Count) for side in size)
-    files = _files(path)
-    grey = [is_grey(file) for split in files.values() for file, _ in split]
+    files, options = _files(path), {"name": path.name or "own", "channels": "first"} | options
+    if cache is not False:
+        folder = folder_of(None) / "pictures" if cache is True else Path(cache).expanduser()
+        return _mapped(files, folder, size, mode, options)
+    pictures = _pictures([file for split in files.values() for file, _ in split], size, mode)
+    pairs = {
+        split: (np.stack([next(pictures) for _ in labelled]), [label for _, label in labelled])
+        for split, labelled in files.items()
+    }
+    return from_tensors(**pairs, **options)
+
+
+def _pictures(files: list[Path], size: tuple[int, int] | None, mode: str | None) -> Iterator[np.ndarray]:
+    """The pictures, (channels, height, width), all of one size."""
+    grey = [is_grey(file) for file in files]  # looked at in any case, for what cannot be read
     mode = ("L" if all(grey) else "RGB") if mode is None else mode
-    first, pairs = None, {}
-    for split, labelled in files.items():
-        pictures = []
-        for file, _ in labelled:
-            pictures.append(read_image(file, mode, size))
-            first = first or (file, pictures[0].shape[:2])
-            if pictures[-1].shape[:2] != first[1]:
-                sides = [f"{height} x {width}" for height, width in (pictures[-1].shape[:2], first[1])]
-                raise ValueError(
-                    f"file {str(file)!r}: is {sides[0]} pixels, {str(first[0])!r} is {sides[1]}; "
-                    "size=(height, width) scales all to one size"
-                )
-        images = np.stack(pictures)
-        images = images[:, None] if mode == "L" else np.moveaxis(images, -1, 1)
-        pairs[split] = images, [label for _, label in labelled]
-    return from_tensors(**pairs, **{"name": path.name or "own", "channels": "first"} | options)
+    first = None
+    for file in files:
+        picture = read_image(file, mode, size)
+        first = first or (file, picture.shape[:2])
+        if picture.shape[:2] != first[1]:
+            sides = [f"{height} x {width}" for height, width in (picture.shape[:2], first[1])]
+            raise ValueError(
+                f"file {str(file)!r}: is {sides[0]} pixels, {str(first[0])!r} is {sides[1]}; "
+                "size=(height, width) scales all to one size"
+            )
+        yield picture[None] if mode == "L" else np.moveaxis(picture, -1, 0)
+
+
+def _mapped(labelled: dict[str, list], folder: Path, size, mode: str | None, options: dict) -> Dataset:
+    """The data set of these files, from a file in `folder` that holds all pictures, split after split."""
+    every = [pair for pairs in labelled.values() for pair in pairs]
+    _, labels = numbered({split: [word for _, word in pairs] for split, pairs in labelled.items()})
+    places = dict(zip(labels, torch.arange(len(every)).split([len(of) for of in labels.values()])))
+    splits = completed({split: (places[split], of) for split, of in labels.items()}, options.get("seed", 0))
+    order = torch.cat([chosen for chosen, _ in splits.values()]).tolist()
+    files = [every[place][0] for place in order]
+    states = [(str(file.absolute()), (state := file.stat()).st_size, state.st_mtime_ns) for file in files]
+    key = hashlib.sha256(repr((states, size, mode)).encode()).hexdigest()[:16]
+    store = folder / f"{options['name']}-{key}.npy"
+    if not store.is_file():
+        _store(files, store, size, mode)
+    images = torch.from_numpy(np.load(store, mmap_mode="c"))  # "c": a change would not go into the file
+    words = [every[place][1] for place in order]
+    ends = np.cumsum([0] + [len(chosen) for chosen, _ in splits.values()]).tolist()
+    pairs = {
+        split: (images[begin:end], words[begin:end]) for split, begin, end in zip(splits, ends, ends[1:], strict=False)
+    }
+    return replace(from_tensors(**pairs, **options), mapped=True)
+
+
+def _store(files: list[Path], store: Path, size, mode: str | None) -> None:
+    """Writes the pictures in `files` into the array file `store`, which appears whole or not at all."""
+    store.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = store.with_name(f"{store.name}.{os.getpid()}.part")
+    pictures = _pictures(files, size, mode)
+    first = next(pictures)
+    try:
+        shape = (len(files), *first.shape)
+        array = np.lib.format.open_memmap(unfinished, "w+", np.uint8, shape)
+        shown = tqdm(itertools.chain([first], pictures), "pictures", len(files), disable=None)
+        for place, picture in enumerate(shown):
+            array[place] = picture
+        array.flush()
+        del array
+        os.replace(unfinished, store)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def _files(path: Path) -> dict[str, list[tuple[Path, str]]]:

@@ -16,10 +16,12 @@ from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
 from darts_lab.checks import Between, Seed, allow, plain
+from darts_lab.data.ahead import Ahead
 from darts_lab.data.arrays import to_tensor
 from darts_lab.environment import free_memory
 
 SPLITS = ("train", "valid", "test")
+MANY = 2**28  # numbers of which floats take a gigabyte
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,11 +38,23 @@ class Splits:
     test: tuple[Tensor, ...]
     ordered: bool = field(default=False, kw_only=True)
     batches_on: torch.device | None = field(default=None, kw_only=True)  # None: where the tensors are
+    mapped: bool = field(default=False, kw_only=True)  # whether they lie in a file
 
     @property
     def device(self) -> torch.device:
         """Where batches are made."""
         return self.train[-1].device if self.batches_on is None else self.batches_on
+
+    @cached_property
+    def coming(self) -> dict[str, Ahead]:
+        """Samples that are being gathered, by split."""
+        return {}
+
+    def gather_ahead(self, split: str, places: Sequence[Tensor]) -> None:
+        """Gathers the samples at `places` ahead, in whose order they will be asked for, where they are not on the
+        device already."""
+        if self.batches_on is not None or self.mapped:
+            self.coming[split] = Ahead(getattr(self, split), places, self.device)
 
     def to(self, device: torch.device | str) -> Splits:
         """The same data on `device`, where batches are then drawn and augmented. Data that would take more than half of
@@ -51,7 +65,7 @@ class Splits:
         if free is not None and size > free / 2:
             warnings.warn(
                 f"data: {self.name!r} takes {size / 2**30:.3g} GB, more than half of the {free / 2**30:.3g} GB free on "
-                f"{device}; it stays in the host's memory, which makes batches slower",
+                f"{device}; it stays in the host's memory, from which batches are gathered ahead",
                 stacklevel=2,
             )
             return replace(self, batches_on=device)
@@ -61,7 +75,10 @@ class Splits:
                 return tensor.pin_memory().to(device, non_blocking=True)
             return tensor.to(device)
 
-        return replace(self, batches_on=None, **{split: tuple(map(moved, getattr(self, split))) for split in SPLITS})
+        mapped = self.mapped and device.type == "cpu"
+        return replace(
+            self, batches_on=None, mapped=mapped, **{split: tuple(map(moved, getattr(self, split))) for split in SPLITS}
+        )
 
     def subset(
         self, train: int | None = None, valid: int | None = None, test: int | None = None, seed: int = 0
@@ -156,7 +173,16 @@ class Dataset(Images):
 
 def pooled(dataset: Splits) -> Splits:
     """The same data, with train and valid together as train."""
-    return replace(dataset, train=tuple(torch.cat(pair) for pair in zip(dataset.train, dataset.valid, strict=True)))
+    return replace(dataset, train=tuple(map(_joined, dataset.train, dataset.valid)))
+
+
+def _joined(first: Tensor, second: Tensor) -> Tensor:
+    """Both, one behind the other: not copied where they lie so."""
+    beside = first.is_contiguous() and second.is_contiguous() and first.dtype == second.dtype
+    same = beside and first.untyped_storage().data_ptr() == second.untyped_storage().data_ptr()
+    if same and second.storage_offset() == first.storage_offset() + first.numel():
+        return first.as_strided((len(first) + len(second), *first.shape[1:]), first.stride())
+    return torch.cat([first, second])
 
 
 def check_pair(split: str, pair, names: str) -> None:
@@ -195,9 +221,21 @@ def check_array(split: str, name: str, array: Tensor, shape: Sequence[int | str]
 
 def mean_and_std(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Per channel, over all pixels (population std, 1 for a constant channel), of `unit(images)`."""
-    std, mean = torch.std_mean(unit(images), dim=(0, 2, 3), correction=0)
+    if images.numel() > MANY:  # as floats they might not fit into memory: part by part
+        parts = images.split(max(len(images) * MANY // (8 * images.numel()), 1))
+        moments = torch.stack([torch.stack(_moments(part)).double() for part in parts])
+        weights = torch.tensor([len(part) / len(images) for part in parts], dtype=torch.float64)[:, None]
+        mean = (weights * moments[:, 0]).sum(0)
+        std = (weights * (moments[:, 1].square() + (moments[:, 0] - mean).square())).sum(0).sqrt()
+    else:
+        mean, std = _moments(images)
     # Divided by its rounding error, a constant channel would become noise.
     return tuple(mean.tolist()), tuple(torch.where(std > 1e-6 * mean.abs(), std, 1.0).tolist())
+
+
+def _moments(images: Tensor) -> tuple[Tensor, Tensor]:
+    std, mean = torch.std_mean(unit(images), dim=(0, 2, 3), correction=0)
+    return mean, std
 
 
 def folder_of(folder: str | Path | None) -> Path:

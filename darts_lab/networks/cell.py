@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from darts_lab import ranks
 from darts_lab.checks import Count, allow, argument
 from darts_lab.genotype import Genotype
 from darts_lab.networks import fused, operations
@@ -264,7 +265,8 @@ def kept_paths(cell: nn.Module, like: Tensor, samples: int, edges: int, drop_pat
     """Scheduled drop path, in training: (samples, edges) of 0 or 1 / (1 - drop_path), which keeps the mean."""
     if not (cell.training and drop_path > 0):
         return None
-    draws = torch.rand((samples, edges), generator=generator, device=like.device, dtype=like.dtype)
+    draw = partial(torch.rand, generator=generator, device=like.device, dtype=like.dtype)
+    draws = ranks.drawn(lambda n: draw((n, edges)), samples)
     return (draws >= drop_path).to(like.dtype) / (1 - drop_path)
 
 
@@ -281,9 +283,9 @@ def _mix(parts: list[Tensor], matrix: Tensor) -> tuple[Tensor, ...]:
     x = torch.cat([part.permute(0, 2, 3, 1) for part in parts])  # channels last in memory, part after part
     batch, shape = len(parts[0]), x.shape[1:]
     if matrix.dim() == 2:
-        sums = (matrix @ x.view(len(parts), -1)).view(-1, batch, *shape)
+        sums = (matrix @ x.view(len(parts), batch * shape.numel())).view(len(matrix), batch, *shape)
     else:
-        sums = (matrix @ x.view(len(parts), batch, -1).transpose(0, 1)).transpose(0, 1).unflatten(2, shape)
+        sums = (matrix @ x.view(len(parts), batch, shape.numel()).transpose(0, 1)).transpose(0, 1).unflatten(2, shape)
     return sums.permute(0, 1, 4, 2, 3).unbind()
 
 
@@ -323,7 +325,7 @@ def weightings_of(space: SearchSpace, backbone, mixing: Tensor, x: Tensor, runni
     running = running_operations(space, mixing, running, (count, len(space.edges), candidates))
     if running is not None and all(runs for cell in running for edge in cell for runs in edge):
         running = None
-    mixing = mixing.to(x.device, x.dtype, non_blocking=True)
+    mixing = ranks.spread(mixing.to(x.device, x.dtype, non_blocking=True))
     found = {row: cells[rows.index(row)].weighting(mixing[row], running and running[row]) for row in sorted(set(rows))}
     return [found[row] for row in rows]
 

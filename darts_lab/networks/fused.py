@@ -30,6 +30,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
+from darts_lab import ranks
 from darts_lab.environment import processor
 from darts_lab.networks.operations import (
     EPSILON,
@@ -264,6 +265,8 @@ def _is_fusable(cell) -> bool:
 
 def takes(cell, x: Tensor, drop_path: float, once: bool = False) -> bool:
     """Whether a cell is computed in the fused form; `once`: where it is differentiated once."""
+    if ranks.count() > 1:
+        return False  # the kernels know no norm that processes share
     if not (once or _once.get()) or x.device.type != "cpu" or x.dtype not in KINDS or (cell.training and drop_path > 0):
         return False
     if torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu") or is_in_torch_dispatch_mode():

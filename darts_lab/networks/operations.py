@@ -25,6 +25,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from darts_lab import ranks
+from darts_lab.networks.norms import batch_norm
 from darts_lab.networks.separable import separable_convolution
 from darts_lab.spaces import AVG, DIL3, DIL5, MAX, NOISE, SEP3, SEP5, SEP7, SKIP, STRIPS7
 
@@ -62,7 +64,7 @@ class BatchNorm(nn.Module):
             shift = None if shift is None else shift * weights
         if self.training and not self.update:
             mean = var = None
-        x = F.batch_norm(x, mean, var, scale, shift, self.training, MOMENTUM, EPSILON)
+        x = batch_norm(x, mean, var, scale, shift, self.training, MOMENTUM, EPSILON)
         if active is not None and self.training and self.update:  # `mean` and `var` were copies
             self._by_copy(self.running_mean)[active] = mean.view(len(active), -1)
             self._by_copy(self.running_var)[active] = var.view(len(active), -1)
@@ -209,8 +211,9 @@ class Noise(nn.Module):
     def forward(self, states, sources, scale=None, active=None, generator=None):
         x = states[sources[0]]
         batch, channels, height, width = x[:, :, :: self.stride, :: self.stride].shape
-        shape = (batch, height, width, len(sources) * channels)  # channels last in memory, as all states are
-        noise = torch.randn(shape, generator=generator, dtype=x.dtype, device=x.device)
+        shape = (height, width, len(sources) * channels)  # channels last in memory, as all states are
+        draw = partial(torch.randn, generator=generator, dtype=x.dtype, device=x.device)
+        noise = ranks.drawn(lambda samples: draw((samples, *shape)), batch)
         return (noise if scale is None else noise * scale).movedim(-1, 1)
 
     def copy(self, index: int):

@@ -19,8 +19,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from darts_lab import ranks
 from darts_lab.genotype import Genotype
 from darts_lab.networks.cell import kept_paths, running_operations
+from darts_lab.networks.norms import batch_norm
 from darts_lab.networks.operations import EPSILON, BatchNorm, seeded_globally
 from darts_lab.spaces import IDENTITY, NONE, RECURRENT, RELU, SIGMOID, TANH, SearchSpace
 
@@ -110,12 +112,12 @@ class Cell(nn.Module):
             return state
         if self.training or self.running_statistics:
             return self.norm(state)
-        return F.batch_norm(state, None, None, training=True, eps=EPSILON)
+        return batch_norm(state, training=True, epsilon=EPSILON)
 
     def _passed_on(self, part: Part, matrix: Tensor, states: list[Tensor], masked: list[Tensor]) -> Tensor:
         """What a node receives of some of its edges, (streams, channels)."""
         s, inputs = _stacked(states, part.sources), _stacked(masked, part.sources)
-        gate, h = (inputs.flatten(0, 1) @ matrix).to(s.dtype).view(*inputs.shape[:2], -1).chunk(2, -1)
+        gate, h = (inputs.flatten(0, 1) @ matrix).to(s.dtype).view(*inputs.shape[:2], matrix.shape[1]).chunk(2, -1)
         if part.weights is None:
             return torch.lerp(s, self._activated(part.names[0], h), gate.sigmoid()).sum(0)
         s, mixed = part.share * s, None
@@ -157,18 +159,21 @@ class LanguageModel(nn.Module):
         streams = words.shape[1]
         of_output, of_hidden, of_input, of_embedding, of_words = self.dropout if self.training else [0.0] * 5
 
+        draw = partial(torch.rand, generator=generator, device=words.device, dtype=self.embedding.dtype)
+
         def mask(rate: float, *shape: int) -> Tensor | None:
+            """For every stream one of `shape`; rows of a batch."""
             if rate == 0:
                 return None
-            draws = torch.rand(shape, generator=generator, device=words.device, dtype=self.embedding.dtype)
-            return (draws >= rate) / (1 - rate)
+            return (ranks.drawn(lambda n: draw((n, *shape)), streams) >= rate) / (1 - rate)
 
-        table = _times(self.embedding, mask(of_words, len(self.embedding), 1))
-        x = _times(F.embedding(words, table), mask(of_embedding, streams, self.channels))
-        masks = mask(of_input, streams, self.channels), mask(of_hidden, streams, self.channels)
+        of_vocabulary = (draw((len(self.embedding), 1)) >= of_words) / (1 - of_words) if of_words else None
+        table = _times(self.embedding, of_vocabulary)
+        x = _times(F.embedding(words, table), mask(of_embedding, self.channels))
+        masks = mask(of_input, self.channels), mask(of_hidden, self.channels)
         states, hidden = self.cell(x, hidden, parts, masks)
         states = states.transpose(0, 1)
-        output = _times(states, mask(of_output, streams, 1, self.channels))
+        output = _times(states, mask(of_output, 1, self.channels))
         return Output(F.linear(output, self.embedding, self.bias).log_softmax(-1), hidden, states)
 
 
@@ -187,7 +192,7 @@ class RecurrentSupernet(LanguageModel):
     def forward(self, inputs, mixing: Tensor, *, drop_path=0.0, generator=None, running=None) -> Output:
         """As `images.Supernet`: `mixing` (1, edges, candidates); `drop_path` leaves edges out for a stream of text."""
         running = running_operations(self.space, mixing, running)
-        mixing = mixing[0].to(self.embedding.device, self.embedding.dtype, non_blocking=True)
+        mixing = ranks.spread(mixing[0].to(self.embedding.device, self.embedding.dtype, non_blocking=True))
         kept = kept_paths(self, mixing, len(inputs[0]), len(self.cell.edges), drop_path, generator)
         return self.read(inputs, self.cell.parts(mixing, running and running[0], kept), generator)
 

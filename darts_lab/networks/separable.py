@@ -55,14 +55,16 @@ def to_phases(x: Tensor, d: int) -> Tensor:
     """(batch, channels, d * h, d * w) as (d * d * batch, channels, h, w): pixel (i, j) goes to phase (i % d, j % d)."""
     batch, channels, height, width = x.shape
     x = x.permute(0, 2, 3, 1).reshape(batch, height // d, d, width // d, d, channels)
-    return x.permute(2, 4, 0, 1, 3, 5).reshape(-1, height // d, width // d, channels).permute(0, 3, 1, 2)
+    x = x.permute(2, 4, 0, 1, 3, 5).reshape(d * d * batch, height // d, width // d, channels)
+    return x.permute(0, 3, 1, 2)
 
 
 def from_phases(x: Tensor, d: int) -> Tensor:
     """The inverse of `to_phases`."""
-    _, channels, height, width = x.shape
-    x = x.permute(0, 2, 3, 1).reshape(d, d, -1, height, width, channels)
-    return x.permute(2, 3, 0, 4, 1, 5).reshape(-1, d * height, d * width, channels).permute(0, 3, 1, 2)
+    phases, channels, height, width = x.shape
+    batch = phases // (d * d)
+    x = x.permute(0, 2, 3, 1).reshape(d, d, batch, height, width, channels)
+    return x.permute(2, 3, 0, 4, 1, 5).reshape(batch, d * height, d * width, channels).permute(0, 3, 1, 2)
 
 
 class _Separable(torch.autograd.Function):

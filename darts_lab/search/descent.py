@@ -5,14 +5,15 @@ from dataclasses import asdict
 
 import torch
 from torch import Tensor
-from torch.func import functional_call
 
+from darts_lab import ranks
 from darts_lab.capture import Recorder, capturable, load_optimizer, number, sgd
 from darts_lab.environment import full_precision, lower_precision, restore
 from darts_lab.methods.schedules import Timing
 from darts_lab.methods.terms import survivors
 from darts_lab.networks import fused
 from darts_lab.networks.cell import frozen_statistics
+from darts_lab.networks.norms import share_foreign
 from darts_lab.networks.operations import draws_noise
 from darts_lab.plan import Plan
 from darts_lab.search import bilevel
@@ -30,7 +31,9 @@ class Descent:
         self.space, self.method, self.settings = space, method, settings = plan.space, plan.method, plan.search
         initial = torch.Generator().manual_seed(plan.seed)
         self.supernet = task.supernet(space, settings, initial, **method.network).to(device)
-        self.forward = torch.compile(self.supernet, dynamic=False) if settings.compile else self.supernet
+        share_foreign(self.supernet)
+        compiled = settings.compile and ranks.count() == 1
+        self.forward = torch.compile(self.supernet, dynamic=False) if compiled else self.supernet
         shape = (*space.shape[:2], space.candidates + method.edge_alpha)
         alpha = settings.alpha_spread * torch.randn(shape, generator=initial)
         self.alive = self.running = None  # which operations are not pruned: as a tensor, and as lists for the supernet
@@ -91,9 +94,9 @@ class Descent:
             more["running"] = self.running
         with fused.differentiated_once():
             if weights is not None:
-                return functional_call(self.supernet, weights, (inputs, mixing), more)
+                return ranks.of(self.supernet, weights)(inputs, mixing, **more)
             with lower_precision(self.device, self.settings.precision):
-                return self.forward(inputs, mixing, **more)
+                return ranks.of(self.forward)(inputs, mixing, **more)
 
     # One step of each
 

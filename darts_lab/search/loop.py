@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from darts_lab import __version__, runs
+from darts_lab import __version__, ranks, runs
 from darts_lab.checks import argument, checked
 from darts_lab.environment import deterministic, keep_memory
 from darts_lab.plan import Plan
@@ -40,7 +40,8 @@ class Loop(ABC):
         argument("capture", capture, bool | None)
         keep_memory()
         deterministic()
-        self.plan, self._path, self._capture = plan, path, capture
+        ranks.join()
+        self.plan, self._path, self._capture = plan, False if ranks.rank() else path, capture  # the first one writes
         self.run: runs.Run | None = None
         self._steps: Iterator | None = None  # of the present epoch
 
@@ -176,6 +177,8 @@ class Loop(ABC):
         loop.history = run.history(loop.record, epochs)
         if state is not None:
             run.check(state, epochs)
+        if ranks.rank():
+            loop.run = None  # which the first one writes
         return loop
 
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import torch
 
+from darts_lab import ranks
 from darts_lab.capture import set_rate
 from darts_lab.search.loop import check_finite
 
@@ -49,7 +50,7 @@ def take(search, learning_rate: float) -> Generator[None, None, tuple[Steps, tup
             valid = task.training_batch("valid", place_of_valid, generator, strength)
             valid_losses[len(losses)] = descent.alpha_step(train, valid, rate, drop_path)
         loss, deviation, squared_gradient = descent.weight_step(train, drop_path)
-        if len(train[1]) < search.settings.batch_size and not search.settings.parity:
+        if ranks.samples(len(train[1])) < search.settings.batch_size and not search.settings.parity:
             squared_gradient = None  # of few samples it is many times as large
         descent.timing = schedule.after(descent.timing, due, squared_gradient)
         if search.method.after_step is not None:

@@ -8,13 +8,14 @@ import torch
 from torch.func import functional_call
 
 from darts_lab import data as datasets
-from darts_lab import runs, tasks
+from darts_lab import ranks, runs, tasks
 from darts_lab.capture import Recorder, load_optimizer, set_rate
 from darts_lab.checks import checked, one_of
 from darts_lab.environment import choose_device, lower_precision, restore, stopwatch
 from darts_lab.genotype import Genotype, skip_reductions
 from darts_lab.networks import fused
 from darts_lab.networks.costs import multiply_adds, parameter_count
+from darts_lab.networks.norms import share_foreign
 from darts_lab.networks.operations import draws_noise
 from darts_lab.plan import Plan, of_training
 from darts_lab.runs.files import in_a_line
@@ -79,7 +80,9 @@ class Training(Loop):
         trained = self.genotype if self.settings.reductions == "searched" else skip_reductions(self.genotype)
         operations = {} if self.space is None else dict(self.space.operations)
         self.network = self.task.network(trained, self.settings, initial, operations).to(self.device)
-        self.forward = torch.compile(self.network, dynamic=False) if self.settings.compile else self.network
+        share_foreign(self.network)
+        compiled = self.settings.compile and ranks.count() == 1
+        self.forward = torch.compile(self.network, dynamic=False) if compiled else self.network
         self.generator = torch.Generator(self.device).manual_seed(self.seed + 2**32)
         self.optimizer = self.task.optimizer(self.network.parameters())
         self.recorder = Recorder(self.device, self.generator, self._capture)
@@ -101,6 +104,7 @@ class Training(Loop):
         s, task, generator, epoch = self.settings, self.task, self.generator, self.epoch
         costs = stopwatch(self.device)
         learning_rate = cosine(s, epoch)
+        ranks.agree(f"{self.plan.hash} {epoch}", self.network.parameters())
         self.network.train()
         losses, deviations = [], []
         for place in task.order(s.batch_size, generator):
@@ -141,7 +145,7 @@ class Training(Loop):
 
         def network(inputs, **more):
             with fused.differentiated_once(), lower_precision(self.device, self.settings.precision):
-                return self.forward(inputs, drop_path=drop_path, generator=self.generator, **more)
+                return ranks.of(self.forward)(inputs, drop_path=drop_path, generator=self.generator, **more)
 
         with fused.step(self.network, self.settings, drop_path):
             descended, loss, outputs = self.task.training_pass(network, inputs, targets)

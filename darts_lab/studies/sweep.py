@@ -25,7 +25,7 @@ import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
-from darts_lab import __version__, plan, runs, tasks
+from darts_lab import __version__, plan, ranks, runs, tasks
 from darts_lab.checks import Count, Natural, checked, plain
 from darts_lab.plan import Plan
 from darts_lab.runs import files
@@ -79,6 +79,9 @@ def sweep(
     Raises ValueError, before anything is done, where a job is not allowed or stands twice, `path` holds anything but a
     sweep of this version of darts_lab, or the executor takes no jobs.
     """
+    ranks.join()
+    if ranks.count() > 1:
+        raise ValueError("executor: a sweep is not for the processes of torchrun; start it once, with an executor")
     if isinstance(jobs, Mapping):
         raise ValueError("jobs: dict is not allowed; it must be a list of jobs, such as grid(...) gives")
     plans = [plan.of_job(job) for job in jobs]

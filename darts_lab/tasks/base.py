@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from darts_lab import data as datasets
-from darts_lab import runs
+from darts_lab import ranks, runs
 from darts_lab.capture import sgd
 from darts_lab.genotype import Genotype
 from darts_lab.settings import PRIME, Scale
@@ -102,7 +102,9 @@ class Task(ABC):
         """The places of the training batches of an epoch, in order. Called once, where it begins: what `carry` has kept
         is forgotten."""
         self.not_yet = []
-        return datasets.shuffled_batches(self.size("train"), batch_size, generator)
+        places = datasets.shuffled_batches(self.size("train"), batch_size, generator)
+        self.data.gather_ahead("train", places)
+        return places
 
     def rate(self, place) -> float:
         """The factor on the learning rate of w for the training batch at `place`."""
@@ -124,11 +126,12 @@ class Task(ABC):
 
     @abstractmethod
     def training_batch(self, split: str, place, generator, strength: float | None = None):
-        """(inputs, targets), augmented. `strength`, 0 to 1, is that of a strong augmentation, if any; None: none."""
+        """(inputs, targets), augmented. `strength`, 0 to 1, is that of a strong augmentation, if any; None: none. Of
+        several processes each gets its share of the batch, whose random numbers all have drawn (`ranks.share`)."""
 
     def plain_batch(self, split: str, place) -> tuple[Tensor, Tensor]:
-        """(inputs, targets), not augmented."""
-        return datasets.plain_batch(self.data, split, place)
+        """(inputs, targets), not augmented; the share of this process."""
+        return ranks.share(datasets.plain_batch(self.data, split, place))
 
     def judged_batch(self, split: str, place, generator=None, strength: float | None = None):
         """(inputs, targets) on which a network is judged: not augmented, but for the validation images of a search with
@@ -139,7 +142,7 @@ class Task(ABC):
 
     def one_sample(self):
         """The inputs of one sample, by which the cost of a network is counted."""
-        return self.plain_batch("test", torch.arange(1, device=self.data.test[1].device))[0]
+        return datasets.plain_batch(self.data, "test", torch.arange(1, device=self.data.test[1].device))[0]
 
     def carried(self, outputs) -> Tensor | None:
         """What the next batch needs of the outputs of the last, where it goes on where that one ended."""
@@ -156,7 +159,7 @@ class Task(ABC):
 
     @abstractmethod
     def loss(self, outputs, targets: Tensor) -> Tensor:
-        """Mean loss of a batch, in no less than float32."""
+        """Mean loss of a batch, in no less than float32; of the whole, where processes share it (`ranks.mean`)."""
 
     def training_loss(self, outputs, targets: Tensor) -> Tensor:
         """What the weights descend: the loss, and any penalty of the task's own."""
@@ -170,7 +173,8 @@ class Task(ABC):
 
     @abstractmethod
     def deviation(self, outputs, targets: Tensor) -> Tensor:
-        """What a batch adds to the error, summed over its samples, on the device: mistakes, squared deviations, ..."""
+        """What a batch adds to the error, summed over its samples, on the device: mistakes, squared deviations, ...;
+        of the whole, where several processes share it (`ranks.total`)."""
 
     def answer(self, outputs, size: tuple[int, int]) -> Tensor:
         """Outputs in the form and unit of targets; `size` is that of the images (height, width)."""
@@ -187,7 +191,7 @@ class Task(ABC):
         loss = deviation = 0.0
         for inputs, targets in self.batches(split, batch_size, *seen):
             outputs = forward(inputs)
-            loss = loss + self.loss(outputs, targets) * len(targets)
+            loss = loss + self.loss(outputs, targets) * ranks.samples(len(targets))
             deviation = deviation + self.deviation(outputs, targets)
         return float(loss) / self.size(split), self.error(float(deviation), self.size(split))
 
@@ -206,7 +210,7 @@ class Task(ABC):
         for split in datasets.SPLITS:
             for tensor in getattr(self.data, split):
                 digest.update(str(tuple(tensor.shape)).encode())
-                digest.update(tensor.cpu().contiguous().numpy().tobytes())
+                digest.update(tensor.cpu().contiguous().numpy().reshape(-1).view("uint8"))
         return digest.hexdigest()[:16]
 
     def check_made(self, run: runs.Run) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from darts_lab import data as datasets
+from darts_lab import ranks
 from darts_lab.genotype import Genotype
 from darts_lab.networks.images import Network, Supernet, check_images
 from darts_lab.networks.operations import draw_as_in_pytorch_0_3
@@ -144,10 +145,10 @@ class Classification(Task):
     def training_batch(self, split: str, place: Tensor, generator, strength: float | None = None):
         """`strength` is the probability of Cutout."""
         cutout = {} if strength is None else {"cutout_length": self.settings.cutout, "cutout_probability": strength}
-        return datasets.training_batch(self.data, split, place, generator, **cutout)
+        return ranks.share(datasets.training_batch(self.data, split, place, generator, **cutout))
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        return F.cross_entropy(at_least_float32(outputs), targets)
+        return ranks.mean(F.cross_entropy(at_least_float32(outputs), targets), len(targets))
 
     def training_pass(self, network, inputs, targets: Tensor):
         """As `Task.training_pass`, with the loss of the auxiliary classifier where there is one."""
@@ -158,7 +159,7 @@ class Classification(Task):
         return loss + self.settings.auxiliary * self.loss(auxiliary, targets), loss, outputs
 
     def deviation(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        return (outputs.argmax(1) != targets).sum()
+        return ranks.total((outputs.argmax(1) != targets).sum())
 
     def describe(self) -> tuple:
         return self.data.classes, self.data.mean, self.data.std, self.data.crop_padding, self.data.flip

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from darts_lab import data as datasets
+from darts_lab import ranks
 from darts_lab.capture import capturable, number
 from darts_lab.checks import Amount, Natural
 from darts_lab.data import stereo
@@ -107,14 +108,14 @@ class Disparity(Task):
         """Augmented as strongly as `settings.augmentation` says; there is no Cutout."""
         images, disparities = datasets.samples(self.data, split, place)
         images, disparities = stereo.augment(datasets.unit(images), disparities, self.settings.augmentation, generator)
-        return datasets.normalise(images, self.data), disparities
+        return ranks.share((datasets.normalise(images, self.data), disparities))
 
     def loss(self, outputs: tuple[Tensor, ...], targets: Tensor) -> Tensor:
         errors = (stereo.end_point_error(_whole(output, targets.shape[1:]), targets).mean() for output in outputs)
-        return sum(error / UNIT / 2**level for level, error in enumerate(errors))
+        return ranks.mean(sum(error / UNIT / 2**level for level, error in enumerate(errors)), len(targets))
 
     def deviation(self, outputs: tuple[Tensor, ...], targets: Tensor) -> Tensor:
-        return stereo.end_point_error(_whole(outputs[0].detach(), targets.shape[1:]), targets).sum()
+        return ranks.total(stereo.end_point_error(_whole(outputs[0].detach(), targets.shape[1:]), targets).sum())
 
     def answer(self, outputs: tuple[Tensor, ...], size: tuple[int, int]) -> Tensor:
         return _whole(outputs[0], size)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from darts_lab import ranks
 from darts_lab.checks import Amount, Betas, Count, Fraction, Natural, Positive, Switch
 from darts_lab.genotype import Genotype
 from darts_lab.networks.recurrent import Output, RecurrentNetwork, RecurrentSupernet
@@ -245,10 +246,14 @@ class Language(Task):
         return self.plain_batch(split, place, self.hidden.get(split))
 
     def plain_batch(self, split: str, place: Window, hidden: Tensor | None = None):
+        """Of several processes each reads its share of the streams, and carries on their hidden states."""
         text = getattr(self.data, split)[0]
         streams = text[: len(text) // place.streams * place.streams].view(place.streams, -1)
+        return self._read(ranks.share(streams), place, hidden)
+
+    def _read(self, streams: Tensor, place: Window, hidden: Tensor | None):
         if hidden is None:
-            hidden = torch.zeros(place.streams, self.settings.channels, device=self.data.device)
+            hidden = torch.zeros(len(streams), self.settings.channels, device=self.data.device)
         window = streams[:, place.begin : place.begin + place.length + 1].to(self.data.device)
         return (window[:, :-1], hidden), window[:, 1:]
 
@@ -258,7 +263,7 @@ class Language(Task):
 
     def one_sample(self):
         """One word of one stream."""
-        return self.plain_batch("test", Window(0, 1, 1))[0]
+        return self._read(self.data.test[0][None], Window(0, 1, 1), None)[0]
 
     @property
     def draws(self) -> bool:
@@ -272,19 +277,19 @@ class Language(Task):
         self.hidden[split] = state
 
     def loss(self, outputs: Output, targets: Tensor) -> Tensor:
-        return F.nll_loss(outputs.log_probabilities.flatten(0, 1), targets.flatten())
+        return ranks.mean(F.nll_loss(outputs.log_probabilities.flatten(0, 1), targets.flatten()), len(targets))
 
     def training_loss(self, outputs: Output, targets: Tensor) -> Tensor:
         """The loss, and `slowness` times the mean squared change of the outputs from word to word."""
         loss, states = self.loss(outputs, targets), outputs.states
         if self.settings.slowness == 0 or states.shape[1] < 2:
             return loss
-        return loss + self.settings.slowness * (states[:, 1:] - states[:, :-1]).square().mean()
+        return loss + self.settings.slowness * ranks.mean((states[:, 1:] - states[:, :-1]).square().mean(), len(states))
 
     @torch.no_grad()
     def deviation(self, outputs: Output, targets: Tensor) -> Tensor:
         """The sum of the negative log-probabilities of all words."""
-        return -outputs.log_probabilities.gather(2, targets[:, :, None]).sum()
+        return ranks.total(-outputs.log_probabilities.gather(2, targets[:, :, None]).sum())
 
     def error(self, deviation: float, samples: int) -> float:
         return math.exp(min(deviation / samples, 700.0))  # which is 1e304

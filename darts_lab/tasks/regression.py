@@ -6,6 +6,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from darts_lab import ranks
 from darts_lab.genotype import Genotype
 from darts_lab.networks.images import Network, Supernet, check_images
 from darts_lab.settings import EvaluationSettings, Scale, SearchSettings
@@ -53,10 +54,10 @@ class Regression(Task):
         return self.plain_batch(split, place)
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        return (_depths(outputs) - targets).div(UNIT).square().mean()
+        return ranks.mean((_depths(outputs) - targets).div(UNIT).square().mean(), len(targets))
 
     def deviation(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        return (_depths(outputs.detach()) - targets).square().sum()
+        return ranks.total((_depths(outputs.detach()) - targets).square().sum())
 
     def answer(self, outputs: Tensor, size: tuple[int, int]) -> Tensor:
         return _depths(outputs)

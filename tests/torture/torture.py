@@ -29,6 +29,7 @@ import torch
 from samples import SMALL, colours, same
 
 import darts_lab as dl
+from darts_lab import ranks
 from darts_lab.methods.monitors import Adaptation, EarlyStopping, Rule
 from darts_lab.runs import files
 from darts_lab.search.training import Training
@@ -256,6 +257,74 @@ def kills(case: Case, on_acts: int, by_clock: int, dice: random.Random, folder: 
         problems += problem
         shutil.rmtree(path)
     return {"tried": on_acts + by_clock, "ended well": well, "said": fell_back} | lost(problems)
+
+
+def rank(case: Case, path: Path, number: int, meeting: Path, processes: int = 2):
+    """What one of several children does that share a run, in numbers of 64 bits. It ends with status 3 where it was
+    told in one sentence that another is gone."""
+
+    def work(tell):
+        torch.set_default_dtype(torch.float64)
+        os.environ |= {"RANK": str(number), "WORLD_SIZE": str(processes), ranks.MEETING: str(meeting)}
+        os.environ["GLOO_SOCKET_IFNAME"] = "lo"
+        ranks.join()
+        tell()
+        try:
+            for _ in case.on(path):
+                tell()
+        except ranks.Lost as error:
+            os._exit(3 if "\n" not in str(error) and len(str(error)) < 300 else 4)
+
+    return work
+
+
+def rank_kills(case: Case, count: int, dice: random.Random, folder: Path) -> dict:
+    """One of two processes that share a search, killed at a random moment: the other ends by itself, with one sentence,
+    and the run goes on, by one process or by two, to what one process alone comes to, but for rounding."""
+
+    def begun(path: Path, name: str):
+        processes = [child(rank(case, path, number, folder / f"meeting {name}")) for number in range(2)]
+        for _, reading in processes:
+            os.read(reading, 1)  # they have met
+        return processes
+
+    alone = folder / "alone"
+    assert ended(*child(rank(case, alone, 0, folder / "nobody", 1)))[0] == 0
+    began = time.monotonic()
+    assert [ended(*one)[0] for one in begun(folder / "reference", "reference")] == [0, 0]
+    took, problems, well, too_late = time.monotonic() - began, [], 0, 0
+    for number in range(count):
+        path, victim, by = folder / f"run{number}", dice.randrange(2), 1 + number % 2
+        processes = begun(path, f"{number}")
+        time.sleep(dice.uniform(0, took))
+        os.kill(processes[victim][0], signal.SIGKILL)
+        ways = [ended(*one) for one in processes]
+        other, told = ways[1 - victim][0], ways[0][1]
+        too_late += other == 0
+        problem = [] if other in (0, 3) else [f"the other ended with {other}"]
+        there = len(dl.runs.read(path).history) if (path / "checkpoint.pt").exists() else 0
+        problem += [f"{told - there} finished epochs lost"] if there < told else []
+        if by == 2:
+            on = [ended(*one)[0] for one in begun(path, f"{number} again")]
+        else:
+            on = [ended(*child(rank(case, path, 0, folder / "nobody", 1)))[0]]
+        problem += ["did not go on"] if any(on) else [name for name in apart(path, alone)]
+        well += not problem
+        problems += problem
+        shutil.rmtree(path)
+    found = lost(problems)
+    found["found"] = "; ".join(filter(None, [found["found"], f"{too_late} had ended already" if too_late else ""]))
+    return {"tried": count, "ended well": well, "said": count - too_late, **found}
+
+
+def apart(path: Path, reference: Path, most: float = 1e-10) -> list[str]:
+    """The names of what differs by more than rounding in two finished runs in numbers of 64 bits."""
+    mine, theirs = (torch.load(one / "checkpoint.pt", weights_only=True) for one in (path, reference))
+    pairs = {name: (tensor, theirs["supernet"][name]) for name, tensor in mine["supernet"].items()}
+    pairs["alpha"] = mine["alpha"], theirs["alpha"]
+    found = [name for name, (one, other) in pairs.items() if not torch.allclose(one, other, most, most)]
+    genotypes = [(one / "genotype.txt").read_bytes() for one in (path, reference)]
+    return found + (["genotype.txt"] if genotypes[0] != genotypes[1] else [])
 
 
 def lost(problems: list[str]) -> dict:
@@ -538,6 +607,13 @@ def rows(options):
         )
     yield "kill", "sweep, its process", lambda folder: sweep_kills(options.count, dice, folder, 0)
     yield "kill", "sweep, a worker", lambda folder: sweep_kills(options.count, dice, folder, 2)
+    for name in ("DARTS, order 2", "DARTS-PRIME, order 1"):
+        case = cases()[name]
+        yield (
+            "kill",
+            f"one of two processes, {name}",
+            lambda folder, case=case: rank_kills(case, options.count, dice, folder),
+        )
     for name in ("DARTS, order 1", "evaluate"):
         case = cases()[name]
         for file in ("checkpoint.pt", "history.jsonl", "config.json", "costs.jsonl", "previous.pt"):
