@@ -19,6 +19,7 @@ dashboard: export JUPYTER_PATH = $(CURDIR)/jupyter
 dashboard: .venv/ready
 	$(RUN) -m voila --Voila.ip=127.0.0.1 --Voila.auto_token=True --template=darts_lab --theme=light dashboard.ipynb
 
+# The collapse and its cure on S4, two processes of one thread side by side, with progress and time left.
 demo: .venv/ready
 	$(RUN) -m darts_lab.demo
 

@@ -43,11 +43,19 @@ from darts_lab.tasks import scales
 
 def lab(*arguments, **options):
     """The live lab, a widget for the end of a notebook cell. Arguments as for `Search`; with a list of methods,
-    `dl.lab("S2", method=["DARTS", "R-DARTS(L2)"])`, their searches go on side by side."""
-    from darts_lab.widgets import Lab  # ipywidgets is for notebooks; sweeps and the command line do without it
+    `dl.lab("S2", method=["DARTS", "R-DARTS(L2)"])`, their searches go on side by side. A lab that was asked for with
+    the same arguments and still computes, or is paused, is shown again."""
+    from darts_lab import widgets  # ipywidgets is for notebooks; sweeps and the command line do without it
 
     figures.use_style()
-    return Lab(*arguments, **options)
+    return widgets.lab(*arguments, **options)
+
+
+def running():
+    """The labs of this kernel whose searches go on or are paused, the oldest first."""
+    from darts_lab import widgets
+
+    return widgets.running()
 
 
 def replay(source=None):

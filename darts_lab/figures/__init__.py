@@ -17,8 +17,18 @@ from darts_lab.figures.curves import (
     telling_operations,
     weight_shares,
 )
+from darts_lab.figures.overlays import OVERLAYS, overlay, retrained
 from darts_lab.figures.panels import CURVES, PANELS, Dashboard, View, panel
 from darts_lab.figures.pictures import picture, pixel_map
 from darts_lab.figures.saving import gallery, plotted, save
-from darts_lab.figures.style import DARK, OPERATION_STYLE, PALETTE, STYLE, style_of, use_style
+from darts_lab.figures.style import (
+    DARK,
+    METHOD_STYLE,
+    OPERATION_STYLE,
+    PALETTE,
+    STYLE,
+    methods_style,
+    style_of,
+    use_style,
+)
 from darts_lab.figures.tables import by_kind, over_epochs, over_setting, scatter

@@ -10,7 +10,17 @@ from matplotlib.ticker import MaxNLocator
 
 from darts_lab.checks import Allowed, Count, argument, checked
 from darts_lab.curvature.landscape import Landscape
-from darts_lab.figures.style import DARK, DASHES, PALETTE, empty_axes, label_epochs, short_name, show_legend, style_of
+from darts_lab.figures.style import (
+    DARK,
+    DASHES,
+    PALETTE,
+    WholeNumbers,
+    empty_axes,
+    label_epochs,
+    short_name,
+    show_legend,
+    style_of,
+)
 from darts_lab.methods.monitors import RULE, Rule
 from darts_lab.spaces import IDENTITY, NOISE, NONE, SKIP, SearchSpace
 from darts_lab.tasks import Classification, Task
@@ -106,10 +116,11 @@ def counts(
                 values = [record.genotype.count(operation, cell_type) for record in history]
             style = {"color": style_of(operation)[0], "marker": marker, "markersize": 3}
             ax.plot(*_series(history, values), dash, label=name + cell_type, **style)
-    most = max(map(len, history[-1].genotype.cells.values())) if history else 8
+    most = max(map(len, history[-1].genotype.cells.values())) if history else None
     title = " and ".join(map(short_name, operations)) + " in the genotype"
-    label_epochs(ax, f"edges of {most} kept", (-0.3, most + 0.3 if NONE not in operations else None), title)
-    ax.yaxis.set_major_locator(MaxNLocator(integer=True))
+    top = most + 0.3 if history and NONE not in operations else None
+    label_epochs(ax, f"edges, of {most} kept" if history else "kept edges", (-0.3, top), title)
+    ax.yaxis.set_major_locator(WholeNumbers())
     return ax
 
 
@@ -138,9 +149,12 @@ def weight_shares(history: History, space: SearchSpace, cell_type: str, ax: Axes
 
 
 @checked
-def eigenvalues(histories, rule: Rule = RULE, ax: Axes | None = None, finished: bool = True) -> Axes:
-    """Dominant eigenvalue over the epochs of a search, or of several (name -> history). A history is a list of
-    EpochRecord, or a table with the columns `epoch` and `dominant_eigenvalue` (`runs.table`).
+def eigenvalues(
+    histories, rule: Rule = RULE, ax: Axes | None = None, finished: bool = True, colours: Mapping | None = None
+) -> Axes:
+    """Dominant eigenvalue over the epochs of a search, or of several (name -> history), whose `colours` may be given by
+    name. A history is a list of EpochRecord, or a table with the columns `epoch` and `dominant_eigenvalue`
+    (`runs.table`).
 
     Dots are the measurements, with their standard errors if known; the line is the local average of `rule`; the star is
     where it would have stopped a search (with `finished` False: one that still runs). For a single search the threshold
@@ -153,7 +167,7 @@ def eigenvalues(histories, rule: Rule = RULE, ax: Axes | None = None, finished: 
             raise ValueError(f"histories: the table has no column {min(missing)!r}")
     ax = empty_axes(ax)
     for number, (name, history) in enumerate(histories.items() if several else [("", histories)]):
-        colour = PALETTE[number % 8]
+        colour = (colours or {}).get(name, PALETTE[number % 8])
         epochs, values, bars, recent = _measured(history)
         ax.errorbar(epochs, values, bars, fmt=".", color=colour, alpha=0.5, markersize=6, capsize=2)
         if not recent.any():
@@ -206,6 +220,7 @@ def fisher_trace(history: History, ax: Axes | None = None) -> Axes:
         ax.plot(marked, np.full(len(marked), 0.03), "|", label="alpha steps", **bottom)
         ax.legend()
     ax.set(xlabel="epoch", ylabel="Fisher trace", title="when alpha is updated")
+    ax.xaxis.set_major_locator(WholeNumbers())
     return ax
 
 

@@ -57,6 +57,17 @@ OPERATION_STYLE: dict[str, tuple[str, str]] = {
     RELU: (PALETTE[2], ":"),
     SIGMOID: (PALETTE[3], "-."),
 }
+METHOD_STYLE: dict[str, tuple[str, str]] = {  # (colour, marker), the same in every picture
+    "DARTS": (PALETTE[2], "o"),
+    "R-DARTS(L2)": (PALETTE[0], "s"),
+    "R-DARTS(DP)": (PALETTE[6], "D"),
+    "DARTS-ES": (PALETTE[1], "^"),
+    "DARTS-ADA": (PALETTE[3], "v"),
+    "DARTS-PRIME": ("#832db6", "P"),
+    "CRB": ("#a96b59", "X"),
+    "RS-ws": (PALETTE[7], "<"),
+    "random cell": (PALETTE[4], "."),
+}
 _SHORT_NAMES = {
     SKIP: "skip", SEP3: "sep 3", SEP5: "sep 5", SEP7: "sep 7", DIL3: "dil 3", DIL5: "dil 5", STRIPS7: "7x1 1x7",
     MAX: "max", AVG: "avg",
@@ -72,6 +83,16 @@ def use_style(dpi: Positive | None = None) -> None:
 def style_of(operation: str) -> tuple[str, str]:
     """(colour, dash) of an operation; all operations of your own have the same one."""
     return OPERATION_STYLE.get(operation, (DARK, "-"))
+
+
+def methods_style(names) -> dict[str, str]:
+    """The colour of every method in `names`; those without one of their own get what is left of the palette."""
+    names = list(dict.fromkeys(names))
+    taken = {METHOD_STYLE[name][0] for name in names if name in METHOD_STYLE}
+    free = [colour for colour in PALETTE if colour not in taken] or list(PALETTE)
+    others = [name for name in names if name not in METHOD_STYLE]
+    found = {name: free[number % len(free)] for number, name in enumerate(others)}
+    return {name: METHOD_STYLE[name][0] if name in METHOD_STYLE else found[name] for name in names}
 
 
 def empty_axes(ax: Axes | None, size=(5, 3)) -> Axes:
@@ -91,8 +112,15 @@ def label_epochs(ax: Axes, label: str, limits=(None, None), title: str = "") -> 
     if np.ptp(ax.dataLim.intervalx) < 1:  # one epoch, or none
         middle = np.nan_to_num(ax.dataLim.intervalx.mean())
         ax.set_xlim(middle - 0.5, middle + 0.5)
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.xaxis.set_major_locator(WholeNumbers())
     show_legend(ax)
+
+
+class WholeNumbers(MaxNLocator):
+    """Ticks at whole numbers, be it a single one."""
+
+    def __init__(self):
+        super().__init__(integer=True, min_n_ticks=1)
 
 
 def show_legend(ax: Axes) -> None:

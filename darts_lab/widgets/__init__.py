@@ -1,6 +1,6 @@
 """Widgets for notebooks and the dashboard: the live lab, and stored runs epoch by epoch."""
 
-from darts_lab.widgets.lab import Lab
+from darts_lab.widgets.lab import Lab, lab, running
 from darts_lab.widgets.replay import Replay
 
 
@@ -8,7 +8,7 @@ def dashboard(scale="laptop"):
     """Stored searches, one search, and two of them compared, each in a tab."""
     import ipywidgets
 
-    lab, two, replay = Lab(scale=scale), Lab(method=["DARTS", "R-DARTS(L2)"], scale=scale), Replay()
-    tabs = ipywidgets.Tab([replay, lab, two], titles=["Replay", "Search", "Compare"])
+    one, two, replay = Lab(scale=scale), Lab(method=["DARTS", "R-DARTS(L2)"], scale=scale), Replay()
+    tabs = ipywidgets.Tab([replay, one, two], titles=["Replay", "Search", "Compare"])
     tabs.observe(lambda _: replay.look(), "selected_index")
     return tabs

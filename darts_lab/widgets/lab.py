@@ -3,7 +3,9 @@ while a cell runs. Buttons only set what the worker should do."""
 
 import asyncio
 import html
+import inspect
 import time
+import weakref
 from datetime import timedelta
 
 import ipywidgets as widgets
@@ -23,6 +25,37 @@ SHARE = 0.08  # of the time may go into pictures ...
 PICTURES = 12  # ... but a search that takes seconds has so many nevertheless
 
 
+_LABS: weakref.WeakSet = weakref.WeakSet()  # all of this kernel
+
+
+def running() -> list:
+    """The labs of this kernel whose searches go on or are paused, the oldest first."""
+    labs = [lab for lab in _LABS if not lab.worker.closed and lab.state in ("working", "paused")]
+    return sorted(labs, key=lambda lab: lab.born)
+
+
+def lab(*arguments, **options):
+    """The lab that a cell with these arguments shows: the one that it began and that still runs or is paused, so that
+    running the cell again, after a page was loaded anew, shows it again; else a new one."""
+    asked = _asked(arguments, options)
+    return next((one for one in running() if _same(one.asked, asked)), None) or Lab(*arguments, **options)
+
+
+def _asked(arguments, options) -> dict:
+    bound = inspect.signature(Lab).bind(*arguments, **options)
+    bound.apply_defaults()
+    return bound.arguments | bound.arguments.pop("settings")
+
+
+def _same(one, other) -> bool:
+    """Whether two values ask for the same: names and numbers by value, a user's own objects by identity."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_same(one[name], other[name]) for name in one)
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return len(one) == len(other) and all(map(_same, one, other))
+    return one is other or isinstance(one, str | int | float) and type(one) is type(other) and one == other
+
+
 def pause_between_pictures(drawing: float, whole: float) -> float:
     """Seconds from one picture to the next, where one takes `drawing` seconds and all searches the `whole`."""
     return max(PAUSE, min(drawing / SHARE, whole / PICTURES))
@@ -37,6 +70,8 @@ class Lab(widgets.VBox):
 
     def __init__(self, space=None, data="digits", method="DARTS", scale="laptop", seed=0, **settings):
         self.worker, self.settings = Worker(self), settings
+        self.asked = _asked((space, data, method, scale, seed), settings)
+        self.born = time.monotonic()
         self.tracks: list[Track] = []  # for `close`, which Python calls too where a check below fails
         self.kept: list[Kept] = []
         self.evaluation: Evaluation | None = None  # the last one
@@ -51,6 +86,10 @@ class Lab(widgets.VBox):
         self.progress = widgets.FloatProgress(min=0, max=1, layout={"width": "100%", "height": "12px"})
         device, reason = choose_device()
         self._welcome = f"Press <b>Start</b>. Computed on {device.type}: {reason}."
+        others = [html.escape(track.search.plan.name) for one in running() for track in one.tracks if track.search]
+        if others:
+            again = "run their cells again, or show one of <code>dl.running()</code>"
+            self._welcome += f"<br>Running in this kernel: {', '.join(others)}; to see them {again}."
         self.status = widgets.HTML(self._welcome).add_class("darts-lab-status")
         self._kept_box = widgets.VBox().add_class("darts-lab-kept")
         self._keys = Keys()
@@ -60,6 +99,7 @@ class Lab(widgets.VBox):
         self.add_class("darts-lab")
         self.show_buttons()
         answer_beside_cells(self)
+        _LABS.add(self)
         idle.warn()
 
     space = property(lambda self: self.choices.space)

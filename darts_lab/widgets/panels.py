@@ -77,7 +77,7 @@ def _content(name: str, view: View):
         if name.split()[1] not in view.space.cell_types or view.mixing is None and name.startswith("weights"):
             return None
         return view.genotype, None if view.mixing is None else view.mixing.tobytes()
-    if name == "fisher" and not any(record.moments for record in view.history[-1:]):
+    if not view.history or name == "fisher" and not any(record.moments for record in view.history[-1:]):
         return None
     more = (view.rule, view.finished) if name == "eigenvalue" else view.steps
     return len(view.history), view.history[-1:], more, view.at

@@ -147,7 +147,8 @@ class Track:
     def report(self) -> str:
         """What is known of the search so far, in words."""
         search = self.search
-        parts = [f"epoch {search.epoch} of {search.settings.epochs}"]
+        epochs = search.settings.epochs  # counted from 0, as in the panels
+        parts = [f"epoch {search.history[-1].epoch} of {epochs - 1}" if search.history else f"first of {epochs} epochs"]
         if len(self.lab.tracks) > 1:
             parts[0] = f"{html.escape(search.method.name)}: {parts[0]}"
         if search.history:

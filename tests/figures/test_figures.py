@@ -1,6 +1,7 @@
 """Figures show the values they are given."""
 
 import hashlib
+from dataclasses import replace
 
 import matplotlib
 import numpy as np
@@ -408,3 +409,40 @@ def test_drawings_say_what_is_so(ax):
     assert kinds == [kind[0].upper() for kind in network.backbone.cell_types]
     figures.drawings.flat_and_sharp(flat=0.5, sharp=4, ax=ax)
     assert {"+0.25", "+2"} < {text.get_text() for text in ax.texts}
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 5])
+def test_epochs_are_whole_numbers_from_zero_on(search, epochs, ax):
+    history = [replace(search.history[0], epoch=epoch) for epoch in range(epochs)]
+    for draw in (figures.errors, figures.eigenvalues, lambda history, ax: figures.counts(history, "skip_connect", ax)):
+        draw(history, ax=ax)
+        low, high = ax.get_xlim()
+        ticks = [tick for tick in ax.get_xticks() if low <= tick <= high]
+        assert ticks and all(tick >= 0 and tick == round(tick) for tick in ticks)
+
+
+def test_an_overlay_has_a_curve_for_each_search_in_the_colour_of_its_method(search, ax):
+    weights = search.history[-1].mixing.numpy()
+    view = figures.View(search.space, search.history, weights, search.genotype)
+    for name in figures.OVERLAYS:
+        figures.overlay(name, {"DARTS": view, "R-DARTS(L2)": view}, ax)
+        of = {line.get_label(): line.get_color() for line in ax.lines}
+        assert {method: of[method] for method in ("DARTS", "R-DARTS(L2)")} == {
+            method: figures.METHOD_STYLE[method][0] for method in ("DARTS", "R-DARTS(L2)")
+        }
+        figures.overlay(name, {"DARTS": replace(view, history=[])}, ax)
+    with pytest.raises(ValueError, match="name: 'fisher' is not known; known: eigenvalue"):
+        figures.overlay("fisher", {"DARTS": view}, ax)
+
+
+def test_every_method_in_a_picture_has_a_colour_of_its_own():
+    colours, markers = zip(*figures.METHOD_STYLE.values(), strict=True)
+    assert len(set(colours)) == len(colours) and len(set(markers)) == len(markers)
+    found = figures.methods_style(["DARTS", "mine", "R-DARTS(L2)", "OLES"])
+    assert len(set(found.values())) == 4 and found["DARTS"] == figures.METHOD_STYLE["DARTS"][0]
+
+
+def test_what_counts_is_the_test_error_beside_the_one_shot_error(ax):
+    figures.retrained({"DARTS": ("DARTS", 17.9, 90.2), "R-DARTS(L2)": ("R-DARTS(L2)", 14.0, None)}, ax)
+    assert [bar.get_width() for bar in ax.patches] == [90.2]
+    assert [line.get_xdata()[0] for line in ax.lines] == [17.9, 14.0]

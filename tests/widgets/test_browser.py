@@ -177,8 +177,9 @@ class OnPage:
 
     @property
     def epoch(self):
+        """Finished epochs; they are counted from 0."""
         found = re.search(r"epoch (\d+) of", self.status)
-        return int(found[1]) if found else 0
+        return int(found[1]) + 1 if found else 0
 
     def says(self, words):
         try:

@@ -21,9 +21,19 @@ from matplotlib.image import imread
 from waiting import PATIENCE, until
 
 import darts_lab as dl
+from darts_lab.figures.panels import View
 from darts_lab.methods.monitors import Adaptation, EarlyStopping, Rule
 from darts_lab.widgets.kept import PAUSE
 from darts_lab.widgets.lab import SHARE, pause_between_pictures
+from darts_lab.widgets.panels import _content
+
+
+@pytest.fixture(autouse=True)
+def no_lab_is_left_running():
+    """Else a later test with the same arguments would be shown that lab again."""
+    yield
+    for one in dl.running():
+        one.close()
 
 
 @pytest.fixture
@@ -540,3 +550,31 @@ def test_a_lab_that_runs_when_python_ends_does_not_hold_it_up_and_its_run_can_go
 
 def test_no_thread_is_left_behind():
     until(lambda: not [thread for thread in threading.enumerate() if thread.name == "darts-lab"])
+
+
+def test_a_cell_that_is_run_again_shows_the_lab_that_it_began_while_that_runs(tmp_path, monkeypatch):
+    monkeypatch.setenv("DARTS_LAB_RUNS", str(tmp_path))
+    lab = dl.lab("S2", method=["DARTS"], scale="tiny", epochs=300)
+    assert dl.lab("S2", method=["DARTS"], scale="tiny", epochs=300) is not lab, "nothing was started yet"
+    lab.start()
+    until(lambda: lab.search is not None and lab.search.epoch >= 1)
+    assert dl.running() == [lab]
+    assert dl.lab("S2", method=("DARTS",), scale="tiny", seed=0, epochs=300) is lab
+    other = dl.lab("S2", method=["DARTS"], scale="tiny", epochs=300, seed=1)
+    assert other is not lab and f"Running in this kernel: {lab.search.plan.name}" in other.status.value
+    lab.pause()
+    until(lambda: lab.state == "paused")
+    assert dl.lab("S2", method=["DARTS"], scale="tiny", epochs=300) is lab
+    lab.close()
+    assert dl.running() == [] and dl.lab("S2", method=["DARTS"], scale="tiny", epochs=300) is not lab
+
+
+def test_panels_and_status_tell_of_the_same_epoch_and_nothing_is_drawn_before_the_first(tmp_path, monkeypatch):
+    monkeypatch.setenv("DARTS_LAB_RUNS", str(tmp_path))
+    lab = dl.lab("S2", scale="tiny", epochs=2)
+    lab.start()
+    until(lambda: at_rest(lab.worker))
+    assert "epoch 1 of 1" in lab.status.value and lab.search.history[-1].epoch == 1
+    view = View(lab.search.space, [], None, lab.search.genotype)
+    assert _content("counts", view) is None and _content("cell normal", view) is not None
+    lab.close()
