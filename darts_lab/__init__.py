@@ -48,7 +48,7 @@ def lab(*arguments, **options):
     from darts_lab import widgets  # ipywidgets is for notebooks; sweeps and the command line do without it
 
     figures.use_style()
-    return widgets.lab(*arguments, **options)
+    return widgets.lab_for(*arguments, **options)
 
 
 def running():

@@ -1,6 +1,6 @@
 """Widgets for notebooks and the dashboard: the live lab, and stored runs epoch by epoch."""
 
-from darts_lab.widgets.lab import Lab, lab, running
+from darts_lab.widgets.lab import Lab, lab_for, running
 from darts_lab.widgets.replay import Replay
 
 

@@ -34,7 +34,7 @@ def running() -> list:
     return sorted(labs, key=lambda lab: lab.born)
 
 
-def lab(*arguments, **options):
+def lab_for(*arguments, **options):
     """The lab that a cell with these arguments shows: the one that it began and that still runs or is paused, so that
     running the cell again, after a page was loaded anew, shows it again; else a new one."""
     asked = _asked(arguments, options)
