@@ -18,6 +18,7 @@ from darts_lab.search.training import Evaluation
 from darts_lab.widgets.choices import Choices
 from darts_lab.widgets.kept import PAUSE, Kept
 from darts_lab.widgets.keys import Buttons, Keys, answer_beside_cells
+from darts_lab.widgets.panels import Shared
 from darts_lab.widgets.tracks import Track
 from darts_lab.widgets.worker import Worker
 
@@ -80,7 +81,8 @@ class Lab(widgets.VBox):
         methods = list(method) if isinstance(method, list | tuple) else [method]
         if not methods:
             raise ValueError("method: is an empty list; at least one method is needed")
-        self.tracks = [Track(one, self, columns=3 if len(methods) == 1 else 2) for one in methods]
+        self.tracks = [Track(one, self, several=len(methods) > 1) for one in methods]
+        self.shared = Shared(several=len(methods) > 1)
         self._buttons = Buttons(self._pressed)
         self.buttons = self._buttons.named
         self.progress = widgets.FloatProgress(min=0, max=1, layout={"width": "100%", "height": "12px"})
@@ -95,7 +97,7 @@ class Lab(widgets.VBox):
         self._keys = Keys()
         controls = [self.choices, *(track.method for track in self.tracks), self._buttons, self._keys]
         boxes = widgets.HBox([track.box for track in self.tracks], layout={"width": "100%"})
-        super().__init__([*controls, self.progress, self.status, boxes, self._kept_box])
+        super().__init__([*controls, self.progress, self.status, boxes, self.shared, self._kept_box])
         self.add_class("darts-lab")
         self.show_buttons()
         answer_beside_cells(self)
@@ -110,7 +112,7 @@ class Lab(widgets.VBox):
     search = property(lambda self: self.tracks[0].search)
     searches = property(lambda self: [track.search for track in self.tracks])
     panels = property(lambda self: self.tracks[0].panels)
-    frames = property(lambda self: sum(track.panels.frames for track in self.tracks))
+    frames = property(lambda self: self.shared.frames + sum(track.panels.frames for track in self.tracks))
 
     @property
     def state(self) -> str:
@@ -242,8 +244,25 @@ class Lab(widgets.VBox):
             self.report()
         whole = sum(track.spent + track.left for track in self.tracks)
         if now - self._drawn > pause_between_pictures(self._drawing_time, whole):
-            self._drawing_time = min(self.tracks, key=lambda track: track.drawn).draw(1)
+            behind = min(self.tracks, key=lambda track: track.drawn)
+            several = len(self.tracks) > 1 and self.shared.drawn < behind.drawn
+            self._drawing_time = self.draw_shared(1) if several else behind.draw(1)
             self._drawn = time.perf_counter()
+
+    def draw_shared(self, most: int | None = None) -> float:
+        """As `Shared.draw`, for the searches and kept cells as they are now."""
+        names = [track.search.method.name for track in self.tracks if track.search is not None]
+        views = {}
+        for track in self.tracks:
+            if track.search is not None:
+                name = track.search.method.name
+                views[name if names.count(name) == 1 else f"{name}, {track.number}"] = track.view
+        results = {}
+        for number, kept in enumerate(self.kept, 1):
+            label = kept.label if kept.label not in results else f"{kept.label} ({number})"
+            test = None if kept.evaluation is None else kept.task.factor * kept.evaluation.test_error
+            results[label] = kept.method, kept.one_shot, test
+        return self.shared.draw(views, results, most)
 
     def report(self) -> None:
         with self.worker.lock:
@@ -278,6 +297,7 @@ class Lab(widgets.VBox):
             track.panels.clear()
             track.method.reset()
             track.title.value = ""
+        self.shared.clear()
         self.choices.reset()
         self.worker.rest, self.worker.searching, self.progress.value = "idle", False, 0.0
         self.status.value = self._welcome

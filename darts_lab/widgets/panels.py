@@ -9,6 +9,7 @@ import ipywidgets as widgets
 from matplotlib.figure import Figure
 
 from darts_lab import figures
+from darts_lab.figures.overlays import OVERLAYS
 from darts_lab.figures.panels import CURVES, PANELS, View
 
 RENDERING = threading.Lock()  # matplotlib is not thread-safe
@@ -17,16 +18,17 @@ _GRAPH = (0.01, 0.09, 0.98, 0.81)  # with the legend below
 
 
 class Panels(widgets.GridBox):
-    """The panels of one search, in `columns`."""
+    """The panels of one search, in `columns`; `curves` False leaves out those that `Shared` draws."""
 
-    def __init__(self, columns: int = 3):
+    def __init__(self, columns: int = 3, curves: bool = True):
         self._axes, self._drawn = {}, {}  # by name: its Axes; (its content, when it was drawn)
         self.images = {}
-        for name in PANELS:
+        self.names = [name for name in PANELS if curves or name not in OVERLAYS]
+        for name in self.names:
             image = widgets.Image(format="png", layout={"width": "100%", "display": "none"})
             self.images[name] = image.add_class(f"darts-lab-{name.replace(' ', '-')}")
-        weights, cells = ([name for name in PANELS if name.startswith(word)] for word in ("weights", "cell"))
-        order = dict.fromkeys([*weights, "eigenvalue", *cells, "counts", *CURVES] if columns > 2 else PANELS)
+        weights, cells = ([name for name in self.names if name.startswith(word)] for word in ("weights", "cell"))
+        order = dict.fromkeys([*weights, "eigenvalue", *cells, "counts", *CURVES] if columns > 2 else self.names)
         layout = {"grid_template_columns": f"repeat({columns}, minmax(0, 1fr))", "width": "100%", "grid_gap": "2px"}
         super().__init__([self.images[name] for name in order], layout=layout)
         self.add_class("darts-lab-panels")
@@ -36,10 +38,10 @@ class Panels(widgets.GridBox):
         """Draws the panels that `view` changes, at most `most` of them, those first that were drawn longest ago.
         Returns the seconds that took."""
         began = time.perf_counter()
-        contents = {name: _content(name, view) for name in PANELS}
+        contents = {name: _content(name, view) for name in self.names}
         for name in [name for name in self._drawn if contents[name] is None]:
             self._hide(name)
-        due = [name for name in PANELS if self._drawn.get(name, (None,))[0] != contents[name]]
+        due = [name for name in self.names if self._drawn.get(name, (None,))[0] != contents[name]]
         for name in sorted(due, key=lambda name: self._drawn.get(name, (None, 0.0))[1])[:most]:
             with RENDERING:
                 self.images[name].value = self._picture(name, view)
@@ -53,7 +55,7 @@ class Panels(widgets.GridBox):
         self._drawn = dict.fromkeys(self._drawn, (object(), 0.0))
 
     def clear(self) -> None:
-        for name in PANELS:
+        for name in self.names:
             self._hide(name)
 
     def _hide(self, name: str) -> None:
@@ -65,10 +67,58 @@ class Panels(widgets.GridBox):
         if name not in self._axes:
             figure = Figure(figsize=(4.6, 3.0), dpi=100)
             self._axes[name] = figure.add_axes(_GRAPH if name.startswith("cell") else _CURVE)
-        ax = figures.panel(name, view, self._axes[name])
-        buffer = io.BytesIO()
-        ax.figure.savefig(buffer, format="png")
-        return buffer.getvalue()
+        return _png(figures.panel(name, view, self._axes[name]))
+
+
+class Shared(widgets.GridBox):
+    """What all searches of a lab have in common: their curves in one picture each, where there are `several`, and the
+    test errors of the cells that were trained from scratch."""
+
+    def __init__(self, several: bool):
+        self.images, self._axes, self._drawn, self.frames, self.drawn = {}, {}, {}, 0, 0.0
+        for name in (*(OVERLAYS if several else ()), "retrained"):
+            image = widgets.Image(format="png", layout={"width": "100%", "display": "none"})
+            self.images[name] = image.add_class(f"darts-lab-{name}")
+        layout = {"grid_template_columns": "repeat(3, minmax(0, 1fr))", "width": "100%", "grid_gap": "2px"}
+        super().__init__([*self.images.values()], layout=layout)
+        self.add_class("darts-lab-shared")
+
+    def draw(self, views: dict[str, View], results: dict, most: int | None = None) -> float:
+        """Draws what changed, at most `most` pictures; arguments as for `figures.overlay` and `figures.retrained`.
+        Returns the seconds that took."""
+        began = time.perf_counter()
+        known = {one: view for one, view in views.items() if view.history}
+        curves = tuple((one, len(view.history), view.history[-1], view.finished) for one, view in known.items())
+        contents = {name: curves for name in self.images} | {"retrained": tuple(results.items())}
+        for name, content in contents.items():
+            if not content and self._drawn.pop(name, None):
+                self.images[name].layout.display, self.images[name].value = "none", b""
+        due = [name for name, content in contents.items() if content and self._drawn.get(name, (None,))[0] != content]
+        for name in sorted(due, key=lambda name: self._drawn.get(name, (None, 0.0))[1])[:most]:
+            with RENDERING:
+                if name not in self._axes:
+                    place = (0.36, 0.16, 0.6, 0.73) if name == "retrained" else _CURVE
+                    self._axes[name] = Figure(figsize=(4.6, 3.0), dpi=100).add_axes(place)
+                ax = self._axes[name]
+                unit = next((view.task.unit or view.task.metric for view in views.values()), "%")
+                drawn = (
+                    figures.retrained(results, ax, unit) if name == "retrained" else figures.overlay(name, known, ax)
+                )
+                self.images[name].value = _png(drawn)
+            self.images[name].layout.display = "block"
+            self._drawn[name] = contents[name], time.perf_counter()
+            self.frames += 1
+        self.drawn = time.perf_counter()
+        return self.drawn - began
+
+    def clear(self) -> None:
+        self.draw({}, {})
+
+
+def _png(ax) -> bytes:
+    buffer = io.BytesIO()
+    ax.figure.savefig(buffer, format="png")
+    return buffer.getvalue()
 
 
 def _content(name: str, view: View):

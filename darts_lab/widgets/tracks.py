@@ -17,7 +17,7 @@ from darts_lab.runs import files
 from darts_lab.search.search import Search
 from darts_lab.widgets.choices import MethodChoice
 from darts_lab.widgets.panels import Panels
-from darts_lab.widgets.wording import counted, one_shot
+from darts_lab.widgets.wording import counted, forgets, one_shot
 
 _NUMBERS = itertools.count(1)
 
@@ -25,12 +25,12 @@ _NUMBERS = itertools.count(1)
 class Track:
     """One search of a lab, with its method and panels."""
 
-    def __init__(self, method, lab, columns: int):
+    def __init__(self, method, lab, several: bool):
         self.lab = weakref.proxy(lab)
         self.method = MethodChoice(
             method, lab.choices, lab.settings, lambda name, value: self.lab.worker.change(self, name, value)
         )
-        self.panels = Panels(columns)
+        self.panels = Panels(2, curves=False) if several else Panels()
         self.title = widgets.HTML().add_class("darts-lab-title")
         self.box = widgets.VBox([self.title, self.panels], layout={"width": "100%", "min_width": "0"})
         self.search: Search | None = None
@@ -132,15 +132,21 @@ class Track:
         steps = self.search.settings.epochs * self.search.steps_per_epoch
         return (1 - self.progress) * steps * self.spent / max(self.batches, 1)
 
-    def draw(self, most: int | None = None) -> float:
-        """As `Panels.draw`, for the search as it is now."""
+    @property
+    def view(self) -> View | None:
+        """The search as it is now."""
         search = self.search
         if search is None:
-            return 0.0
+            return None
         rule = RULE if search.method.monitor is None else search.method.monitor.rule
         weights = search.mixing.detach().cpu().numpy()
         more = {"steps": search.steps_per_epoch, "finished": search.finished, "task": type(search.task)}
-        seconds = self.panels.draw(View(search.space, search.history, weights, search.genotype, rule, **more), most)
+        return View(search.space, search.history, weights, search.genotype, rule, **more)
+
+    def draw(self, most: int | None = None) -> float:
+        """As `Panels.draw`, for the search as it is now."""
+        view = self.view
+        seconds = 0.0 if view is None else self.panels.draw(view, most)
         self.drawn = time.perf_counter()
         return seconds
 
@@ -160,6 +166,10 @@ class Track:
                 parts.append(f"it has risen too much: the cell of epoch {last.stop_epoch} is the result")
             if back := [record.back_to for record in search.history if record.back_to is not None]:
                 parts.append(f"thrown back to epoch {back[-1]}, weight decay now {search.weight_decay:g}")
+        if forgets(search.history):
+            parts.append(
+                "the stronger L2 shrinks the weights: the supernet forgets, on training data too, and learns anew"
+            )
         if search.waiting:
             changes = ", ".join(f"{SETTING_NAMES[name]} {value:g}" for name, value in search.waiting.items())
             parts.append(f"{changes} from the next epoch on")

@@ -112,6 +112,7 @@ class Worker:
             self.lab.show_buttons()
             for track in self.lab.tracks:
                 track.draw()
+            self.lab.draw_shared()
         except BaseException as raised:
             self.error = self.error or raised
             self.lab.show_error(self.error)

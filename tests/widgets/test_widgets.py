@@ -26,6 +26,7 @@ from darts_lab.methods.monitors import Adaptation, EarlyStopping, Rule
 from darts_lab.widgets.kept import PAUSE
 from darts_lab.widgets.lab import SHARE, pause_between_pictures
 from darts_lab.widgets.panels import _content
+from darts_lab.widgets.wording import forgets
 
 
 @pytest.fixture(autouse=True)
@@ -454,6 +455,26 @@ def test_two_methods_go_on_side_by_side_epoch_by_epoch_and_each_is_what_it_is_al
         assert search.seed == 4 and search.task.data.name == "digits"
     shown = [image.layout.display for image in (track.panels.images["fisher"] for track in lab.tracks)]
     assert shown == ["none", "block"], "only one of them has a Fisher trace"
+    until(lambda: at_rest(lab.worker))
+    assert not any("errors" in track.panels.images for track in lab.tracks), "their curves are in one picture"
+    assert all(bool(image.value) == (name != "retrained") for name, image in lab.shared.images.items())
+    lab.retrain()
+    lab.result(PATIENCE)
+    until(lambda: at_rest(lab.worker))
+    assert lab.shared.images["retrained"].value
+    lab.reset()
+    assert not any(image.value for image in lab.shared.images.values())
+
+
+def test_a_stronger_l2_that_makes_the_supernet_forget_is_said_to():
+    def record(epoch, error, **more):
+        return SimpleNamespace(**{"epoch": epoch, "train_error": error, "valid_error": error, "changed": None} | more)
+
+    before = [record(0, 0.4, weight_decay=3e-4), record(1, 0.3, weight_decay=3e-4)]
+    raised = record(2, 0.8, weight_decay=0.0243, changed={"weight_decay": 0.0243})
+    assert forgets([*before, raised]) and not forgets(before)
+    assert not forgets([*before, raised, record(3, 0.2, weight_decay=0.0243)])
+    assert not forgets([*before, record(2, 0.8, weight_decay=0.0, changed={"weight_decay": 0.0})])
 
 
 # --- What it costs, and its end ------------------------------------------------------------------
