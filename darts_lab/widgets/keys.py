@@ -18,6 +18,7 @@ _BUTTONS = {  # name: (icon, states of the lab in which it can be pressed, toolt
     "Reset": ("refresh", _ALWAYS, "Back to the beginning. Runs stay on disk, kept cells stay below."),
     "Keep": ("bookmark", _ALWAYS, "Keeps the cell of the last finished epoch in the list below. Key: k"),
     "Retrain": ("graduation-cap", _ALWAYS, "Keeps the cell and trains it from scratch; the search waits meanwhile."),
+    "Present": ("desktop", _ALWAYS, "Large type for a class, choices folded away; once more brings them back."),
 }  # fmt: skip
 
 
@@ -57,6 +58,11 @@ class Keys(anywidget.AnyWidget):
     or Meta are held. `answered` counts the clicks that the kernel has heard of; where it does not within 250 ms, the
     page says so by itself."""
 
+    _css = """
+    .darts-lab-present .darts-lab-status { font-size: 20px; line-height: 1.35; }
+    .darts-lab-present .darts-lab-title { font-size: 18px; }
+    .darts-lab-present .darts-lab-kept { font-size: 16px; }
+    """
     answered = traitlets.Int(0).tag(sync=True)
     buttons = traitlets.Dict({"k": ["keep"], "p": ["pause", "resume"], "n": ["step"]}).tag(sync=True)
     _esm = """

@@ -45,6 +45,7 @@ def lab_for(*arguments, **options):
 def _asked(arguments, options) -> dict:
     bound = inspect.signature(Lab).bind(*arguments, **options)
     bound.apply_defaults()
+    bound.arguments.pop("present")
     return bound.arguments | bound.arguments.pop("settings")
 
 
@@ -66,10 +67,12 @@ class Lab(widgets.VBox):
     """The live widget: choose, press Start, watch. Arguments as for `Search`; they set what the controls show. With a
     list of methods, their searches, with the same seed and data, go on side by side, epoch by epoch.
 
+    With `present` it begins in the form for a class: large type, choices folded away, the panels that tell the story.
+
     `searches` are the Searches (`search` the first; None before Start), `kept` the kept cells, `frames` the number of
     panels drawn. Every button is a method too."""
 
-    def __init__(self, space=None, data="digits", method="DARTS", scale="laptop", seed=0, **settings):
+    def __init__(self, space=None, data="digits", method="DARTS", scale="laptop", seed=0, *, present=False, **settings):
         self.worker, self.settings = Worker(self), settings
         self.asked = _asked((space, data, method, scale, seed), settings)
         self.born = time.monotonic()
@@ -95,13 +98,17 @@ class Lab(widgets.VBox):
         self.status = widgets.HTML(self._welcome).add_class("darts-lab-status")
         self._kept_box = widgets.VBox().add_class("darts-lab-kept")
         self._keys = Keys()
-        controls = [self.choices, *(track.method for track in self.tracks), self._buttons, self._keys]
+        self._folded = [self.choices, *(track.method for track in self.tracks)]
+        controls = [*self._folded, self._buttons, self._keys]
         boxes = widgets.HBox([track.box for track in self.tracks], layout={"width": "100%"})
         super().__init__([*controls, self.progress, self.status, boxes, self.shared, self._kept_box])
         self.add_class("darts-lab")
         self.show_buttons()
         answer_beside_cells(self)
         _LABS.add(self)
+        self._presents = False
+        if present:
+            self.present()
         idle.warn()
 
     space = property(lambda self: self.choices.space)
@@ -232,6 +239,20 @@ class Lab(widgets.VBox):
                 self.kept.remove(kept)
                 self._kept_box.children = [cell.row for cell in self.kept]
                 _close(kept.row)
+
+    def present(self) -> None:
+        """Goes to the form for a class and back: large type, choices folded away, the panels that tell the story."""
+        with self.worker.lock:
+            self._presents = not self._presents
+            (self.add_class if self._presents else self.remove_class)("darts-lab-present")
+            for control in self._folded:
+                control.layout.display = "none" if self._presents else None
+            for pictures in (*(track.panels for track in self.tracks), self.shared):
+                pictures.enlarge(self._presents)
+            if not self.worker.running:
+                for track in self.tracks:
+                    track.draw()
+                self.draw_shared()
 
     def show_error(self, error: BaseException) -> None:
         kind = "" if isinstance(error, ValueError | FileNotFoundError) else f"{type(error).__name__}: "

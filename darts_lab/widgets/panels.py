@@ -15,9 +15,42 @@ from darts_lab.figures.panels import CURVES, PANELS, View
 RENDERING = threading.Lock()  # matplotlib is not thread-safe
 _CURVE = (0.14, 0.16, 0.83, 0.73)  # the Axes in their image; fixed, because a layout engine doubles the time
 _GRAPH = (0.01, 0.09, 0.98, 0.81)  # with the legend below
+_SIZE, _LARGE = {"figsize": (4.6, 3.0), "dpi": 100}, {"figsize": (3.3, 2.15), "dpi": 140}  # the latter before a class
+_LARGE_CURVE = (0.18, 0.22, 0.79, 0.65)
+_FOR_A_CLASS = ("weights normal", "cell normal", "eigenvalue", "counts", "errors", "retrained")
 
 
-class Panels(widgets.GridBox):
+class _Pictures(widgets.GridBox):
+    """Images by name, in `images`, in which Axes are drawn again and again."""
+
+    large = False  # whether it is seen from the last row
+
+    def enlarge(self, large: bool) -> None:
+        """Draws with larger type from now on, and shows those panels only that a class looks at; or all again."""
+        self.large, self._axes = large, {}
+        self.forget()
+        for name in self.images:
+            if large and name not in _FOR_A_CLASS:
+                self.images[name].layout.display = "none"
+
+    def forget(self) -> None:
+        """Every panel has to be drawn again."""
+        self._drawn = dict.fromkeys(self._drawn, (object(), 0.0))
+
+    def _axes_of(self, name: str, place, large_place):
+        if name not in self._axes:
+            figure = Figure(**(_LARGE if self.large else _SIZE))
+            self._axes[name] = figure.add_axes(large_place if self.large else place)
+        return self._axes[name]
+
+    def _show(self, name: str, picture: bytes, content) -> None:
+        self.images[name].value = picture
+        self.images[name].layout.display = "block"
+        self._drawn[name] = content, time.perf_counter()
+        self.frames += 1
+
+
+class Panels(_Pictures):
     """The panels of one search, in `columns`; `curves` False leaves out those that `Shared` draws."""
 
     def __init__(self, columns: int = 3, curves: bool = True):
@@ -41,18 +74,13 @@ class Panels(widgets.GridBox):
         contents = {name: _content(name, view) for name in self.names}
         for name in [name for name in self._drawn if contents[name] is None]:
             self._hide(name)
-        due = [name for name in self.names if self._drawn.get(name, (None,))[0] != contents[name]]
+        wanted = [name for name in self.names if not self.large or name in _FOR_A_CLASS]
+        due = [name for name in wanted if self._drawn.get(name, (None,))[0] != contents[name]]
         for name in sorted(due, key=lambda name: self._drawn.get(name, (None, 0.0))[1])[:most]:
             with RENDERING:
-                self.images[name].value = self._picture(name, view)
-            self.images[name].layout.display = "block"
-            self._drawn[name] = contents[name], time.perf_counter()
-            self.frames += 1
+                picture = self._picture(name, view)
+            self._show(name, picture, contents[name])
         return time.perf_counter() - began
-
-    def forget(self) -> None:
-        """Every panel has to be drawn again, for another search."""
-        self._drawn = dict.fromkeys(self._drawn, (object(), 0.0))
 
     def clear(self) -> None:
         for name in self.names:
@@ -64,13 +92,12 @@ class Panels(widgets.GridBox):
         self._drawn.pop(name, None)
 
     def _picture(self, name: str, view: View) -> bytes:
-        if name not in self._axes:
-            figure = Figure(figsize=(4.6, 3.0), dpi=100)
-            self._axes[name] = figure.add_axes(_GRAPH if name.startswith("cell") else _CURVE)
-        return _png(figures.panel(name, view, self._axes[name]))
+        graph = name.startswith("cell")
+        ax = self._axes_of(name, _GRAPH if graph else _CURVE, _GRAPH if graph else _LARGE_CURVE)
+        return _png(figures.panel(name, view, ax))
 
 
-class Shared(widgets.GridBox):
+class Shared(_Pictures):
     """What all searches of a lab have in common: their curves in one picture each, where there are `several`, and the
     test errors of the cells that were trained from scratch."""
 
@@ -90,24 +117,22 @@ class Shared(widgets.GridBox):
         known = {one: view for one, view in views.items() if view.history}
         curves = tuple((one, len(view.history), view.history[-1], view.finished) for one, view in known.items())
         contents = {name: curves for name in self.images} | {"retrained": tuple(results.items())}
+        contents = {name: content for name, content in contents.items() if not self.large or name in _FOR_A_CLASS}
         for name, content in contents.items():
             if not content and self._drawn.pop(name, None):
                 self.images[name].layout.display, self.images[name].value = "none", b""
         due = [name for name, content in contents.items() if content and self._drawn.get(name, (None,))[0] != content]
         for name in sorted(due, key=lambda name: self._drawn.get(name, (None, 0.0))[1])[:most]:
             with RENDERING:
-                if name not in self._axes:
-                    place = (0.36, 0.16, 0.6, 0.73) if name == "retrained" else _CURVE
-                    self._axes[name] = Figure(figsize=(4.6, 3.0), dpi=100).add_axes(place)
-                ax = self._axes[name]
-                unit = next((view.task.unit or view.task.metric for view in views.values()), "%")
-                drawn = (
-                    figures.retrained(results, ax, unit) if name == "retrained" else figures.overlay(name, known, ax)
-                )
-                self.images[name].value = _png(drawn)
-            self.images[name].layout.display = "block"
-            self._drawn[name] = contents[name], time.perf_counter()
-            self.frames += 1
+                if name == "retrained":
+                    ax = self._axes_of(name, (0.36, 0.16, 0.6, 0.73), (0.42, 0.22, 0.53, 0.65))
+                    unit = next((view.task.unit or view.task.metric for view in views.values()), "%")
+                    figures.retrained(results, ax, unit)
+                else:
+                    ax = self._axes_of(name, _CURVE, _LARGE_CURVE)
+                    figures.overlay(name, known, ax)
+                picture = _png(ax)
+            self._show(name, picture, contents[name])
         self.drawn = time.perf_counter()
         return self.drawn - began
 

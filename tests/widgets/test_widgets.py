@@ -599,3 +599,22 @@ def test_panels_and_status_tell_of_the_same_epoch_and_nothing_is_drawn_before_th
     view = View(lab.search.space, [], None, lab.search.genotype)
     assert _content("counts", view) is None and _content("cell normal", view) is not None
     lab.close()
+
+
+def test_in_front_of_a_class_type_is_large_choices_are_folded_away_and_one_click_brings_all_back(tmp_path, monkeypatch):
+    monkeypatch.setenv("DARTS_LAB_RUNS", str(tmp_path))
+    lab = dl.lab("S2", scale="tiny", present=True)
+    assert lab.choices.layout.display == "none" and "darts-lab-present" in lab._dom_classes
+    lab.start()
+    lab.result(PATIENCE)
+    until(lambda: at_rest(lab.worker))
+
+    def shown():
+        return {name for name, image in lab.panels.images.items() if image.layout.display == "block"}
+
+    assert shown() == {"weights normal", "cell normal", "eigenvalue", "counts", "errors"}
+    large = lab.panels._axes["errors"].figure.get_figwidth()
+    click(lab, "Present")
+    assert shown() > {"weights reduce", "losses", "cost", "errors"} and lab.choices.layout.display is None
+    assert lab.panels._axes["errors"].figure.get_figwidth() > large, "so that the same type is smaller on the screen"
+    lab.close()
