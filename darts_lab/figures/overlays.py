@@ -51,7 +51,7 @@ def _counts(views, colours, ax):
             label = one if dash == "-" else None
             ax.plot(*_series(view.history, counts), dash, color=colours[one], label=label, marker="o", markersize=3)
     words = " and ".join(map(short_name, operations))
-    label_epochs(ax, "kept edges", (-0.3, None), f"{words} in the genotype (dotted: reduce)")
+    label_epochs(ax, "kept edges", (-0.3, None), f"{words} kept (dotted: reduce)")
     ax.yaxis.set_major_locator(WholeNumbers())
 
 
@@ -93,7 +93,7 @@ def retrained(results: Mapping, ax: Axes | None = None, unit: str = "%") -> Axes
     ax.set_yticks(range(len(results)), list(results))
     ax.set_ylim(len(results) - 0.4, -0.6)
     top = max([max(one, test or 0) for _, one, test in results.values()], default=1)
-    ax.set(xlim=(0, float(np.nan_to_num(top)) * 1.2 or 1), xlabel=unit, title="trained from scratch: test error")
+    ax.set(xlim=(0, float(np.nan_to_num(top)) * 1.35 or 1), xlabel=unit, title="test error, retrained")
     if results:
         ax.legend(loc="lower right", fontsize=7)
     return ax

@@ -22,7 +22,7 @@ class Kept:
         record = next(record for record in reversed(search.history) if record.epoch == stop)
         self.genotype, self.space, self.task = record.genotype, search.space, type(search.task)
         self.method, self.one_shot = search.method.name, self.task.factor * record.valid_error
-        self.label = f"{search.method.name}, epoch {record.epoch}"
+        self.label = f"{search.method.name}\nepoch {record.epoch}"
         self.key = track.number, record.epoch, search.history.index(record)
         self.training: Training | None = None
         self.evaluation: Evaluation | None = None

@@ -16,7 +16,7 @@ RENDERING = threading.Lock()  # matplotlib is not thread-safe
 _CURVE = (0.14, 0.16, 0.83, 0.73)  # the Axes in their image; fixed, because a layout engine doubles the time
 _GRAPH = (0.01, 0.09, 0.98, 0.81)  # with the legend below
 _SIZE, _LARGE = {"figsize": (4.6, 3.0), "dpi": 100}, {"figsize": (3.3, 2.15), "dpi": 140}  # the latter before a class
-_LARGE_CURVE = (0.18, 0.22, 0.79, 0.65)
+_LARGE_CURVE, _LARGE_GRAPH = (0.18, 0.22, 0.79, 0.65), (0.01, 0.09, 0.98, 0.78)
 _FOR_A_CLASS = ("weights normal", "cell normal", "eigenvalue", "counts", "errors", "retrained")
 
 
@@ -93,7 +93,7 @@ class Panels(_Pictures):
 
     def _picture(self, name: str, view: View) -> bytes:
         graph = name.startswith("cell")
-        ax = self._axes_of(name, _GRAPH if graph else _CURVE, _GRAPH if graph else _LARGE_CURVE)
+        ax = self._axes_of(name, _GRAPH if graph else _CURVE, _LARGE_GRAPH if graph else _LARGE_CURVE)
         return _png(figures.panel(name, view, ax))
 
 
@@ -125,7 +125,7 @@ class Shared(_Pictures):
         for name in sorted(due, key=lambda name: self._drawn.get(name, (None, 0.0))[1])[:most]:
             with RENDERING:
                 if name == "retrained":
-                    ax = self._axes_of(name, (0.36, 0.16, 0.6, 0.73), (0.42, 0.22, 0.53, 0.65))
+                    ax = self._axes_of(name, (0.27, 0.16, 0.7, 0.73), (0.33, 0.22, 0.64, 0.65))
                     unit = next((view.task.unit or view.task.metric for view in views.values()), "%")
                     figures.retrained(results, ax, unit)
                 else:
