@@ -27,8 +27,9 @@ class _Pictures(widgets.GridBox):
 
     def enlarge(self, large: bool) -> None:
         """Draws with larger type from now on, and shows those panels only that a class looks at; or all again."""
-        self.large, self._axes = large, {}
-        self.forget()
+        with RENDERING:  # a search may be drawing
+            self.large, self._axes = large, {}
+            self.forget()
         for name in self.images:
             if large and name not in _FOR_A_CLASS:
                 self.images[name].layout.display = "none"
