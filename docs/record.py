@@ -115,6 +115,7 @@ def played(page: Page) -> Iterator[bytes]:
     """Moves the slider of a stored search from its first epoch to its last."""
     widget, handle = page.locator(".darts-lab-replay").first, page.locator(".darts-lab-epoch .noUi-handle")
     last = int(float(handle.get_attribute("aria-valuemax")))
+    handle.press("Home")  # the page begins where its player stands, at the last epoch
     still(page, "")
     yield widget.screenshot()
     for epoch in range(EVERY, last + 1, EVERY):
