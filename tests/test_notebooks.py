@@ -28,11 +28,7 @@ def checks(path) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize(
-    "path",
-    [NOTEBOOKS[0].with_name(path.name) for path in sorted(SOLUTIONS.glob("*.ipynb"))],
-    ids=lambda path: path.stem,
-)
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_every_exercise_has_a_check_and_a_solution_that_passes_it(path):
     solution = SOLUTIONS / path.name
     text = "".join(cell["source"] for cell in nbformat.read(path, 4).cells)
@@ -64,6 +60,19 @@ def test_a_notebook_is_short_executed_without_errors_and_opens_with_what_it_give
     outputs = [output for cell in code for output in cell["outputs"]]
     assert not [output for output in outputs if output["output_type"] == "error"]
     assert sum("image/png" in output.get("data", {}) for output in outputs) >= 2
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_is_a_lesson_and_no_report(path):
+    cells = nbformat.read(path, 4).cells
+    text = "\n".join(cell["source"] for cell in cells if cell["cell_type"] == "markdown")
+    lines = [len(cell["source"].split("\n")) for cell in cells if cell["cell_type"] == "code"]
+    assert len(text.split()) <= 1200 and max(len(line.split()) for line in text.split("\n")) <= 120
+    assert sum(lines) <= 200 and max(lines) <= 25
+
+
+def test_solutions_are_those_of_the_notebooks():
+    assert {path.name for path in SOLUTIONS.glob("*.ipynb")} == {path.name for path in NOTEBOOKS}
 
 
 @pytest.mark.parametrize(("claim", "status"), [("1 + 1 == 2", 0), ("1 + 1 == 3", 1)])

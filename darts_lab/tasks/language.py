@@ -308,11 +308,11 @@ class Language(Task):
             deviation, hidden = deviation + self.deviation(outputs, targets), outputs.hidden
         return float(deviation) / (length * streams), self.error(float(deviation), length * streams)
 
-    def batches(self, split: str, batch_size: int | None = None) -> Iterator:
-        """The windows of a split in order, each with a hidden state of zero."""
-        streams = batch_size or self.settings.batch_size
-        for begin in range(0, self._length(split, streams), self.settings.bptt):
-            length = min(self.settings.bptt, self._length(split, streams) - begin)
+    def batches(self, split: str, batch_size: int | None = None, window: int | None = None) -> Iterator:
+        """The windows of a split in order, each of `window` words (`bptt` where None) with a hidden state of zero."""
+        streams, window = batch_size or self.settings.batch_size, window or self.settings.bptt
+        for begin in range(0, self._length(split, streams), window):
+            length = min(window, self._length(split, streams) - begin)
             yield self.plain_batch(split, Window(begin, length, streams))
 
     def optimizer(self, weights) -> AveragedSGD:

@@ -175,6 +175,16 @@ def test_plain_batches_begin_at_zero_and_are_apart(sayings):
     assert task.training_batch("valid", places[0], None)[0][1].all()
 
 
+def test_batches_are_the_whole_split_in_windows_of_a_length(sayings):
+    task = language(sayings)
+    pairs = torch.cat([words for (words, _), _ in task.batches("valid", 4, 2)], 1)
+    for window in (None, 1, 3):
+        inputs = [inputs for inputs, _ in task.batches("valid", 4, window)]
+        lengths = {words.shape[1] for words, _ in inputs[:-1]}
+        assert lengths <= {window or task.settings.bptt} and not any(hidden.any() for _, hidden in inputs)
+        assert torch.equal(torch.cat([words for words, _ in inputs], 1), pairs)
+
+
 @pytest.mark.parametrize("order", [1, 2])
 def test_an_alpha_gradient_by_itself_carries_nothing_on_and_a_step_does(order, make_search):
     search = make_search(order=order)
