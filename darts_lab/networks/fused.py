@@ -5,24 +5,23 @@ the arithmetic in `kernels`. It is taken for float32 on a CPU where gradients ar
 and equals the plain form but for rounding; its bits do not depend on the number of threads. DARTS_LAB_FUSED=0 turns it
 off.
 
-A cell is a list of terms, in the order in which its states become known. Each adds something to some states:
-a *chain* of stages, each a convolution of several copies and its norm; or a *plain* term, a pool or a draw of noise.
-What is normalised is never written: whoever reads it applies the norm's scale and shift.
+A cell is a table of what is to be done (`program`, `gradients`), made once for each shape of its inputs; one call of a
+kernel does all of it. From cell to cell sixteen samples lie side by side in memory (`grouped`).
 """
 
 import os
 import platform
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
-from itertools import groupby, pairwise
+from itertools import pairwise
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Lock, Thread
-from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -32,24 +31,19 @@ from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 from darts_lab import ranks
 from darts_lab.environment import processor
-from darts_lab.networks.operations import (
-    EPSILON,
-    MOMENTUM,
-    BatchNorm,
-    Convolution,
-    FactorizedReduce,
-    Noise,
-    Pool,
-    select,
-)
+from darts_lab.networks.gradients import Gradients
+from darts_lab.networks.operations import Convolution, FactorizedReduce, Noise
+from darts_lab.networks.program import Program, Tables
+from darts_lab.networks.tables import WIDTH
 
-GROUP = 256  # pixels of the samples that are computed together
-SMALL = 100_000  # numbers in an array below which a second thread takes longer to wake than it saves
-
+VERSION = "fused 2"  # what rows of results call the kernels that made them; others round otherwise
+PROGRAMS = 64  # of a cell that are kept
+SMALL = 100_000  # numbers that a pass makes below which a second thread takes longer to wake than it saves
 KNOWN = Convolution, FactorizedReduce, Noise
 KINDS = (torch.float32,)  # others are for comparisons
 _once: ContextVar[bool] = ContextVar("once", default=False)
 _threads: ContextVar[int | None] = ContextVar("threads", default=None)
+_programs: WeakKeyDictionary = WeakKeyDictionary()  # those of each cell
 _lock, _asked = Lock(), []  # how many threads PyTorch was told to take, once for each thread that is in a step
 
 
@@ -95,14 +89,14 @@ def _loads() -> tuple[bool, str]:
         reason = f"the kernels do not load ({' '.join(str(error).split())[:150]})"
         warnings.warn(f"fused: {reason}; steps take up to twice as long", stacklevel=2)
         return False, reason
-    if not any(Path(kernels.stage.stats.cache_path).glob("kernels.stage-*.nbi")):
+    if not any(Path(kernels.forward.stats.cache_path).glob("*forward-*.nbi")):
         print("The fused kernels are compiled now, once; it takes half a minute.", file=sys.stderr)
     return True, kernels.VERSION
 
 
 def arithmetic(device: torch.device) -> str:
     """The processor of `device`, and by whose kernels it computes, because others round differently."""
-    return processor(device) + ", fused" * (device.type == "cpu" and available()[0])
+    return processor(device) + f", {VERSION}" * (device.type == "cpu" and available()[0])
 
 
 @contextmanager
@@ -129,123 +123,6 @@ def step(network: nn.Module, settings, drop_path: float = 0.0):
             torch.set_num_threads(threads)
             _asked.pop()
         _threads.reset(token)
-
-
-class Piece(NamedTuple):
-    """Some copies of a stage, next to each other, that read the same. Tensors are numbers among those of the cell."""
-
-    source: int | None  # the state they read; None: each its own channels of the stage before
-    copies: slice
-    depthwise: int | None
-    pointwise: int
-    offset: int = 0  # the first pixel of a stride
-    to: int = 0  # the first channel of a copy that they make
-
-
-class Stage(NamedTuple):
-    pieces: list[Piece]
-    stride: int
-    dilation: int
-    norm: BatchNorm
-    affine: tuple[int | None, int | None]  # the norm's scale and shift
-    active: list[int] | None
-
-
-class Chain(NamedTuple):
-    """Stages one after the other, each behind a ReLU."""
-
-    stages: list[Stage]
-    targets: list[int]  # the state that each copy adds to
-    weights: tuple[int, slice] | None  # where the weight of each copy is; None for 1
-
-
-class Plain(NamedTuple):
-    """A pool or the identity of one state, or noise, for several states."""
-
-    module: nn.Module
-    source: int
-    targets: list[int]
-    weights: tuple[int, object] | None
-
-
-class Program:
-    """The terms of a cell, and the tensors they use."""
-
-    def __init__(self, cell, weighting, generator):
-        self.width, self.nodes, self.stride = cell.width, cell.nodes, cell.downsampling
-        self.generator = generator
-        self.tensors: list[Tensor] = []
-        self.terms: list[Chain | Plain] = []
-        self.number(None), self.number(None)  # of the inputs
-        before = cell.preprocess0, cell.preprocess1
-        self.halves = 2 if isinstance(cell.preprocess0, FactorizedReduce) else 1  # how much larger the older input is
-        self.inputs = tuple((m.even if isinstance(m, FactorizedReduce) else m.weight).shape[-3] for m in before)
-        for state, module in enumerate(before):
-            self._input(module, state)
-        plan = cell.full_plan if weighting is None else weighting.plan
-        scales, first = (None if weighting is None else self.number(weighting.scales)), 0
-        for wave, modules in enumerate(cell.stacked):
-            for name, module in modules.items():
-                running, places = plan.copies[wave][name], cell.places[wave][name]
-                if running:
-                    weights = None if scales is None else (scales, slice(first, first + len(running)))
-                    first += len(running)
-                    active = running if len(running) < len(places) else None
-                    places = [places[copy] for copy in running]
-                    sources, targets = [place.source for place in places], [place.node + 2 for place in places]
-                    self._stacked(module, sources, targets, weights, active)
-            sources = [source for source, _ in cell.readers[wave]]
-            if weighting is None:
-                for module, source, places in zip(cell.shared[wave], sources, cell.readers[wave].values()):
-                    self.terms.append(Plain(module, source, [place.node + 2 for place in places], None))
-            elif plan.parts[wave]:
-                matrix, targets = self.number(weighting.matrices[wave]), [node + 2 for node in plan.tables[wave]]
-                for column, part in enumerate(plan.parts[wave]):
-                    weights = matrix, (slice(None), column)
-                    self.terms.append(Plain(cell.shared[wave][part], sources[part], targets, weights))
-
-    def number(self, tensor: Tensor | None) -> int:
-        self.tensors.append(tensor)
-        return len(self.tensors) - 1
-
-    def _input(self, module, state: int) -> None:
-        """The chain from an input, `~state`, to the state that it becomes."""
-        if isinstance(module, FactorizedReduce):
-            stage = self._reducing(module, [(~state, slice(0, 1))], None)
-        else:
-            piece = Piece(~state, slice(0, 1), None, self.number(module.weight[None]))
-            stage = Stage([piece], 1, 1, module.norm, self._affine(module.norm, None), None)
-        self.terms.append(Chain([stage], [state], None))
-
-    def _stacked(self, module, sources, targets, weights, active) -> None:
-        if isinstance(module, Noise):
-            self.terms.append(Plain(module, sources[0], targets, weights))
-            return
-        runs, stages, end = [], [], 0
-        for source, run in groupby(sources):
-            begin, end = end, end + len(list(run))
-            runs.append((source, slice(begin, end)))
-        if isinstance(module, FactorizedReduce):
-            stages.append(self._reducing(module, runs, active))
-        else:
-            for stage in module.stages:
-                tensors = [self.number(select(tensor, active)) for tensor in (stage.depthwise, stage.pointwise)]
-                pieces, affine = [Piece(*run, *tensors) for run in runs], self._affine(stage.norm, active)
-                stages.append(Stage(pieces, stage.stride, stage.dilation, stage.norm, affine, active))
-                runs = [(None, slice(0, len(sources)))]
-        self.terms.append(Chain(stages, targets, weights))
-
-    def _reducing(self, module: FactorizedReduce, runs, active) -> Stage:
-        pieces = []
-        for offset, tensor in enumerate((module.even, module.odd)):
-            kernel, to = self.number(select(tensor, active)), offset * module.even.shape[1]
-            pieces += [Piece(*run, None, kernel, offset, to) for run in runs]
-        return Stage(pieces, 2, 1, module.norm, self._affine(module.norm, active), active)
-
-    def _affine(self, norm: BatchNorm, active) -> tuple[int | None, int | None]:
-        if norm.scale is None:
-            return None, None
-        return tuple(self.number(norm.chosen(tensor, active)) for tensor in (norm.scale, norm.shift))
 
 
 def _is_fusable(cell) -> bool:
@@ -276,319 +153,208 @@ def takes(cell, x: Tensor, drop_path: float, once: bool = False) -> bool:
     return cell.fusable and available()[0]
 
 
-def cell(cell, s0: Tensor, s1: Tensor, weighting=None, generator=None) -> Tensor:
-    """As `Cell.forward`; since every convolution is behind a ReLU here, of inputs before theirs or after it."""
-    program = Program(cell, weighting, generator)
-    nodes = _Cell.apply(program, s0.contiguous(), s1.contiguous(), *program.tensors[2:])
+def cell(cell, s0: Tensor, s1: Tensor, weighting=None, generator=None, samples: int | None = None) -> Tensor:
+    """As `Cell.forward`; since every convolution is behind a ReLU here, of inputs before theirs or after it.
+
+    Where the number of `samples` is given, inputs and result are side by side, as `grouped` gives them.
+    """
+    if samples is None:
+        if len(s0) != len(s1) or not len(s1):
+            raise ValueError(f"images: features of shapes {tuple(s0.shape)} and {tuple(s1.shape)} do not fit this cell")
+        nodes = _one(cell, grouped(s0), grouped(s1), weighting, generator, len(s1))
+        return ungrouped(nodes, len(s1))
+    return _one(cell, s0, s1, weighting, generator, samples)
+
+
+def _one(cell, s0: Tensor, s1: Tensor, weighting, generator, samples: int) -> Tensor:
+    program = _program(cell, weighting, tuple(s0.shape[1:4]), tuple(s1.shape[1:4]))
+    noises = []
+    for module, draws, size in program.noises:
+        state = s1.new_empty(()).expand(samples, program.width, *size)
+        noises.append(grouped(module([state], [0] * draws, None, None, generator)))
+    if weighting is None:
+        mixing = s1.new_zeros(1)
+    else:
+        mixing = torch.cat([weighting.scales, *(matrix.flatten() for matrix in weighting.matrices)])
+    nodes = _Cell.apply(program, samples, noises, s0.contiguous(), s1.contiguous(), mixing, *program.tensors())
     if list(cell.concat) == list(range(2, cell.nodes + 2)):
         return nodes
     return torch.cat([nodes[:, (state - 2) * cell.width :][:, : cell.width] for state in cell.concat], 1)
+
+
+def cells(cells, x: Tensor, weightings, generator, of: Sequence[int]) -> list[Tensor]:
+    """The features of the cells `of`, where each is a function of those of the two before it, the first of x alone."""
+    features = [grouped(x)] * 2
+    for one, weighting in zip(cells, weightings, strict=True):
+        features.append(cell(one, *features[-2:], weighting, generator, len(x)))
+    return [ungrouped(features[2:][number], len(x)) for number in of]
+
+
+def _program(cell, weighting, older: tuple[int, int, int], newer: tuple[int, int, int]) -> Program:
+    """The program of a cell for inputs of two shapes (channels, height, width); the last few are kept."""
+    plan = cell.full_plan if weighting is None else weighting.plan
+    key = weighting is None, older, newer, None
+    if plan.copies is not cell.full_plan.copies:
+        key = *key[:3], repr(plan[:3])
+    known = _programs.setdefault(cell, {})
+    if key not in known:
+        halves = 2 if isinstance(cell.preprocess0, FactorizedReduce) else 1  # how much larger the older input is
+        larger = tuple(halves * side for side in newer[1:])
+        if older[1:] != larger or (cell.downsampling == 2 and any(side % 2 for side in newer[1:])):
+            raise ValueError(f"images: features of {older[1:]} and {newer[1:]} pixels cannot be halved")
+        before = cell.preprocess0, cell.preprocess1
+        wanted = tuple((m.even if isinstance(m, FactorizedReduce) else m.weight).shape[-3] for m in before)
+        if (older[0], newer[0]) != wanted:
+            raise ValueError(f"images: features of shapes {older} and {newer} do not fit this cell")
+        if len(known) >= PROGRAMS:
+            known.clear()
+        known[key] = Program(cell, plan, weighting is not None, (older, newer))
+    return known[key]
 
 
 class _Cell(torch.autograd.Function):
     """All nodes of a cell side by side."""
 
     @staticmethod
-    def forward(ctx, program: Program, *tensors):
-        run = _Run(program, [tensor.detach().numpy() for tensor in tensors])
-        ctx.run, ctx.kept = run, [run.chain(t) if isinstance(t, Chain) else run.plain(t) for t in program.terms]
-        nodes = torch.from_numpy(run.nodes)
-        ctx.save_for_backward(*tensors, nodes)
+    def forward(ctx, program: Program, samples: int, noises: list[Tensor], s0, s1, mixing, *tensors):
+        groups, kind = len(s1), {"dtype": s1.dtype}
+        nodes = torch.empty(groups, program.nodes * program.width, *program.size, WIDTH, **kind)
+        kept = torch.empty(groups, program.kept, **kind)
+        weights = torch.cat([tensor.reshape(-1) for tensor in tensors])
+        maps, normal = torch.empty(2, program.slots, **kind), torch.empty(2, program.slots, dtype=torch.float64)
+        modes = np.array([0 if not norm.training else 2 if norm.update else 1 for norm, _ in program.norms])
+        if samples * program.fewest == 1 and modes.any():
+            raise ValueError("images: there is one value a channel, from which no norm can be had in training")
+        running = np.array([(norm.running_mean.data_ptr(), norm.running_var.data_ptr()) for norm, _ in program.norms])
+        arrays = [s0, s1, nodes, kept, None, None, None, None, *noises]
+        sums = torch.empty(groups, program.slots, 3, WIDTH, **kind)
+        more = program.chosen, modes, *map(_numbers, (weights, mixing, maps, sums, normal))
+        _run("forward", program, program.tables, samples, arrays, running, *more)
+        ctx.save_for_backward(s0, s1, mixing, *tensors, nodes)
+        ctx.program, ctx.samples, ctx.noises, ctx.made = program, samples, noises, (kept, modes, weights, maps, normal)
         return nodes
 
     @staticmethod
     @once_differentiable
     def backward(ctx, of_nodes):
-        run, _ = ctx.run, ctx.saved_tensors  # which raises where one of them has been changed since
-        run.prepare_gradients(of_nodes, ctx.needs_input_grad[1:])
-        for term, kept in zip(reversed(run.program.terms), reversed(ctx.kept)):
-            (run.chain_gradients if isinstance(term, Chain) else run.plain_gradients)(term, *kept)
-        gradients = [None if gradient is None else torch.from_numpy(gradient) for gradient in run.gradients]
-        run.gradients = run.of_nodes = run.of_inputs = None  # the graph may live on
-        return None, *gradients
+        s0, s1, mixing, *tensors, nodes = ctx.saved_tensors  # which raises where one of them has been changed since
+        program, (kept, modes, weights, maps, normal) = ctx.program, ctx.made
+        groups, kind, needs = len(nodes), {"dtype": nodes.dtype}, ctx.needs_input_grad[3:]
+        if needs not in program.backward:
+            program.backward[needs] = Gradients(program, needs[:2], needs[2], needs[3:])
+        gradients = program.backward[needs]
+        blank = torch.zeros_like if program.halves > 1 else torch.empty_like  # of the first only some pixels are read
+        inputs = [blank(x) if needed else None for x, needed in zip((s0, s1), needs)]
+        of_nodes = of_nodes.clone(memory_format=torch.contiguous_format)
+        passed = torch.empty(groups, program.passed, **kind)
+        arrays = [s0, s1, nodes, kept, *inputs, of_nodes, passed, *ctx.noises]
+        sums, entering = torch.empty(groups, program.terms, 2, WIDTH, **kind), torch.empty(3, program.terms, **kind)
+        of_kernels = torch.empty(groups, program.kernels if gradients.kernels else 0, **kind)
+        of_weights, of_mixing = torch.zeros_like(weights), torch.zeros_like(mixing)
+        more = map(_numbers, (weights, mixing, maps, sums, normal, entering, of_kernels, of_weights, of_mixing))
+        _run("backward", program, gradients.tables, ctx.samples, arrays, modes, *more)
+        if gradients.kernels:
+            torch.sum(of_kernels, 0, out=of_weights[: program.kernels])
+        parts = [
+            part.view(tensor.shape) if needed else None
+            for part, tensor, needed in zip(of_weights.split(program.counts), tensors, needs[3:], strict=True)
+        ]
+        return None, None, None, *inputs, of_mixing if needs[2] else None, *parts
 
 
-class _Normal(NamedTuple):
-    """A norm of given statistics, by channel: mean and inverse deviation (2, channels) in float64, the number of pixels
-    that made them (0: they are the running ones), and (weight of the result, the norm's scale, its shift)."""
+class _Grouped(torch.autograd.Function):
+    """Samples side by side: (groups, channels, height, width, WIDTH), zero where there is none."""
 
-    statistics: np.ndarray
-    total: int
-    weights: tuple[np.ndarray, np.ndarray, np.ndarray]
+    @staticmethod
+    def forward(ctx, x):
+        ctx.samples = len(x)
+        return _into_groups(x)
 
-
-class _Run:
-    """One pass of a program forward, and back. Arrays are (batch, channels, height, width)."""
-
-    def __init__(self, program: Program, arrays: list[np.ndarray]):
-        from darts_lab.networks import kernels  # which takes a second, and numba
-
-        self.kernels = kernels
-        self.program, self.arrays, self.width = program, arrays, program.width
-        older, newer = arrays[:2]
-        larger = tuple(program.halves * side for side in newer.shape[2:])
-        if older.shape[2:] != larger or (program.stride == 2 and any(side % 2 for side in newer.shape[2:])):
-            raise ValueError(f"images: features of {older.shape[2:]} and {newer.shape[2:]} pixels cannot be halved")
-        if (older.shape[1], newer.shape[1]) != program.inputs or len(older) != len(newer) or not len(newer):
-            raise ValueError(f"images: features of shapes {older.shape} and {newer.shape} do not fit this cell")
-        shape, self.kind = (len(newer), self.width, *newer.shape[2:]), newer.dtype
-        size = [side // program.stride for side in shape[2:]]
-        self.inputs = np.zeros(shape, self.kind), np.zeros(shape, self.kind)
-        self.nodes = np.zeros((len(newer), self.width * program.nodes, *size), self.kind)
-
-    def state(self, number: int) -> tuple[np.ndarray, int]:
-        """(an array, the first of its channels) of an input (below zero) or a state."""
-        if number < 0:
-            return self.arrays[~number], 0
-        return (self.inputs[number], 0) if number < 2 else (self.nodes, (number - 2) * self.width)
-
-    def of_state(self, number: int) -> tuple[np.ndarray | None, int]:
-        """The same of its gradient; None where nobody needs it."""
-        if number < 0:
-            return self.gradients[~number], 0
-        return (self.of_inputs[number], 0) if number < 2 else (self.of_nodes, (number - 2) * self.width)
-
-    def targets(self, term: Chain | Plain, state: Callable) -> tuple[np.ndarray, np.ndarray]:
-        """(an array, first channels) of what a term adds to."""
-        places = [state(number) for number in term.targets]
-        return _flat(places[0][0]), np.array([channel for _, channel in places])
-
-    def weights(self, term: Chain | Plain) -> np.ndarray:
-        """Of each copy, for all its channels."""
-        weights = np.ones(len(term.targets), self.kind)
-        if term.weights is not None:
-            tensor, where = term.weights
-            weights = self.arrays[tensor][where]
-        return np.repeat(weights, self.width)
-
-    def normalise(self, norm: BatchNorm | None, active, moments, counts, weights, affine=(None, None)):
-        """(norm, scale, shift) from the moments (groups, 2, channels) of groups of `counts` pixels; moves the running
-        statistics."""
-        channels = moments.shape[2]
-        scale, shift = (None if tensor is None else self.arrays[tensor] for tensor in affine)
-        weights = (
-            weights,
-            _ones(channels, self.kind) if scale is None else scale,
-            _zeros(channels, self.kind) if shift is None else shift,
-        )
-        if norm is None:
-            return _Normal(np.stack([np.zeros(channels), np.ones(channels)]), 0, weights), weights[0], weights[2]
-        chosen = np.arange(len(norm.running_mean))
-        if active is not None:
-            chosen = chosen.reshape(norm.copies, -1)[active].ravel()
-        mode = 0 if not norm.training else 2 if norm.update else 1
-        if mode and counts.sum() == 1:
-            raise ValueError("images: there is one value a channel, from which no norm can be had in training")
-        running = norm.running_mean.numpy(), norm.running_var.numpy()
-        statistics, scale, shift = np.empty((2, channels)), np.empty(channels, self.kind), np.empty(channels, self.kind)
-        self.kernels.normalise(
-            moments, counts, mode, running, chosen, *weights, MOMENTUM, EPSILON, statistics, scale, shift
-        )
-        return _Normal(statistics, int(counts.sum()) if mode else 0, weights), scale, shift
-
-    def norm_gradients(self, result, channels_of, normal: _Normal, dy, dy_channels):
-        """(entering, gradients of the three weights), see `kernels.norm_gradients`, by term and channel."""
-        terms, channels = len(dy_channels), normal.statistics.shape[1]
-        sums = np.empty((len(result), 2, terms, channels // terms), self.kind)
-        mean = normal.statistics[0].astype(self.kind).reshape(terms, -1)
-        _each(len(result), self.kernels.inner_products, _flat(result), channels_of, mean, dy, dy_channels, sums)
-        entering, gradients = np.empty((3, channels), self.kind), np.empty((3, channels), self.kind)
-        sums = sums.reshape(len(result), 2, channels)
-        self.kernels.norm_gradients(sums, normal.statistics, normal.total, *normal.weights, entering, gradients)
-        return entering, gradients
-
-    def chain(self, chain: Chain) -> tuple[list]:
-        """Adds its terms; what is kept of each stage is (what the stage before made, its scale and shift, the result,
-        its norm)."""
-        copies, kept = len(chain.targets), []
-        raw = scale = shift = None
-        size = self.state(chain.stages[0].pieces[0].source)[0].shape[2:]
-        for stage in chain.stages:
-            last, size = stage is chain.stages[-1], [side // stage.stride for side in size]
-            result = np.empty((len(self.nodes), copies * self.width, *size), self.kind)
-            per, groups = self.groups(stage, raw)
-            moments = np.empty((len(groups), 2, copies * self.width), self.kind)
-            for piece in stage.pieces:
-                read, geometry = self.read(piece, raw, scale, shift), self.geometry(stage, piece)
-                to = piece.copies.start * self.width + piece.to
-                _each(len(groups), self.kernels.stage, per, *read, *geometry, _flat(result), to, self.width, moments)
-            weights = self.weights(chain) if last else _ones(copies * self.width, self.kind)
-            counts = groups * (size[0] * size[1])
-            normal, *maps = self.normalise(stage.norm, stage.active, moments, counts, weights, stage.affine)
-            kept.append((raw, scale, shift, result, normal))
-            raw, (scale, shift) = result, maps
-        maps, (out, channels) = (x.reshape(copies, -1) for x in maps), self.targets(chain, self.state)
-        _each(len(raw), self.kernels.add_scaled, _flat(raw), np.arange(copies) * self.width, *maps, out, channels)
-        return (kept,)
-
-    def chain_gradients(self, chain: Chain, kept: list) -> None:
-        if self.of_state(chain.targets[0])[0] is None:
-            return
-        channels_of = np.arange(len(chain.targets)) * self.width
-        dy, dy_channels = self.targets(chain, self.of_state)
-        for number in reversed(range(len(chain.stages))):
-            stage, (raw, scale, shift, result, normal) = chain.stages[number], kept[number]
-            entering, of_norm = self.norm_gradients(result, channels_of, normal, dy, dy_channels)
-            if number == len(chain.stages) - 1:
-                self.add_of_weights(chain, of_norm[0])
-            for tensor, gradient in zip(stage.affine, of_norm[1:]):
-                if tensor is not None and self.gradients[tensor] is not None:
-                    self.gradients[tensor] += gradient
-            if not any(self.reaches(earlier) for earlier in chain.stages[: number + 1]):
-                return
-            of_raw = None if raw is None else np.empty_like(raw)
-            for piece in stage.pieces:
-                read, geometry = self.read(piece, raw, scale, shift), self.geometry(stage, piece)
-                dx = of_raw if piece.source is None else self.of_state(piece.source)[0]
-                dx = np.zeros_like(read[0]) if dx is None else _flat(dx)
-                per, groups = self.groups(stage, raw)
-                kernels = piece.depthwise, piece.pointwise
-                needs = any(number is not None and self.gradients[number] is not None for number in kernels)
-                of_kernels = [np.empty((len(groups) if needs else 1, *k.shape), self.kind) for k in geometry[1:3]]
-                gives = dy, dy_channels[piece.copies] + piece.to, _flat(result)
-                to = piece.copies.start * self.width + piece.to, self.width
-                rest = entering, needs, dx, *of_kernels
-                _each(len(groups), self.kernels.stage_gradients, per, *read, *geometry, *gives, *to, *rest)
-                for tensor, of_kernel in zip(kernels, of_kernels):
-                    if needs and tensor is not None and self.gradients[tensor] is not None:
-                        gradient = self.gradients[tensor][piece.copies]
-                        gradient += of_kernel.sum(0).reshape(gradient.shape)
-            dy, dy_channels = None if raw is None else _flat(of_raw), channels_of
-
-    def reaches(self, stage: Stage) -> bool:
-        """Whether a stage or what it reads needs gradients."""
-        kernels = (tensor for piece in stage.pieces for tensor in (piece.depthwise, piece.pointwise))
-        if any(tensor is not None and self.gradients[tensor] is not None for tensor in (*kernels, *stage.affine)):
-            return True
-        return any(piece.source is not None and self.of_state(piece.source)[0] is not None for piece in stage.pieces)
-
-    def add_of_weights(self, term: Chain | Plain, gradient) -> None:
-        if term.weights is not None and self.gradients[term.weights[0]] is not None:
-            tensor, where = term.weights
-            self.gradients[tensor][where] += gradient.reshape(len(term.targets), -1).sum(1)
-
-    def plain(self, term: Plain) -> tuple:
-        """Adds its terms; what is kept is (the result, its first channels, its norm)."""
-        terms, norm, moments, counts = len(term.targets), None, np.zeros((1, 2, self.width), self.kind), np.ones(1)
-        x, channel = self.state(term.source)
-        channels_of = np.full(terms, channel)
-        if isinstance(term.module, Noise):
-            state = torch.from_numpy(x[:, channel : channel + self.width])
-            x = term.module([state], [0] * terms, None, None, self.program.generator).contiguous().numpy()
-            channels_of = np.arange(terms) * self.width
-        elif isinstance(term.module, Pool):
-            norm, channels_of = term.module.norm, np.zeros(terms, np.int64)
-            size = [-(-side // term.module.stride) for side in x.shape[2:]]
-            result, (per, counts) = np.empty((len(x), self.width, *size), self.kind), _groups(len(x), _pixels(x))
-            moments = np.empty((len(counts), 2, self.width), self.kind)
-            kind = term.module.maximum, term.module.stride
-            _each(len(counts), self.kernels.pool, per, _flat(x), channel, *x.shape[2:], *kind, _flat(result), moments)
-            x, counts = result, counts * _pixels(result)
-        normal, scale, shift = self.normalise(norm, None, moments, counts, _ones(self.width, self.kind))
-        weights = self.weights(term)
-        maps = (weights.reshape(terms, -1) * array for array in (scale, shift))
-        _each(len(x), self.kernels.add_scaled, _flat(x), channels_of, *maps, *self.targets(term, self.state))
-        tiled = [np.tile(array, terms) for array in normal.weights[1:]]
-        return x, channels_of, _Normal(np.tile(normal.statistics, terms), normal.total, (weights, *tiled))
-
-    def plain_gradients(self, term: Plain, x, channels_of, normal: _Normal) -> None:
-        dy, dy_channels = self.targets(term, self.of_state)
-        entering, (of_weights, *_) = self.norm_gradients(x, channels_of, normal, dy, dy_channels)
-        self.add_of_weights(term, of_weights)
-        of_state, channel = self.of_state(term.source)
-        if of_state is None or isinstance(term.module, Noise):
-            return
-        of_dy, of_x, of_one = entering.reshape(3, len(dy_channels), -1)
-        pooled = isinstance(term.module, Pool)
-        dx, to = (np.zeros_like(x), 0) if pooled else (of_state, channel)
-        maps = of_dy, _flat(x), channels_of[0], of_x.sum(0), of_one.sum(0)
-        _each(len(x), self.kernels.add_gradients, dy, dy_channels, *maps, _flat(dx), to)
-        if pooled:
-            read, _ = self.state(term.source)
-            per, counts = _groups(len(x), _pixels(read))
-            geometry = channel, *read.shape[2:], term.module.maximum, term.module.stride
-            _each(len(counts), self.kernels.pool_gradients, per, _flat(read), *geometry, _flat(dx), _flat(of_state))
-
-    def prepare_gradients(self, of_nodes: Tensor, needed: Sequence[bool]) -> None:
-        self.gradients = [np.zeros_like(array) if needs else None for array, needs in zip(self.arrays, needed)]
-        self.of_nodes = of_nodes.clone(memory_format=torch.contiguous_format).numpy()
-        self.of_inputs = [None, None]
-        for state, chain in enumerate(self.program.terms[:2]):
-            if self.reaches(chain.stages[0]):
-                self.of_inputs[state] = np.zeros_like(self.inputs[state])
-
-    def read(self, piece: Piece, raw, scale, shift) -> tuple:
-        """What a piece reads: (array, first channel, height, width, scale, shift)."""
-        if piece.source is None:
-            return _flat(raw), 0, *raw.shape[2:], scale, shift
-        x, channel = self.state(piece.source)
-        return _flat(x), channel, *x.shape[2:], _ones(x.shape[1], self.kind), _zeros(x.shape[1], self.kind)
-
-    def geometry(self, stage: Stage, piece: Piece) -> tuple:
-        """(own, depthwise, pointwise, stride, dilation, offset) of a piece."""
-        pointwise = self.arrays[piece.pointwise][piece.copies, :, :, 0, 0]
-        if piece.depthwise is None:
-            depthwise = np.empty((*pointwise.shape[::2], 1, 1), self.kind)
-        else:
-            depthwise = self.arrays[piece.depthwise][piece.copies, :, 0]
-        return piece.source is None, depthwise, pointwise, stage.stride, stage.dilation, piece.offset
-
-    def groups(self, stage: Stage, raw) -> tuple[int, np.ndarray]:
-        """(samples in a group, those of each group)."""
-        x = self.state(stage.pieces[0].source)[0] if raw is None else raw
-        return _groups(len(x), _pixels(x))
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, of_groups):
+        return _out_of_groups(of_groups, ctx.samples)
 
 
-@cache
-def _groups(samples: int, pixels: int) -> tuple[int, np.ndarray]:
-    per = max(1, GROUP // pixels)
-    return per, np.diff(np.append(np.arange(0, samples, per), samples))
+class _Ungrouped(torch.autograd.Function):
+    """The inverse of `_Grouped`."""
+
+    @staticmethod
+    def forward(ctx, x, samples: int):
+        return _out_of_groups(x, samples)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, of_samples):
+        return _into_groups(of_samples), None
 
 
-@cache
-def _ones(channels: int, kind) -> np.ndarray:
-    return np.ones(channels, kind)
+def grouped(x: Tensor) -> Tensor:
+    """(batch, channels, height, width) as groups of WIDTH samples side by side, which is what cells compute with:
+    (groups, channels, height, width, WIDTH)."""
+    return _Grouped.apply(x)
 
 
-@cache
-def _zeros(channels: int, kind) -> np.ndarray:
-    return np.zeros(channels, kind)
+def ungrouped(x: Tensor, samples: int) -> Tensor:
+    """The inverse of `grouped`."""
+    return _Ungrouped.apply(x, samples)
 
 
-def _pixels(x: np.ndarray) -> int:
-    return x.shape[2] * x.shape[3]
+def _into_groups(x: Tensor) -> Tensor:
+    from darts_lab.networks import kernels  # which takes a second, and numba
+
+    out = torch.empty(-(-len(x) // WIDTH), *x.shape[1:], WIDTH, dtype=x.dtype)
+    kernels.into_groups(_numbers(x.contiguous().flatten(1)), _numbers(out.flatten(1, 3)))
+    return out
 
 
-def _flat(x: np.ndarray) -> np.ndarray:
-    """Height and width as one dimension."""
-    return x.reshape(*x.shape[:-2], -1)
+def _out_of_groups(x: Tensor, samples: int) -> Tensor:
+    from darts_lab.networks import kernels
+
+    out = torch.empty(samples, *x.shape[1:4], dtype=x.dtype)
+    kernels.out_of_groups(_numbers(x.contiguous().flatten(1, 3)), _numbers(out.flatten(1)))
+    return out
 
 
-def _each(count: int, kernel: Callable, *arguments) -> None:
-    """kernel(first, last, *arguments) for all of `count`, by as many threads as PyTorch has, where it is worth it."""
-    threads = min(_threads.get() or torch.get_num_threads(), count)
-    if threads < 2 or max(x.size for x in arguments if isinstance(x, np.ndarray)) < SMALL:
-        return kernel(0, count, *arguments)
+def _numbers(x: Tensor) -> np.ndarray:
+    return x.detach().numpy()
+
+
+def _run(name: str, program: Program, tables: Tables, samples: int, arrays: list[Tensor | None], *arguments) -> None:
+    """All phases of a program, by as many threads as PyTorch has, where it is worth it."""
+    from darts_lab.networks import kernels
+
+    groups, kernel, (rows, phases, terms) = -(-samples // WIDTH), getattr(kernels, name), tables
+    addresses = np.array([(0, 0) if x is None else (x.data_ptr(), x.stride(0)) for x in arrays])
+    tables, arguments = (rows, phases, terms, program.sizes), (samples, addresses, *arguments)
+    threads = min(_threads.get() or torch.get_num_threads(), groups)
+    if threads < 2 or program.kept * groups < SMALL:
+        kernel(*tables, 0, len(phases), 0, groups, *arguments)
+        return
     workers = _workers(os.getpid(), threads - 1)
-    cuts = [count * thread // threads for thread in range(threads + 1)]
-    done = SimpleQueue()  # of this call alone, which may be interrupted
-    for queue, part in zip(workers, pairwise(cuts[1:])):
-        queue.put((kernel, *part, arguments, done))
-    kernel(0, cuts[1], *arguments)
-    for failed in [done.get() for _ in workers]:
-        if failed is not None:
-            raise failed
+    cuts = [groups * thread // threads for thread in range(threads + 1)]
+    for phase, once in enumerate(phases[:, 2]):
+        if once:
+            kernel(*tables, phase, phase + 1, 0, 1, *arguments)
+            continue
+        done = SimpleQueue()  # of this call alone, which may be interrupted; what has an address must live until then
+        for queue, part in zip(workers, pairwise(cuts[1:])):
+            queue.put((kernel, (*tables, phase, phase + 1, *part, *arguments), (program, arrays), done))
+        kernel(*tables, phase, phase + 1, 0, cuts[1], *arguments)
+        for failed in [done.get() for _ in workers]:
+            if failed is not None:
+                raise failed
 
 
 def _work(queue: SimpleQueue) -> None:
     while True:
-        kernel, first, last, arguments, done = queue.get()
+        kernel, arguments, alive, done = queue.get()
         try:
-            kernel(first, last, *arguments)
+            kernel(*arguments)
             done.put(None)
         except BaseException as error:
             done.put(error)
-        del kernel, arguments, done  # an idle thread keeps nothing alive
+        del kernel, arguments, alive, done  # an idle thread keeps nothing alive
 
 
 @cache

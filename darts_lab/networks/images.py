@@ -34,17 +34,20 @@ class Backbone(nn.Module):
             inputs, reduced_before = [inputs[1], self.cells[-1].channels], reduction
         self.channels = inputs[1]
 
-    def forward(self, x, weightings, drop_path=0.0, generator=None) -> list[Tensor]:
-        """`weightings` are the arguments of each `Cell.forward`; where None every operation weighs 1."""
-        fast = all(fused.takes(cell, x, drop_path) for cell in self.cells)  # then cells apply the ReLU themselves
-        rectify = (lambda x: x) if fast else torch.relu
-        x = x.contiguous(memory_format=torch.contiguous_format if fast else torch.channels_last)
-        s0 = s1 = rectify(self.stem_norm(F.conv2d(x, self.stem, padding=1)))
+    def forward(self, x, weightings, drop_path=0.0, generator=None, of=(-1,)) -> list[Tensor]:
+        """The features of the cells `of`. `weightings` are the arguments of each `Cell.forward`; where None every
+        operation weighs 1."""
+        weightings = weightings or [None] * len(self.cells)
+        if all(fused.takes(cell, x, drop_path) for cell in self.cells):
+            s0 = self.stem_norm(F.conv2d(x.contiguous(), self.stem, padding=1))
+            return fused.cells(self.cells, s0, weightings, generator, of)
+        x = x.contiguous(memory_format=torch.channels_last)
+        s0 = s1 = torch.relu(self.stem_norm(F.conv2d(x, self.stem, padding=1)))
         features = []
-        for cell, weighting in zip(self.cells, weightings or [None] * len(self.cells), strict=True):
+        for cell, weighting in zip(self.cells, weightings, strict=True):
             features.append(cell(s0, s1, weighting, drop_path, generator))
-            s0, s1 = s1, rectify(features[-1])
-        return features
+            s0, s1 = s1, torch.relu(features[-1])
+        return [features[cell] for cell in of]
 
 
 def linear(features: int, classes: int, generator: torch.Generator) -> nn.Linear:
@@ -89,8 +92,8 @@ class Supernet(nn.Module):
         mixed edge is left out of a sample, in training. `generator`, on the device of x, drives drop path and noise.
         """
         weightings = weightings_of(self.space, self.backbone, mixing, x, running)
-        features = self.backbone(x, weightings, drop_path, generator)
-        return self.classifier(features[-1].mean((2, 3)))
+        (features,) = self.backbone(x, weightings, drop_path, generator)
+        return self.classifier(features.mean((2, 3)))
 
 
 class Network(nn.Module):
@@ -125,9 +128,10 @@ class Network(nn.Module):
         self.auxiliary = AuxiliaryHead(width, classes, generator) if auxiliary else None
 
     def forward(self, x, *, drop_path=0.0, generator=None, with_auxiliary=False):
-        features = self.backbone(x, None, drop_path, generator)
-        auxiliary = self.auxiliary(features[self.auxiliary_after]) if with_auxiliary and self.auxiliary else None
-        logits = self.classifier(features[-1].mean((2, 3)))
+        of = (-1, self.auxiliary_after) if with_auxiliary and self.auxiliary else (-1,)
+        features, *others = self.backbone(x, None, drop_path, generator, of)
+        auxiliary = self.auxiliary(others[0]) if others else None
+        logits = self.classifier(features.mean((2, 3)))
         return (logits, auxiliary) if with_auxiliary else logits
 
 

@@ -100,8 +100,8 @@ def expected(row: dict) -> tuple[bool, str]:
 
 
 def _as_made(row: dict):
-    """A context within which cells are fused where they were for this row."""
-    return fused.switched(str(row.get("processor")).endswith(", fused"))
+    """A context within which cells are fused where they were for this row, by today's kernels."""
+    return fused.switched(", fused" in str(row.get("processor")))
 
 
 def _close(one, other, name: str) -> bool:
