@@ -1,7 +1,7 @@
 """Threads that wait for work sleep. To import this sets so, for PyTorch reads it once, when it loads.
 
 By default those of OpenMP spin for a while after every operation, lest they be late for the next one: on a machine that
-does something else too, that takes the processor from whoever has work to do (`benchmarks/idle.py`).
+does something else too, that takes the processor from whoever has work to do.
 """
 
 import os
