@@ -67,7 +67,7 @@ class Stem(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = torch.cat(x.chunk(2, 1)).contiguous(memory_format=torch.channels_last)  # all left images, all right ones
         x = self.first_norm(F.conv2d(x, self.first, stride=2, padding=1)).relu()
-        left, right = self.second_norm(F.conv2d(x, self.second, stride=2, padding=1)).unflatten(0, (2, len(x) // 2))
+        left, right = self.second_norm(F.conv2d(x, self.second, stride=2, padding=1)).unflatten(0, (2, x.shape[0] // 2))
         width, directions = left.shape[-1], F.normalize(left)
         moved = F.pad(F.normalize(right), (self.displacements, 0))  # nothing agrees with pixels outside the image
         starts = range(self.displacements, -1, -1)

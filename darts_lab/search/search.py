@@ -199,7 +199,8 @@ class Search(Loop):
         epoch = self.epoch
         ahead = bool(s.parity) and not self.method.schedule.trains_alpha  # their rate falls after the first batch
         learning_rate = cosine(s, epoch + ahead)
-        ranks.agree(f"{self.plan.hash} {epoch}", [self.alpha, *self.descent.weights.values()])
+        if ranks.count() > 1:
+            ranks.agree(f"{self.plan.hash} {epoch}", [self.alpha, *self.descent.weights.values()])
         costs = stopwatch(self.device)
         outcome, valid = yield from steps.take(self, learning_rate)
         yield None  # what follows takes as long as several batches

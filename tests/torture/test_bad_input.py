@@ -692,7 +692,7 @@ def test_the_wrong_kind_of_object_gives_one_clear_error_too(case, lab, tmp_path,
 # --- The command line -------------------------------------------------------------------------
 
 LINES = {
-    "nothing at all": ([], ["search | evaluate | sweep | verify | spectrum | check"]),
+    "nothing at all": ([], ["search | evaluate | sweep | verify | spectrum | notebooks | check"]),
     "command unknown": (["find"], ["find", "search"]),
     "option unknown": (["search", "--spaces", "S2"], ["--spaces"]),
     "seed no number": (["search", "--seed", "one"], ["--seed", "'one'"]),

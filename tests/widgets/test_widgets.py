@@ -396,7 +396,7 @@ def test_a_new_lab_resumes_the_unfinished_run_on_disk_bit_for_bit(tmp_path, monk
     first = dl.lab("S4", scale="tiny", seed=3)
     first.step()
     until(lambda: first.state == "paused")
-    other = dl.lab("S4", scale="tiny", seed=3)
+    other = dl.widgets.Lab("S4", scale="tiny", seed=3)  # `dl.lab` would show the first one
     other.resume()
     with pytest.raises(ValueError, match="no unfinished run of these choices lies in .* that no other lab holds"):
         other.result(PATIENCE)
