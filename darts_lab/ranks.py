@@ -90,18 +90,20 @@ def _ask(ask: Callable, *arguments, **named):
 
 def total(*tensors: Tensor):
     """The sums of `tensors` over all ranks; one tensor for one, else a tuple. Its derivative is `spread`."""
-    return _apply(_Total, tensors)
+    return _one_or_all(_apply(_Total, tensors))
 
 
 def spread(*tensors: Tensor):
     """`tensors`, which are the same on every rank, for use with own samples. The derivative is `total`: gradients are
     summed over all ranks, in one message."""
-    return _apply(_Spread, tensors)
+    return _one_or_all(_apply(_Spread, tensors))
 
 
-def _apply(function, tensors):
-    if _count > 1:
-        tensors = function.apply(*tensors)
+def _apply(function, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return function.apply(*tensors) if _count > 1 else tensors
+
+
+def _one_or_all(tensors: tuple[Tensor, ...]):
     return tensors[0] if len(tensors) == 1 else tensors
 
 
@@ -192,13 +194,8 @@ def of(network: nn.Module, weights: dict[str, Tensor] | None = None) -> Callable
     if weights is None and _count == 1:
         return network
     weights = dict(network.named_parameters()) if weights is None else weights
-    own = dict(zip(weights, _apply_all(weights.values()), strict=True))
+    own = dict(zip(weights, _apply(_Spread, tuple(weights.values())), strict=True))
     return lambda *arguments, **more: functional_call(network, own, arguments, more)
-
-
-def _apply_all(weights: Iterable[Tensor]) -> tuple[Tensor, ...]:
-    weights = tuple(weights)
-    return _Spread.apply(*weights) if _count > 1 else weights
 
 
 @torch.no_grad()

@@ -33,10 +33,10 @@ from darts_lab import ranks
 from darts_lab.environment import processor
 from darts_lab.networks.gradients import Gradients
 from darts_lab.networks.operations import Convolution, FactorizedReduce, Noise
-from darts_lab.networks.program import Program, Tables
-from darts_lab.networks.tables import WIDTH
+from darts_lab.networks.program import Program
+from darts_lab.networks.tables import WIDTH, Tables
 
-VERSION = "fused 2"  # what rows of results call the kernels that made them; others round otherwise
+NAME = "fused 2"  # what rows of results call the kernels that made them; others round otherwise
 PROGRAMS = 64  # of a cell that are kept
 SMALL = 100_000  # numbers that a pass makes below which a second thread takes longer to wake than it saves
 KNOWN = Convolution, FactorizedReduce, Noise
@@ -96,7 +96,7 @@ def _loads() -> tuple[bool, str]:
 
 def arithmetic(device: torch.device) -> str:
     """The processor of `device`, and by whose kernels it computes, because others round differently."""
-    return processor(device) + f", {VERSION}" * (device.type == "cpu" and available()[0])
+    return processor(device) + f", {NAME}" * (device.type == "cpu" and available()[0])
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from darts_lab.networks.program import Layer, Part, Phases, Program, reading
+from darts_lab.networks.program import Layer, Part, Program
 from darts_lab.networks.tables import (
     INNER,
     NORM,
@@ -14,8 +14,10 @@ from darts_lab.networks.tables import (
     STAGE_BACK,
     SUM_BACK,
     ZERO,
+    Phases,
     Row,
     Term,
+    reading,
 )  # fmt: skip
 
 

@@ -5,8 +5,7 @@ steps, each with its norms; a node is the sum of its terms. Rows in one phase ne
 norm needs all of them, so phases of norms lie in between.
 """
 
-from collections.abc import Iterable, Sequence
-from itertools import groupby
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -21,26 +20,18 @@ from darts_lab.networks.tables import (
     OF_NODES,
     PASSED,
     POOL,
-    READ,
-    ROW,
     S0,
     STAGE,
     SUM,
-    TERM,
     WIDTH,
+    Phases,
     Row,
+    Tables,
     Term,
+    reading,
 )  # fmt: skip
 
 SLACK = 64  # vectors behind a buffer, up to which blocks of four pixels may read
-
-
-class Tables(NamedTuple):
-    """Rows, phases (the first row, the last, whether once) and terms, as arrays."""
-
-    rows: np.ndarray
-    phases: np.ndarray
-    terms: np.ndarray
 
 
 class Layer(NamedTuple):
@@ -333,41 +324,3 @@ class Program:
             for module, name, active in self.weights
             for tensor in [getattr(module, name)]
         ]
-
-
-class Phases:
-    """Rows, phase after phase."""
-
-    def __init__(self):
-        self.rows: list[Row] = []
-        self.phases: list[list[int]] = []
-
-    def each(self, rows: Iterable[Row]) -> None:
-        """Rows for each group of samples by itself."""
-        self._add(rows, 0)
-
-    def once(self, rows: Iterable[Row]) -> None:
-        """Rows that need all groups."""
-        self._add(rows, 1)
-
-    def _add(self, rows: Iterable[Row], once: int) -> None:
-        first = len(self.rows)
-        self.rows += rows
-        if len(self.rows) == first:
-            return
-        if self.phases and self.phases[-1][2] == once:
-            self.phases[-1][1] = len(self.rows)
-        else:
-            self.phases.append([first, len(self.rows), once])
-
-    def tables(self, terms: list[Term]) -> Tables:
-        phases = np.array(self.phases, np.int64).reshape(-1, 3)
-        return Tables(np.array(self.rows, ROW), phases, np.array(terms or [Term(*[0] * 7)], TERM))
-
-
-def reading(rows: Iterable[Row]) -> Iterable[Row]:
-    """Each row behind one that reads for it, but for those that read the same as the row before."""
-    for _, run in groupby(rows, key=lambda row: (row.x, row.x_at, row.map, row.border)):
-        run = list(run)
-        yield run[0]._replace(kind=READ)
-        yield from run

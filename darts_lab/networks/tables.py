@@ -4,6 +4,8 @@ Numbers are places: of an array (`x`, `y`, `d`, `dx`: which array, `*_at`: the f
 weight among all weights, of a channel among all that are normalised (`slot`) or all that are added up (`term`).
 """
 
+from collections.abc import Iterable
+from itertools import groupby
 from typing import NamedTuple
 
 import numpy as np
@@ -69,3 +71,49 @@ class Term(NamedTuple):
 
 ROW = np.dtype([(name, np.int64) for name in Row._fields])
 TERM = np.dtype([(name, np.int64) for name in Term._fields])
+
+
+class Tables(NamedTuple):
+    """Rows, phases (the first row, the last, whether once) and terms, as arrays."""
+
+    rows: np.ndarray
+    phases: np.ndarray
+    terms: np.ndarray
+
+
+class Phases:
+    """Rows, phase after phase."""
+
+    def __init__(self):
+        self.rows: list[Row] = []
+        self.phases: list[list[int]] = []
+
+    def each(self, rows: Iterable[Row]) -> None:
+        """Rows for each group of samples by itself."""
+        self._add(rows, 0)
+
+    def once(self, rows: Iterable[Row]) -> None:
+        """Rows that need all groups."""
+        self._add(rows, 1)
+
+    def _add(self, rows: Iterable[Row], once: int) -> None:
+        first = len(self.rows)
+        self.rows += rows
+        if len(self.rows) == first:
+            return
+        if self.phases and self.phases[-1][2] == once:
+            self.phases[-1][1] = len(self.rows)
+        else:
+            self.phases.append([first, len(self.rows), once])
+
+    def tables(self, terms: list[Term]) -> Tables:
+        phases = np.array(self.phases, np.int64).reshape(-1, 3)
+        return Tables(np.array(self.rows, ROW), phases, np.array(terms or [Term(*[0] * 7)], TERM))
+
+
+def reading(rows: Iterable[Row]) -> Iterable[Row]:
+    """Each row behind one that reads for it, but for those that read the same as the row before."""
+    for _, run in groupby(rows, key=lambda row: (row.x, row.x_at, row.map, row.border)):
+        run = list(run)
+        yield run[0]._replace(kind=READ)
+        yield from run

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import torch
@@ -128,6 +128,12 @@ class Loop(ABC):
             if self.finished:
                 self.release()
         return record
+
+    def _agree(self, tensors: Iterable[Tensor]) -> None:
+        """Where ranks compute together: raises ValueError if they were asked for different things, or hold other
+        `tensors`."""
+        if ranks.count() > 1:
+            ranks.agree(f"{self.plan.hash} {self.epoch}", tensors)
 
     @property
     def _on_disk(self) -> bool:

@@ -16,7 +16,7 @@ from typing import Annotated
 import torch
 from torch import Tensor, nn
 
-from darts_lab import curvature, ranks, tasks
+from darts_lab import curvature, tasks
 from darts_lab import data as datasets
 from darts_lab.checks import checked, one_of
 from darts_lab.environment import choose_device, stopwatch
@@ -199,8 +199,7 @@ class Search(Loop):
         epoch = self.epoch
         ahead = bool(s.parity) and not self.method.schedule.trains_alpha  # their rate falls after the first batch
         learning_rate = cosine(s, epoch + ahead)
-        if ranks.count() > 1:
-            ranks.agree(f"{self.plan.hash} {epoch}", [self.alpha, *self.descent.weights.values()])
+        self._agree([self.alpha, *self.descent.weights.values()])
         costs = stopwatch(self.device)
         outcome, valid = yield from steps.take(self, learning_rate)
         yield None  # what follows takes as long as several batches

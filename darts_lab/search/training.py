@@ -104,8 +104,7 @@ class Training(Loop):
         s, task, generator, epoch = self.settings, self.task, self.generator, self.epoch
         costs = stopwatch(self.device)
         learning_rate = cosine(s, epoch)
-        if ranks.count() > 1:
-            ranks.agree(f"{self.plan.hash} {epoch}", self.network.parameters())
+        self._agree(self.network.parameters())
         self.network.train()
         losses, deviations = [], []
         for place in task.order(s.batch_size, generator):
