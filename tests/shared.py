@@ -93,6 +93,7 @@ def cases() -> dict[str, Callable[[], dict]]:
         "Hessian of an operation of a user's": partial(hessian, space=own_space()),
         "training with drop path": partial(trained, drop_path=0.3, cutout=4),
         "depth": partial(searched, "S2", "bathymetry", **DENSE),
+        "disparity": partial(searched, "S6", "stereo", augmentation=0.0, **DENSE),
         "language": partial(searched, "RNN-S", text(), scale="tiny", order=2, layers=1, **TEXT, **DROPOUT),
         "language, training": partial(trained, "RNN-S", text(), scale="tiny", **TEXT, **DROPOUT),
     }
