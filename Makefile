@@ -9,7 +9,7 @@ QUICK = PYTHONPATH="$(CURDIR)/tests/quick_start"
 # inside a container everyone is root, and Jupyter wants to be told
 AS_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: lab dashboard demo test docs notebooks figures torture ladder fixed_cells collapse remedies robustness longer selection over_epochs prime language dense s5 clean
+.PHONY: lab dashboard demo test coverage docs notebooks figures torture ladder fixed_cells collapse remedies robustness longer selection over_epochs prime language dense s5 clean
 
 lab: .venv/ready
 	$(RUN) -m jupyter lab --ip=127.0.0.1 $(AS_ROOT) notebooks/00_start_here.ipynb
@@ -28,11 +28,18 @@ demo: .venv/ready
 test: .venv/ready
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check darts_lab tests experiments benchmarks examples
+	$(RUN) -m mypy
 	@$(QUICK) $(RUN) -m pytest -q -rs -n 2 --dist loadfile tests; tests=$$?; \
 	$(QUICK) OMP_NUM_THREADS=1 DARTS_LAB_SCALE=tiny $(RUN) -m pytest -q -n 2 --dist loadfile --nbval-lax \
 		--nbval-current-env --nbval-cell-timeout=7200 --nbval-kernel-startup-timeout=600 notebooks; notebooks=$$?; \
 	ended() { [ $$1 = 0 ] && echo passed || echo FAILED; }; \
 	echo "make test: tests $$(ended $$tests), notebooks $$(ended $$notebooks)"; [ $$tests = 0 ] && [ $$notebooks = 0 ]
+
+# As the tests of `make test`, with the share of lines that they run; of its own, as it takes longer. Python 3.12 and newer
+# have a monitor for it; what numba has compiled cannot be seen.
+coverage: export COVERAGE_CORE = sysmon
+coverage: .venv/ready
+	$(QUICK) $(RUN) -m pytest -q -n 2 --dist loadfile --cov --cov-report=term:skip-covered tests
 
 # The site, into build/site: Markdown, notebooks with their committed outputs, the API. A warning is an error.
 docs: .venv/ready .venv/docs

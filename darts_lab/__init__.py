@@ -40,6 +40,14 @@ from darts_lab.studies.cost import plan_cost
 from darts_lab.studies.sweep import grid, sweep
 from darts_lab.tasks import scales
 
+__all__ = ["__version__", "curvature", "data", "figures", "genotype", "methods", "ranks", "runs", "settings"]
+__all__ += ["spaces", "check", "bathymetry", "corpus", "stereo", "exercise", "Genotype", "discretize"]
+__all__ += ["enumerate_genotypes", "random_genotype", "uniform_genotype", "official", "read_quark0"]
+__all__ += ["read_robustdarts", "monitors", "schedules", "terms", "Method", "Network", "Supernet", "Plan"]
+__all__ += ["EpochRecord", "progress", "Search", "search_by", "Evaluation", "Training", "evaluate", "Scale"]
+__all__ += ["SearchSpace", "published", "statistics", "sweeps", "discretization_drop", "ground_truth", "predictions"]
+__all__ += ["select", "plan_cost", "grid", "sweep", "scales", "lab", "running", "replay", "dashboard"]
+
 
 def lab(*arguments, **options):
     """The live lab, a widget for the end of a notebook cell. Arguments as for `Search`; with a list of methods,

@@ -12,8 +12,9 @@ import warnings
 from collections.abc import Callable
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from inspect import ismethod
+from typing import Any
 from weakref import WeakMethod
 
 import torch
@@ -43,7 +44,7 @@ def sgd(weights, learning_rate: float, momentum: float, weight_decay: float) -> 
     )
 
 
-def capturable(weights) -> dict[str, bool]:
+def capturable(weights) -> dict[str, Any]:
     """The argument of Adam and ASGD with which they can be recorded."""
     return {"capturable": next(iter(weights)).device.type in KINDS}
 
@@ -77,8 +78,9 @@ class Recorder:
     def __init__(self, device: torch.device, generator: torch.Generator, capture: bool | None = None):
         wanted = os.environ.get("DARTS_LAB_CAPTURE") == "1" if capture is None else capture
         self.on, self.device = wanted and device.type in KINDS and ranks.count() == 1, device
-        self.generator, self.steps = generator, []
-        self.graphs = make_graphs(device, generator) if self.on else None
+        self.generator = generator
+        self.steps: list[Step] = []
+        self.graphs: Any = make_graphs(device, generator) if self.on else None
 
     def step(self, function: Callable) -> "Step":
         """`function` as a step. It gives tensors, in tuples or not; those of a step are copies."""
@@ -102,8 +104,8 @@ class Form:
     """A step for tensors of certain shapes, and certain plain values."""
 
     calls: int = 0
-    tensors: list[Tensor] | None = None  # those that it reads
-    replay: Callable | None = None
+    tensors: list[Tensor] = field(default_factory=list)  # those that it reads
+    replay: Any = None  # a function, once it is recorded
 
 
 class Step:
@@ -118,7 +120,9 @@ class Step:
 
     @property
     def function(self) -> Callable:
-        return self._function()
+        function = self._function()
+        assert function is not None, "a step does not outlive the object whose method it is"
+        return function
 
     def __call__(self, *arguments):
         if not self.recorder.on:
@@ -178,7 +182,8 @@ class Graphs:
     def watching(self):
         """Within it the device computes aside, as recording asks for; fills the list that it gives with the reasons for
         which it was waited."""
-        waits, before = [], torch.cuda.get_sync_debug_mode()
+        waits: list[str] = []
+        before = torch.cuda.get_sync_debug_mode()
         self.stream.wait_stream(torch.cuda.current_stream(self.device))
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")

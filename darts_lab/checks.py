@@ -7,10 +7,11 @@ from functools import cache, wraps
 from numbers import Integral, Number, Real
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, NamedTuple, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, NamedTuple, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
+Function = TypeVar("Function", bound=Callable)
 INFINITE = float("inf")
 
 
@@ -47,10 +48,9 @@ def _or_none(allowed: Allowed, words: str) -> Allowed:
     return Allowed(allowed.words + words, lambda value: value is None or allowed.accepts(value))
 
 
-def whole(least: int, or_none: str = ""):
-    """The type of whole numbers from `least` on; with `or_none`, such as ", or None for all", of None too."""
-    allowed = _number(f"a whole number of at least {least}", lambda value: value >= least, int)
-    return Annotated[int, _or_none(allowed, or_none) if or_none else allowed]
+def whole(least: int) -> Allowed:
+    """A whole number from `least` on."""
+    return _number(f"a whole number of at least {least}", lambda value: value >= least, int)
 
 
 def one_of(*values) -> Allowed:
@@ -61,9 +61,9 @@ def one_of(*values) -> Allowed:
 
 _FRACTION = _number("a number in [0, 1)", lambda value: 0 <= value < 1)
 _POSITIVE = _number("a number above 0", lambda value: 0 < value < INFINITE)
-Count = whole(1)
-CountOrAll = whole(1, ", or None for all")
-Natural = whole(0)
+Count = Annotated[int, whole(1)]
+CountOrAll = Annotated[int | None, _or_none(whole(1), ", or None for all")]
+Natural = Annotated[int, whole(0)]
 Seed = Annotated[int, _number(f"a whole number from 0 to {2**31 - 1}", lambda value: 0 <= value < 2**31, int)]
 Amount = Annotated[float, _number("a number of at least 0", lambda value: 0 <= value < INFINITE)]
 Positive = Annotated[float, _POSITIVE]
@@ -100,7 +100,7 @@ def _kinds(dataclass: type) -> dict:
 def check(instance) -> None:
     """Puts the fields of a dataclass, frozen or not, in Python's own numbers. Raises as `allow` for the first that is
     not allowed."""
-    for name, kind in _kinds(type(instance)).items():
+    for name, kind in _kinds(instance.__class__).items():
         object.__setattr__(instance, name, allow(name, getattr(instance, name), kind))
 
 
@@ -113,7 +113,7 @@ def argument(name: str, value, kind) -> None:
         raise ValueError(f"{name}: {shown} is not allowed; it must be {_words(kind)}")
 
 
-def checked(function: Callable) -> Callable:
+def checked(function: Function) -> Function:
     """`function`, all of whose annotated arguments are checked as by `argument`, before anything is done. A number of
     NumPy becomes one of Python."""
     signature, hints = inspect.signature(function), cache(lambda: get_type_hints(function, include_extras=True))
@@ -129,13 +129,17 @@ def checked(function: Callable) -> Callable:
                 argument(name, given[name], kind)
         return function(*bound.args, **bound.kwargs)
 
-    return call
+    return call  # type: ignore[return-value]
 
 
 _MANY = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 _SHOWN = (str, bytes, Number, NoneType, list, tuple, dict, set)
-_KINDS = {bool: "True or False", int: "a whole number", float: "a number", str: "text", NoneType: "None"}
-_KINDS |= {
+_KINDS: dict[object, str] = {
+    bool: "True or False",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    NoneType: "None",
     Path: "a path",
     abc.Callable: "a function",
     abc.Sequence: "a list",

@@ -203,7 +203,7 @@ def _search(options) -> None:
                 print(f"stopped: the eigenvalue has risen too much; {cell} is the result")
             if record.back_to is not None:
                 print(f"back to the end of epoch {record.back_to}, on with weight decay {search.weight_decay:g}")
-    if ranks.rank():
+    if search.run is None:  # that of rank 0 writes
         return
     result = {"genotype": str(search.genotype), "run": str(search.run.path)}
     print(json.dumps(result) if options.json else f"{result['genotype']}\nrun: {result['run']}")

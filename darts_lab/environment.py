@@ -14,7 +14,7 @@ import torch
 try:
     import resource
 except ImportError:  # Windows
-    resource = None
+    resource = None  # type: ignore[assignment]
 
 
 def choose_device(device: str | torch.device | None = None) -> tuple[torch.device, str]:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import itertools
 import operator
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
@@ -28,10 +29,16 @@ class Genotype:
     another number of edges lists triples (operation, state it leads to, source state), as FairDARTS does. Raises
     ValueError where an edge does not come from an earlier state, a state is used that no edge leads to, or an operation
     is not a string; `check` tells whether it is known.
+
+    >>> cell = dl.uniform_genotype(dl.spaces.get("S5"), "skip_connect")
+    >>> cell.normal, cell.count("skip_connect", "normal")
+    ((('skip_connect', 0), ('skip_connect', 1)), 2)
+    >>> dl.Genotype.of(str(cell)) == cell
+    True
     """
 
-    cells: Mapping[str, tuple[tuple, ...]]
-    concat: Mapping[str, tuple[int, ...]]
+    cells: Mapping[str, Sequence[tuple]]
+    concat: Mapping[str, Sequence[int]]
 
     def __post_init__(self):
         kinds = spaces.family(self.cells)
@@ -74,11 +81,11 @@ class Genotype:
         return tuple(self.cells)
 
     @property
-    def normal(self) -> tuple[tuple[str, int], ...]:
+    def normal(self) -> Sequence[tuple]:
         return self.cells["normal"]
 
     @property
-    def reduce(self) -> tuple[tuple[str, int], ...]:
+    def reduce(self) -> Sequence[tuple]:
         return self.cells["reduce"]
 
     @property
@@ -147,7 +154,7 @@ class Genotype:
 
     def to_json(self) -> dict:
         """A dictionary of lists that `json` can write and `Genotype.from_json` reads."""
-        fields = {}
+        fields: dict[str, Any] = {}
         for kind, pairs in self.cells.items():
             fields |= {kind: list(map(list, pairs)), concat_name(kind): list(self.concat[kind])}
         return fields
@@ -215,6 +222,10 @@ def discretize(mixing: torch.Tensor, space: SearchSpace, with_none: bool = False
     Every node keeps the two incoming edges (one in a recurrent cell) whose strongest operations weigh most, strongest
     first, each with that operation. Ties go to the earlier edge or operation. `none` is never chosen, unless
     `with_none`, as in parts of the code of Zela et al. Raises ValueError for another shape or weights not finite.
+
+    >>> space = dl.spaces.get("S5")  # of max_pool_3x3, skip_connect and sep_conv_3x3 on every edge
+    >>> dl.discretize(torch.tensor([0.2, 0.3, 0.5]).expand(space.shape), space).normal
+    (('sep_conv_3x3', 0), ('sep_conv_3x3', 1))
     """
     if tuple(mixing.shape) != space.shape:
         raise ValueError(f"mixing: shape {tuple(mixing.shape)} does not fit space {space.name!r}: {space.shape}")
@@ -235,12 +246,16 @@ def discretize(mixing: torch.Tensor, space: SearchSpace, with_none: bool = False
             strongest = sorted(incoming, key=lambda edge: -edge[0])[: space.inputs]
             pairs += [(operation, source) for _, source, operation in strongest]
         cells[cell_type] = pairs
-    return Genotype(cells, dict.fromkeys(cells, range(space.inputs, space.nodes + space.inputs)))
+    return Genotype(cells, dict.fromkeys(cells, tuple(range(space.inputs, space.nodes + space.inputs))))
 
 
 @checked
 def random_genotype(space: SearchSpace, generator: torch.Generator, with_none: bool = False) -> Genotype:
-    """A genotype drawn uniformly: as many edges for each node as it keeps, one operation on each."""
+    """A genotype drawn uniformly: as many edges for each node as it keeps, one operation on each.
+
+    >>> dl.random_genotype(dl.spaces.get("S2"), torch.Generator().manual_seed(0)).nodes
+    4
+    """
     weights = torch.rand(space.shape, generator=generator, device=generator.device)
     return discretize(weights, space, with_none)
 
@@ -248,7 +263,11 @@ def random_genotype(space: SearchSpace, generator: torch.Generator, with_none: b
 @checked
 def uniform_genotype(space: SearchSpace, operation: str) -> Genotype:
     """The genotype with `operation` wherever an edge has it as a candidate, such as the all-skip cell of a space.
-    Raises ValueError where no edge has it."""
+    Raises ValueError where no edge has it.
+
+    >>> dl.uniform_genotype(dl.spaces.get("S2"), "skip_connect").count("skip_connect", "normal")
+    8
+    """
     weights = [[[float(name == operation) for name in edge] for edge in edges] for edges in space.cells.values()]
     if not torch.tensor(weights).any():
         raise ValueError(f"operation: {operation!r} is no candidate in space {space.name!r}")
@@ -263,13 +282,17 @@ def skip_reductions(genotype: Genotype) -> Genotype:
         raise ValueError(f"reductions: 'skip' is not allowed for cells {types}; it must be 'searched'")
     nodes = genotype.nodes_of("reduce")
     skips = [(SKIP, state) for node in range(nodes) for state in (node, node + 1)]
-    return replace(genotype, cells=genotype.cells | {"reduce": skips})
+    return replace(genotype, cells={**genotype.cells, "reduce": skips})
 
 
 @checked
 def enumerate_genotypes(space: SearchSpace) -> list[Genotype]:
     """All genotypes of a space of one node, which has no choice of edges: the 81 of S5. Raises ValueError for larger
-    spaces, which have too many."""
+    spaces, which have too many.
+
+    >>> len(dl.enumerate_genotypes(dl.spaces.get("S5")))
+    81
+    """
     if space.nodes != 1:
         raise ValueError(f"space: {space.name!r} has {space.nodes} nodes; only spaces of one node (S5) are enumerated")
     choices = []

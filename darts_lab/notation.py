@@ -77,8 +77,8 @@ def fields(source: Mapping) -> tuple[dict, dict]:
 
 def _edges(kind: str, cell, compact: bool = False) -> list[tuple]:
     """The edges of a cell as (operation, source), or as (operation, state, source) where it lists triples or nodes."""
-    inputs, found = inputs_of(kind), []
-    triples = _triples(cell)
+    inputs, triples = inputs_of(kind), _triples(cell)
+    found: list[tuple] = []
     for index, item in enumerate(_items(cell, kind)):
         parts = _items(item, f"{kind}, edge {index}")
         if parts and not isinstance(parts[0], str | int) and not hasattr(parts[0], "__index__"):
@@ -241,7 +241,7 @@ def _call(node: ast.AST) -> dict:
     return values
 
 
-def _plain(node: ast.AST):
+def _plain(node: ast.AST | None):
     """The value of brackets, names in quotes, numbers, and ranges. Raises _Wrong for any other node."""
     if isinstance(node, ast.List | ast.Tuple):
         values = []

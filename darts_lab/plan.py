@@ -11,7 +11,8 @@ import hashlib
 import json
 import os
 from dataclasses import asdict, dataclass, replace
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from darts_lab import data as datasets
 from darts_lab import methods, runs, spaces, tasks
@@ -35,10 +36,14 @@ class Plan:
     `search` holds the settings of a search, `evaluation` those of a training from scratch; None where there is none.
     Without a search `genotype` is the cell to train, and `method` is only what tables call it. `data` is a name or the
     data themselves, `scale` a name, `device` None where the machine that computes chooses it.
+
+    >>> search = dl.Search("S2", data="digits", scale="tiny", path=False)
+    >>> search.plan.name, search.plan.search.epochs
+    ('S2-digits-DARTS-tiny-seed0', 3)
     """
 
     space: SearchSpace | None
-    data: object
+    data: Any
     method: Method | None
     scale: str
     seed: int
@@ -85,6 +90,20 @@ class Plan:
         content = {name: value for name, value in content.items() if value is not None}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
 
+    @property
+    def searched(self) -> tuple[SearchSpace, Method, SearchSettings]:
+        """Space, method and settings of the search. Raises ValueError where none is asked for."""
+        if self.space is None or self.method is None or self.search is None:
+            raise ValueError(f"plan: {self.name!r} asks for no search")
+        return self.space, self.method, self.search
+
+    @property
+    def trained(self) -> tuple[Genotype, EvaluationSettings]:
+        """The cell that is trained from scratch, and how. Raises ValueError where none is."""
+        if self.genotype is None or self.evaluation is None:
+            raise ValueError(f"plan: {self.name!r} asks for no training")
+        return self.genotype, self.evaluation
+
     def training_of(self, genotype: Genotype | str) -> Plan:
         """The plan of the training of `genotype`, the cell that this plan's search found. Raises ValueError where none
         is asked for."""
@@ -101,10 +120,9 @@ class Plan:
         """
         data = _data(content["data"]["name"] if data is None else data)
         kinds = tasks.of(data).scales["paper"]
-        search, evaluation = (
-            None if content[name] is None else from_values(type(defaults), content[name])
-            for name, defaults in (("settings", kinds.search), ("evaluation", kinds.evaluation))
-        )
+        search, evaluation = content["settings"], content["evaluation"]
+        search = None if search is None else from_values(type(kinds.search), search)
+        evaluation = None if evaluation is None else from_values(type(kinds.evaluation), evaluation)
         space = _space_of(content, space)
         if search is None:
             method = None if content["method"] is None else Method(content["method"])
@@ -131,14 +149,14 @@ def of_search(space, data, method, scale, seed, device=None, **settings) -> Plan
     method, data = methods.get(method), _data(data)
     task = tasks.of(data)
     scale = scales.get(scale, task.domain)
-    chosen, settings = settings, override(scale.search, **(method.defaults(scale) | settings))
-    if settings.parity:
-        method, code = method.official(task.carries), method.code if settings.parity is True else settings.parity
-        settings = override(settings, **(OFFICIAL | chosen | {"parity": code}))
-    space = _space(task.space if space is None else space, method, settings)
+    search = override(scale.search, **(method.defaults(scale) | settings))
+    if search.parity:
+        method, code = method.official(task.carries), method.code if search.parity is True else search.parity
+        search = override(search, **(OFFICIAL | settings | {"parity": code}))
+    space = _space(task.space if space is None else space, method, search)
     data = scale.data(data)
     device = None if device is None else str(choose_device(device)[0])
-    return Plan(space, data, method, scale.name, seed, settings, device=device)
+    return Plan(space, data, method, scale.name, seed, search, device=device)
 
 
 def of_training(genotype, data, scale, seed, device=None, space=None, protocol="default", **settings) -> Plan:
@@ -150,18 +168,18 @@ def of_training(genotype, data, scale, seed, device=None, space=None, protocol="
     data = scale.data(data)
     genotype = _genotype(genotype, space)
     device = None if device is None else str(choose_device(device)[0])
-    settings = _evaluation(scale, task, space, data, protocol, settings)
-    return Plan(space, data, None, scale.name, seed, evaluation=settings, genotype=genotype, device=device)
+    evaluation = _evaluation(scale, task, space, data, protocol, settings)
+    return Plan(space, data, None, scale.name, seed, evaluation=evaluation, genotype=genotype, device=device)
 
 
 class Found(NamedTuple):
     """A cell, and with what it is to be trained."""
 
     genotype: Genotype | str
-    data: object
-    scale: object
+    data: Any
+    scale: Any
     seed: int
-    space: object
+    space: Any
 
 
 def found(cell, data=None, scale=None, seed=None, space=None) -> Found:
@@ -169,16 +187,13 @@ def found(cell, data=None, scale=None, seed=None, space=None) -> Found:
     None; or it is a Search or Training, a `runs.Run`, what `runs.read` gives, or a run directory: its cell, by default
     with its own data, scale, seed and space. Raises ValueError, naming the argument to pass, where these were the
     user's own objects and cannot be had from there, and where no epoch of a search is finished."""
-    loop = cell if isinstance(getattr(cell, "plan", None), Plan) else None
-    run = None if loop else _run_of(cell)
-    if loop is None and run is None:
-        return Found(cell, _or(data, "digits"), _or(scale, "laptop"), _or(seed, 0), space)
-    if loop:
-        asked, known = loop.plan, loop.plan.data
-        if asked.genotype is None and not loop.history:
+    if isinstance(asked := getattr(cell, "plan", None), Plan):
+        if asked.genotype is None and not cell.history:
             raise ValueError("genotype: the search has not finished its first epoch")
-        genotype, own = loop.genotype, asked.space
+        genotype, own, known = cell.genotype, asked.space, asked.data
         names = asked.scale, asked.seed
+    elif (run := _run_of(cell)) is None:
+        return Found(cell, _or(data, "digits"), _or(scale, "laptop"), _or(seed, 0), space)
     else:
         try:
             names, own = (run.config["scale"], run.config["seed"]), _space_of(run.config, space)
@@ -203,7 +218,7 @@ def _run_of(cell) -> runs.Run | None:
         return cell
     path = cell.path if isinstance(cell, runs.Recorded) else cell
     if isinstance(path, os.PathLike):
-        return runs.Run(path)
+        return runs.Run(Path(path))
     there = isinstance(path, str) and os.path.isfile(os.path.join(path, "config.json"))  # False for what is no path
     return runs.Run(path) if there else None
 
@@ -312,5 +327,5 @@ def _evaluation(scale, task, space, data, protocol, settings: dict) -> Evaluatio
     scales.check_protocol(protocol)
     if scale.name == "paper" and space is not None:
         settings = task.published(space.name, data if isinstance(data, str) else data.name, protocol, settings)
-    settings = override(scale.evaluation, **settings)
-    return replace(settings, parity=ROBUSTDARTS) if settings.parity is True else settings
+    evaluation = override(scale.evaluation, **settings)
+    return replace(evaluation, parity=ROBUSTDARTS) if evaluation.parity is True else evaluation

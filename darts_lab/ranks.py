@@ -30,11 +30,12 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import timedelta
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import cloudpickle
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import Tensor
 from torch.func import functional_call
 
 PATIENCE = timedelta(minutes=10)  # for a rank that neither answers nor ends: a checkpoint may take long to be written
@@ -189,7 +190,7 @@ def mean(own: Tensor, samples: int) -> Tensor:
     return sums / number
 
 
-def of(network: nn.Module, weights: dict[str, Tensor] | None = None) -> Callable:
+def of(network: Any, weights: dict[str, Tensor] | None = None) -> Callable:
     """`network`, with other `weights` by name if given, as a function whose gradients are those of whole batches."""
     if weights is None and _count == 1:
         return network
@@ -217,7 +218,7 @@ def agree(asked: str, tensors: Iterable[Tensor]) -> None:
 
 
 def run(
-    processes: int, function: Callable, *arguments, on_report: Callable[[object], object] = lambda report: None, **named
+    processes: int, function: Callable, *arguments, on_report: Callable[[Any], object] = lambda report: None, **named
 ):
     """What `function(*arguments, **named)` gives on rank 0, called by so many `processes` of this machine together.
 
@@ -263,17 +264,19 @@ def report(what) -> None:
         _send("report", what)
 
 
-_answers = None  # where a process of `run` writes to
+_answers: BinaryIO | None = None  # where a process of `run` writes to
 
 
 def _send(kind: str, value) -> None:
+    assert _answers is not None, "only a process of `run` sends"
     message = cloudpickle.dumps((kind, value))
     _answers.write(len(message).to_bytes(8, "big") + message)
     _answers.flush()
 
 
-def _ended(process: subprocess.Popen, call: bytes, on_report: Callable) -> tuple[str, object]:
+def _ended(process: subprocess.Popen, call: bytes, on_report: Callable) -> tuple[str, Any]:
     """("value", what the call gave) or ("error", what it raised) of a process that was started."""
+    assert process.stdin is not None and process.stdout is not None
     try:
         process.stdin.write(len(call).to_bytes(8, "big") + call)
         process.stdin.flush()  # and is not closed, by which the process knows that this one lives

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
 from darts_lab.checks import Amount, Betas, Count, CountOrAll, Fraction, Natural, Positive, Switch, check, one_of, plain
 
 ROBUSTDARTS, PRIME = CODES = ("RobustDARTS", "DARTS-PRIME")  # the code of Zela et al. 2020; of Maile et al. 2021
+Settings = TypeVar("Settings", bound="SearchSettings | EvaluationSettings")
 Parity = Annotated[bool | str, one_of(False, True, *CODES)]
 
 
@@ -82,7 +83,11 @@ class EvaluationSettings:
 class Scale:
     """A name and the settings that go with it; `strong_decay` is how many times the weight decay of plain DARTS the
     method R-DARTS(L2) takes: 81, the strongest factor of Zela et al. (section 4.2), where a scale can bear it.
-    `instead` names data that are taken in place of others, in another size."""
+    `instead` names data that are taken in place of others, in another size.
+
+    >>> dl.scales.get("laptop").search.epochs, dl.scales.get("paper").search.epochs
+    (40, 50)
+    """
 
     name: str
     search: SearchSettings
@@ -95,7 +100,7 @@ class Scale:
         return self.instead.get(data, data) if isinstance(data, str) else data
 
 
-def override(settings, **changes):
+def override(settings: Settings, **changes) -> Settings:
     """`settings` with some fields changed. Raises ValueError for a field that is not there or a senseless value."""
     known = {field.name for field in fields(settings)}
     for name in changes:
@@ -104,7 +109,7 @@ def override(settings, **changes):
     return from_values(type(settings), vars(settings) | changes)
 
 
-def from_values(kind: type, values: dict):
+def from_values(kind: type[Settings], values: dict) -> Settings:
     """The settings of a `kind` with these values, and its defaults for all others; JSON's lists become tuples.
 
     Raises ValueError for a senseless value, TypeError for a field that is not there and for `values` of another type.
@@ -113,6 +118,6 @@ def from_values(kind: type, values: dict):
     settings = kind(**values)
     check(settings)
     floats = {field.name for field in fields(kind) if isinstance(field.default, float)}
-    as_meant = {name: float(values[name]) for name in floats & values.keys()}  # 1 and 1.0 are the same plan
-    as_meant |= {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
+    as_meant: dict[str, Any] = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
+    as_meant |= {name: float(values[name]) for name in floats & values.keys()}  # 1 and 1.0 are the same plan
     return replace(settings, **as_meant)

@@ -65,6 +65,11 @@ class SearchSpace:
     operation names, in the index order of alpha. `operations` adds your own: name -> function
     `(channels, stride) -> torch.nn.Module`. Raises ValueError where the number of edges fits no number of nodes, an
     edge lists an operation twice or an unknown one, or edges differ in their number of candidates.
+
+    >>> edges = [("skip_connect", "sep_conv_3x3")] * 2
+    >>> space = dl.SearchSpace("mine", {"normal": edges, "reduce": edges})
+    >>> space.nodes, space.shape
+    (1, (2, 2, 2))
     """
 
     name: str
@@ -89,7 +94,7 @@ class SearchSpace:
             if not re.fullmatch(r"\w{1,80}", name, re.ASCII):
                 allowed = "of letters, digits and _, so that a genotype can be written and read"
                 raise ValueError(f"space {self.name!r}: operation name {name!r} is not allowed; it must be {allowed}")
-        if len(set(map(len, cells.values()))) > 1 or self.nodes is None:
+        if len(set(map(len, cells.values()))) > 1 or not self.nodes:
             counts = " and ".join(f"{kind} has {len(edges)} edges" for kind, edges in cells.items())
             allowed = ", ".join(str(len(edges_of(nodes, self.inputs))) for nodes in range(1, 5))
             raise ValueError(f"space {self.name!r}: {counts}; all must have {allowed}, ... (1, 2, 3, 4, ... nodes)")
@@ -125,10 +130,10 @@ class SearchSpace:
         return inputs_of(self.cell_types[0])
 
     @cached_property
-    def nodes(self) -> int | None:
+    def nodes(self) -> int:
         """The number of intermediate nodes of a cell (4 in the papers' image spaces)."""
         edges = len(next(iter(self.cells.values())))
-        return {len(edges_of(nodes, self.inputs)): nodes for nodes in range(1, 17)}.get(edges)
+        return {len(edges_of(nodes, self.inputs)): nodes for nodes in range(1, 17)}.get(edges, 0)
 
     @property
     def edges(self) -> list[tuple[int, int]]:
@@ -150,7 +155,7 @@ class SearchSpace:
         """The shape of alpha and of the mixing weights: (cell types, edges, candidates)."""
         return len(self.cells), len(self.edges), self.candidates
 
-    def cell(self, cell_type: str) -> tuple[tuple[str, ...], ...]:
+    def cell(self, cell_type: str) -> Sequence[Sequence[str]]:
         """The edges of one cell type."""
         if cell_type not in self.cell_types:
             types = ", ".join(self.cell_types)
@@ -158,11 +163,11 @@ class SearchSpace:
         return self.cells[cell_type]
 
     @property
-    def normal(self) -> tuple[tuple[str, ...], ...]:
+    def normal(self) -> Sequence[Sequence[str]]:
         return self.cells["normal"]
 
     @property
-    def reduce(self) -> tuple[tuple[str, ...], ...]:
+    def reduce(self) -> Sequence[Sequence[str]]:
         return self.cells["reduce"]
 
     def with_nodes(self, nodes: int) -> SearchSpace:

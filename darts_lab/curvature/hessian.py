@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,9 +35,9 @@ class Hessian(LinearOperator):
 
     @checked
     def __init__(
-        self, loss: Callable[[Tensor, object], Tensor], point: Tensor, batches: Iterable, *, context=nullcontext,
+        self, loss: Callable[[Tensor, Any], Tensor], point: Tensor, batches: Iterable, *, context=nullcontext,
         keep_graphs: bool = True, options: dict | None = None,
-        product: Callable[[Tensor, Tensor, object], Tensor] | None = None,
+        product: Callable[[Tensor, Tensor, Any], Tensor] | None = None,
     ):  # fmt: skip
         self.loss, self.context, self.keep_graphs, self.product = loss, context, keep_graphs, product
         self.point, self.batches, self.options = point.detach(), list(batches), dict(options or {})
@@ -54,7 +55,7 @@ class Hessian(LinearOperator):
         """A bound on what rounding changes in an eigenvalue, as a share of the largest."""
         return 8 * self.shape[0] * torch.finfo(self.point.dtype).eps
 
-    def _tensor(self, values: np.ndarray) -> Tensor:
+    def _tensor(self, values: np.ndarray | Tensor) -> Tensor:
         return torch.as_tensor(values, dtype=self.point.dtype, device=self.point.device).view(self.layout)
 
     def _graph(self, batch: int) -> tuple[Tensor, Tensor]:
@@ -93,7 +94,7 @@ class Hessian(LinearOperator):
         return torch.stack(gradients).cpu().double().numpy()
 
     @torch.no_grad()
-    def losses(self, points: Sequence[np.ndarray]) -> np.ndarray:
+    def losses(self, points: Sequence[np.ndarray | Tensor]) -> np.ndarray:
         """The loss of every batch at other values of the variables, (batches, points)."""
         with self.context():
             losses = [[self.loss(point, batch) for batch in self.batches] for point in map(self._tensor, points)]

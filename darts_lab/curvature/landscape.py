@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -27,7 +28,7 @@ class Landscape:
 @checked
 def landscape(
     search, directions: str | Sequence[np.ndarray] = "eigen", dimensions: int = 1, reach: Positive = 1.0,
-    points: whole(3) = 21, seed: Seed = 0, **options,
+    points: Annotated[int, whole(3)] = 21, seed: Seed = 0, **options,
 ) -> Landscape:  # fmt: skip
     """The validation loss around the present alpha, up to `reach` on both sides, at `points` points per direction.
 
@@ -60,5 +61,5 @@ def landscape(
     steps = np.linspace(-reach, reach, points)
     grid = np.stack(np.meshgrid(*[steps] * len(axes), indexing="ij"), -1)  # (points, [points,] directions)
     shifts = torch.as_tensor((grid.reshape(-1, len(axes)) @ axes).reshape(-1, *operator.layout))
-    per_batch = operator.losses(operator.point + shifts.to(operator.point)).reshape(-1, *grid.shape[:-1])
+    per_batch = operator.losses(list(operator.point + shifts.to(operator.point))).reshape(-1, *grid.shape[:-1])
     return Landscape(steps, per_batch.mean(0), per_batch, axes.reshape(-1, *operator.layout), dict(operator.options))

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,7 +21,7 @@ class Ahead:
         self.tensors, self.places, self.device = tensors, list(places), device
         self.next, self.coming = 0, self._gather(0)
 
-    def take(self, indices: Tensor) -> tuple[Tensor, ...] | None:
+    def take(self, indices: Tensor) -> Any:
         """The samples at `indices`, on the device of the batches; None where these are not the next of the places."""
         if self.coming is None or indices is not self.places[self.next]:
             return None

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -81,7 +82,7 @@ def channels_first(split: str, images: Tensor, samples: int, channels: str | Non
     return images.movedim(-1, 1).contiguous()
 
 
-def numbered(labels: Mapping[str, object]) -> tuple[tuple[str, ...] | None, dict[str, Tensor]]:
+def numbered(labels: Mapping[str, object]) -> tuple[tuple[str, ...] | None, dict[str, Any]]:
     """(names of the classes or None, labels by split as tensors of integers).
 
     Classes in words (strings, categories) are numbered in the order of their sorted names. Raises ValueError, naming

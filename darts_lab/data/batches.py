@@ -1,5 +1,7 @@
 """Batches of images, drawn and augmented on the device of the data. All randomness comes from a given generator."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
@@ -68,7 +70,7 @@ def cutout(images: Tensor, length: int, generator: Generator, *, probability: fl
     if length == 0 or probability == 0:
         return images
     b, _, height, width = images.shape
-    draw = {"generator": generator, "device": images.device}
+    draw: dict[str, Any] = {"generator": generator, "device": images.device}
     inside = []
     for size in (height, width):
         first = torch.randint(size, (b, 1), **draw) - length // 2

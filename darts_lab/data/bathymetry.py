@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -100,7 +101,8 @@ def bathymetry(seed: int = 0) -> Soundings:
     patch in dissolved matter and particles, under glint and noise. Tiles of the map go to the splits in turn; no patch
     leaves its tile, so splits share no depth. `seed` decides all else. Kept in memory and shared: do not write to it.
     """
-    rng, splits = np.random.default_rng(seed), {}
+    rng = np.random.default_rng(seed)
+    splits: dict[str, Any] = {}
     for number, (split, n) in enumerate(SIZES.items()):
         ground = _ground(_corners(number, n, rng))
         splits[split] = _bands(ground, rng), -ground[:, SIZE // 2, SIZE // 2]

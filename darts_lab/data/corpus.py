@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from typing import Annotated, Any
 
 import torch
 
@@ -61,7 +62,7 @@ def from_text(
     The words known are `<unk>` (any other), `<eos>` and the most frequent ones of `train`, at most `vocabulary` in all.
     Raises ValueError, naming the argument, for what is no text of at least two words, or for a `vocabulary` below 3.
     """
-    allow("vocabulary", vocabulary, whole(3))
+    allow("vocabulary", vocabulary, Annotated[int, whole(3)])
     if prepared not in (None, True, False):
         raise ValueError(f"prepared: {prepared!r} is not allowed; it must be True, False or None")
     given = dict(zip(SPLITS, (train, valid, test), strict=True))
@@ -72,8 +73,8 @@ def from_text(
     frequent = sorted(counts.keys() - {UNKNOWN, END}, key=lambda word: (-counts[word], word))
     words = (UNKNOWN, END, *frequent[: vocabulary - 2])
     numbers = {word: number for number, word in enumerate(words)}
-    splits = {split: (torch.tensor([numbers.get(word, 0) for word in text]),) for split, text in texts.items()}
-    return Corpus(name, **splits, words=words)
+    train, valid, test = ((torch.tensor([numbers.get(word, 0) for word in texts[split]]),) for split in SPLITS)
+    return Corpus(name, train, valid, test, words=words)
 
 
 def _words(split: str, text, prepared: bool) -> list[str]:
@@ -162,7 +163,7 @@ def pydocs() -> Corpus:
         known.update(new)
         documents.append(" ".join(new).split())
     total, done = sum(map(len, documents)), 0
-    splits = {split: [] for split in SPLITS}
+    splits: dict[str, Any] = {split: [] for split in SPLITS}
     for words in documents:
         split = next((split for split, end in PYDOCS_ENDS.items() if done < end * total), "test")
         splits[split] += words
@@ -183,7 +184,7 @@ def _documents() -> Iterator[tuple[str, str]]:
             yield f"module {module}", "\n\n".join(filter(None, map(ast.get_docstring, nodes)))
 
 
-def _nodes(path: Path, kinds) -> Iterator[ast.AST]:
+def _nodes(path: Path, kinds) -> Iterator[Any]:
     return (node for node in ast.walk(ast.parse(path.read_bytes())) if isinstance(node, kinds))
 
 

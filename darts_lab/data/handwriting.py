@@ -3,6 +3,7 @@
 from dataclasses import replace
 from functools import lru_cache
 from importlib.resources import as_file, files
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,7 +39,7 @@ def digits(seed: int = 0, pixels: int = 16) -> Dataset:
     strokes, labels = _handwriting()
     photographs = _photographs()
     instances = np.stack([rng.permutation(np.flatnonzero(labels == c)) for c in range(10)])  # (10, 500)
-    splits = {}
+    splits: dict[str, Any] = {}
     for band, (split, part) in enumerate(zip(SPLITS, np.split(instances, (250, 375), axis=1))):
         order = _balanced_order(part, (DIGIT_SIZES if pixels == 16 else LARGE_DIGIT_SIZES)[split], rng)
         patches = _patches(photographs, band, len(order), rng, pixels)

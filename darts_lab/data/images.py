@@ -1,5 +1,7 @@
 """Labelled images from arrays, tensors or lists, checked; splits that are not given are drawn."""
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -56,14 +58,16 @@ def from_tensors(
         raise ValueError(f"std: must be above 0 in every channel, found {min(std)}")
     if not 0 <= crop_padding < min(size):
         raise ValueError(f"crop_padding: {crop_padding} is not in 0..{min(size) - 1}")
-    more = {"classes": classes, "class_names": class_names, "crop_padding": crop_padding, "flip": flip}
-    return Dataset(name, **splits, mean=mean, std=std, **more)
+    return Dataset(
+        name, **splits, mean=mean, std=std, classes=classes, class_names=class_names, crop_padding=crop_padding,
+        flip=flip,
+    )  # fmt: skip
 
 
 from_arrays = from_tensors
 
 
-def completed(splits: dict[str, tuple], seed: int) -> dict[str, tuple]:
+def completed(splits: dict[str, Any], seed: int) -> dict[str, Any]:
     """All three splits, where train or train and another one are given; `seed` as for `from_tensors`."""
     seed = allow("seed", seed, Seed)
 

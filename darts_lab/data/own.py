@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -37,14 +38,14 @@ def from_dataset(
     given = {split: one for split, one in zip(SPLITS, (train, valid, test)) if split == "train" or one is not None}
     names = getattr(train, "classes", None)
     names = tuple(names) if isinstance(names, list | tuple) and all(isinstance(name, str) for name in names) else None
-    pairs = {split: _samples(split, dataset) for split, dataset in given.items()}
+    pairs: dict[str, Any] = {split: _samples(split, dataset) for split, dataset in given.items()}
     data = from_tensors(**pairs, **({} if names is None else {"classes": len(names)}) | options)
     if names is None or data.class_names is not None or len(names) != data.classes:
         return data
     return replace(data, class_names=names)
 
 
-def _samples(split: str, dataset: TorchDataset) -> tuple[list, list]:
+def _samples(split: str, dataset: Any) -> tuple[list, list]:
     if not hasattr(dataset, "__getitem__") or not hasattr(dataset, "__len__"):
         raise ValueError(f"{split}: {type(dataset).__name__} is no data set with a length and an index")
     samples = [dataset[index] for index in range(len(dataset))]
@@ -89,7 +90,7 @@ def from_folder(
         folder = folder_of(None) / "pictures" if cache is True else Path(cache).expanduser()
         return _mapped(files, folder, size, mode, options)
     pictures = _pictures([file for split in files.values() for file, _ in split], size, mode)
-    pairs = {
+    pairs: dict[str, Any] = {
         split: (np.stack([next(pictures) for _ in labelled]), [label for _, label in labelled])
         for split, labelled in files.items()
     }
@@ -129,7 +130,7 @@ def _mapped(labelled: dict[str, list], folder: Path, size, mode: str | None, opt
     images = torch.from_numpy(np.load(store, mmap_mode="c"))  # "c": a change would not go into the file
     words = [every[place][1] for place in order]
     ends = np.cumsum([0] + [len(chosen) for chosen, _ in splits.values()]).tolist()
-    pairs = {
+    pairs: dict[str, Any] = {
         split: (images[begin:end], words[begin:end]) for split, begin, end in zip(splits, ends, ends[1:], strict=False)
     }
     return replace(from_tensors(**pairs, **options), mapped=True)
@@ -159,8 +160,8 @@ def _files(path: Path) -> dict[str, list[tuple[Path, str]]]:
     if not path.is_dir():
         raise FileNotFoundError(f"folder: {str(path)!r} is not there")
     inside = _folders(path)
-    splits = {folder: SPLIT_FOLDERS.get(folder.name.lower()) for folder in inside}
-    if None in splits.values() or "train" not in splits.values():  # "train" may also be a class, beside "car"
+    splits = {folder: SPLIT_FOLDERS.get(folder.name.lower(), "") for folder in inside}
+    if "" in splits.values() or "train" not in splits.values():  # "train" may also be a class, beside "car"
         splits = {path: "train"}
     found: dict[str, list[tuple[Path, str]]] = {}
     for folder, split in splits.items():

@@ -1,6 +1,6 @@
 """Data by name: embedded sets, and sets in a folder of the user's."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from darts_lab.data.handwriting import digits
 from darts_lab.data.images import from_tensors
 from darts_lab.data.splits import SPLITS, Dataset, Splits, folder_of
 
-_EMBEDDED = {
+_EMBEDDED: dict[str, Callable] = {
     "digits": digits,
     "digits32": partial(digits, pixels=32),
     "pydocs": corpus.pydocs,
@@ -28,7 +28,7 @@ _FILES = {
     "svhn": ["train_32x32.mat", "test_32x32.mat"],
     "ptb": [f"ptb.{split}.txt" for split in SPLITS],
 }
-_MOMENTS = {  # as in RobustDARTS (Zela et al. 2020), src/utils.py
+_MOMENTS: dict[str, dict[str, Any]] = {  # as in RobustDARTS (Zela et al. 2020), src/utils.py
     "cifar10": {"mean": (0.49139968, 0.48215827, 0.44653124), "std": (0.24703233, 0.24348505, 0.26158768)},
     "cifar100": {"mean": (0.5071, 0.4865, 0.4409), "std": (0.2673, 0.2564, 0.2762)},
     "svhn": {"mean": (0.4377, 0.4438, 0.4728), "std": (0.1980, 0.2010, 0.1970)},

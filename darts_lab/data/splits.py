@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -77,15 +78,16 @@ class Splits:
 
         mapped = self.mapped and device.type == "cpu"
         return replace(
-            self, batches_on=None, mapped=mapped, **{split: tuple(map(moved, getattr(self, split))) for split in SPLITS}
-        )
+            self, batches_on=None, mapped=mapped, train=(*map(moved, self.train),), valid=(*map(moved, self.valid),),
+            test=(*map(moved, self.test),),
+        )  # fmt: skip
 
     def subset(
         self, train: int | None = None, valid: int | None = None, test: int | None = None, seed: int = 0
     ) -> Splits:
         """So many samples of each split (None: all), in their order: drawn by `seed`, of every class its share; of
         `ordered` data the first. Raises ValueError where a split has fewer, or for below 1."""
-        shorter = {}
+        shorter: dict[str, Any] = {}
         for split, n in zip(SPLITS, (train, valid, test)):
             tensors, n = getattr(self, split), plain(n)
             if n is not None and not 1 <= n <= len(tensors[-1]):
@@ -149,12 +151,14 @@ class Images(Splits):
     @property
     def image_size(self) -> tuple[int, int]:
         """(height, width) in pixels."""
-        return tuple(self.train[0].shape[2:])
+        height, width = self.train[0].shape[2:]
+        return height, width
 
     @cached_property
     def moments(self) -> tuple[Tensor, Tensor]:
         """Mean and std as (channels, 1, 1) tensors, cached: a copy to a GPU in every batch would make it wait."""
-        return tuple(torch.tensor(values, device=self.device).view(-1, 1, 1) for values in (self.mean, self.std))
+        mean, std = (torch.tensor(values, device=self.device).view(-1, 1, 1) for values in (self.mean, self.std))
+        return mean, std
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,7 +196,7 @@ def check_pair(split: str, pair, names: str) -> None:
         raise ValueError(f"{split}: must be a pair {names}, found {type(pair).__name__}{more}")
 
 
-def checked_splits(pairs: Mapping, check: Callable[..., tuple[Tensor, Tensor]], names: str) -> dict[str, tuple]:
+def checked_splits(pairs: Mapping, check: Callable[..., tuple[Tensor, Tensor]], names: str) -> dict[str, Any]:
     """The pairs (images, targets), by split, as `check(split, images, targets)` returns them. Raises ValueError, naming
     the split, for what is no pair or has images of another shape or type than train."""
     splits = {}

@@ -173,9 +173,11 @@ def _flying_files(path: Path, part: str) -> list[tuple[Path, Path, Path]]:
 
 
 def _flying_pair(left: Path, right: Path, truth: Path, shrinkage: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    images = read_image(left), read_image(right)
+    left, right = read_image(left), read_image(right)
     disparity = np.abs(read_pfm(truth))  # some files have it negative, a matter of which way is counted
-    return (*images, disparity) if shrinkage == 1 else (*map(halved, images), halved_disparity(disparity))
+    if shrinkage > 1:
+        left, right, disparity = halved(left), halved(right), halved_disparity(disparity)
+    return left, right, disparity
 
 
 def sintel(path: str | Path, part: str = "clean", samples: int | None = None, multiple: int = 64):
@@ -207,7 +209,8 @@ def sintel(path: str | Path, part: str = "clean", samples: int | None = None, mu
 
 def _stacked(pairs: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]], multiple: int) -> tuple[Tensor, Tensor]:
     """(left image, right image, disparity) of every pair as one split. Raises ValueError where they do not fit."""
-    images, disparities = [], []
+    images: list[Tensor] = []
+    disparities = []
     for number, (left, right, disparity) in enumerate(pairs):
         height, width = (side // multiple * multiple for side in disparity.shape)
         if left.shape != right.shape or left.shape[:2] != disparity.shape:

@@ -51,11 +51,13 @@ def cell(genotype, cell_type: str, weights=None, space: SearchSpace | None = Non
     wide as the weights of their operations, and edges that are not in the genotype are drawn too, faintly."""
     if weights is not None:
         argument("space", space, SearchSpace)
+        assert space is not None
         _check_weights(weights, space)
     ax, genotype = empty_axes(ax, (5, 2.6)), Genotype.of(genotype, None)
     inputs = inputs_of(cell_type)
     nodes = genotype.nodes_of(cell_type)
     states = nodes + inputs
+    positions: dict[int | str, tuple[float, float]]
     positions = {0: (0.0, 0.8), 1: (0.0, -0.8)} if inputs == 2 else {0: (0.0, 0.0)}
     heights = (0.55, -0.55, 1.15, -1.15)
     positions |= {node + inputs: (node + 1.0, heights[node % 4]) for node in range(nodes)}
@@ -69,20 +71,22 @@ def cell(genotype, cell_type: str, weights=None, space: SearchSpace | None = Non
         _arrow(ax, positions[source], positions[node + inputs], operation, width, name=name, **style)
 
     weight_of = {}
-    if weights is not None:
+    if weights is not None and space is not None:
         weights = np.asarray(weights)[space.cell_types.index(cell_type)]
         for edge, names, edge_weights in zip(space.edges, space.cell(cell_type), weights, strict=True):
             weight_of[edge] = dict(zip(names, edge_weights, strict=True))
-            strongest = max((name for name in names if name != NONE), key=weight_of[edge].get)
+            strongest = max((name for name in names if name != NONE), key=weight_of[edge].__getitem__)
             if edge not in kept:
-                draw_edge(*edge, strongest, 4 * weight_of[edge][strongest], alpha=0.18)
+                source, node = edge
+                draw_edge(source, node, strongest, 4 * weight_of[edge][strongest], alpha=0.18)
     for edge, names in kept.items():
         for number, operation in enumerate(names):
             width = 4 * weight_of[edge][operation] if weight_of else 2.0
             draw_edge(*edge, operation, width, bend=0.12 + 0.2 * number)
     for state in genotype.concat[cell_type]:
         _arrow(ax, positions[state], positions["out"], None, 0.6, name=f"{state}→output")
-    ends = {0: "encoder" if cell_type == UPSAMPLE else "$c_{k-2}$", 1: "$c_{k-1}$", "out": "$c_k$"}
+    older = "encoder" if cell_type == UPSAMPLE else "$c_{k-2}$"
+    ends: dict[int | str, str] = {0: older, 1: "$c_{k-1}$", "out": "$c_k$"}
     if cell_type == RECURRENT:
         ends = {0: "$x_t, h_{t-1}$", "out": "$h_t$"}
     box = {"boxstyle": "round,pad=0.3", "facecolor": "white", "edgecolor": "#444444"}
@@ -108,6 +112,9 @@ def _arrow(
     ax: Axes, start, end, operation: str | None, width: float, alpha: float = 0.95, name: str = "", bend: float = 0.12
 ) -> None:
     colour, dash = ("#999999", "-") if operation is None else style_of(operation)
-    line = {"color": colour, "linestyle": dash, "linewidth": max(width, 0.4), "alpha": alpha, "gid": name}
-    shape = {"arrowstyle": "-|>", "mutation_scale": 7 + 1.5 * width, "connectionstyle": f"arc3,rad={-bend:.2f}"}
-    ax.add_patch(FancyArrowPatch(start, end, shrinkA=11, shrinkB=11, **shape, **line))
+    ax.add_patch(
+        FancyArrowPatch(
+            start, end, arrowstyle="-|>", mutation_scale=7 + 1.5 * width, connectionstyle=f"arc3,rad={-bend:.2f}",
+            shrinkA=11, shrinkB=11, color=colour, linestyle=dash, linewidth=max(width, 0.4), alpha=alpha, gid=name,
+        )
+    )  # fmt: skip

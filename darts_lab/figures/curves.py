@@ -1,7 +1,7 @@
 """What a search did, epoch by epoch, and what its curvature looks like."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
@@ -77,8 +77,9 @@ def _mark_changes(history, ax: Axes) -> None:
             words.append(f"back, L2 {record.weight_decay:g}")
         if words:
             ax.axvline(record.epoch, color=DARK, linewidth=0.8, linestyle=":")
-            style = {"fontsize": 7, "ha": "left", "va": "top", "rotation": 90, "transform": ax.get_xaxis_transform()}
-            ax.text(record.epoch, 0.99, " " + ", ".join(words), **style)
+            above = ax.get_xaxis_transform()
+            text = " " + ", ".join(words)
+            ax.text(record.epoch, 0.99, text, fontsize=7, ha="left", va="top", rotation=90, transform=above)
 
 
 @checked
@@ -105,18 +106,18 @@ def counts(
     operations = [operations] if isinstance(operations, str) else operations
     cell_types = history[-1].genotype.cell_types if history else ()
     for operation in operations:
-        by_weight = operation == NONE and space is not None
+        by_weight = space if operation == NONE else None
         if by_weight and not any(record.mixing is not None for record in history):
             continue
         name = "none weighs most, " if by_weight else f"{short_name(operation)} " if len(operations) > 1 else ""
         for cell_type, dash, marker in zip(cell_types, ("-", "--", ":"), "os^"):
             if by_weight:
-                values = [_led_by_none(record.mixing, space, cell_type) for record in history]
+                values = [_led_by_none(record.mixing, by_weight, cell_type) for record in history]
             else:
                 values = [record.genotype.count(operation, cell_type) for record in history]
-            style = {"color": style_of(operation)[0], "marker": marker, "markersize": 3}
+            style: dict[str, Any] = {"color": style_of(operation)[0], "marker": marker, "markersize": 3}
             ax.plot(*_series(history, values), dash, label=name + cell_type, **style)
-    most = max(map(len, history[-1].genotype.cells.values())) if history else None
+    most = max(map(len, history[-1].genotype.cells.values())) if history else 0
     title = " and ".join(map(short_name, operations)) + " in the genotype"
     top = most + 0.3 if history and NONE not in operations else None
     label_epochs(ax, f"edges, of {most} kept" if history else "kept edges", (-0.3, top), title)
@@ -206,17 +207,18 @@ def _measured(history):
 def fisher_trace(history: History, ax: Axes | None = None) -> Axes:
     """The averaged Fisher trace before every batch, its threshold for an update of alpha, and marks for the updates."""
     ax = empty_axes(ax)
-    places, moments = [], []
+    places: list[float] = []
+    moments: list[list] = []
     for record in history:
         batches = len(record.moments or [])
         places += [record.epoch + (batch + 1) / batches for batch in range(batches)]
         moments += record.moments or []
     if moments:
-        traces, thresholds, updates = np.array(moments, float).T
+        traces, thresholds, updates = np.array(moments, np.float64).T
         ax.semilogy(places, traces, color=PALETTE[0], label="Fisher trace")
         ax.semilogy(places, thresholds, "--", color=PALETTE[1], linewidth=1, label="threshold")
         marked = np.array(places)[updates > 0]
-        bottom = {"transform": ax.get_xaxis_transform(), "color": DARK}
+        bottom: dict[str, Any] = {"transform": ax.get_xaxis_transform(), "color": DARK}
         ax.plot(marked, np.full(len(marked), 0.03), "|", label="alpha steps", **bottom)
         ax.legend()
     ax.set(xlabel="epoch", ylabel="Fisher trace", title="when alpha is updated")
@@ -235,8 +237,9 @@ def spectrum(spectra, ax: Axes | None = None) -> Axes:
             values = np.empty(())
         if values.ndim != 1:
             raise ValueError("spectra: must be a list of eigenvalues, or several by name")
-        style = {"color": PALETTE[number % 8], "linestyle": DASHES[number % 4], "marker": ".", "markersize": 4}
-        ax.plot(range(1, len(values) + 1), values, label=name or None, **style)
+        colour, dash = PALETTE[number % 8], DASHES[number % 4]
+        places = range(1, len(values) + 1)
+        ax.plot(places, values, label=name or None, color=colour, linestyle=dash, marker=".", markersize=4)
     ax.axhline(0, color="#999999", linewidth=0.6)
     ax.set(xlabel="rank", ylabel="eigenvalue")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))

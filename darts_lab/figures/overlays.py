@@ -85,8 +85,8 @@ def retrained(results: Mapping, ax: Axes | None = None, unit: str = "%") -> Axes
     ax = empty_axes(ax)
     colours = methods_style([method for method, _, _ in results.values()])
     for place, (method, one_shot, test) in enumerate(results.values()):
-        mark = {"marker": "D", "color": "white", "markeredgecolor": "black", "linestyle": "none", "zorder": 5}
-        ax.plot(one_shot, place, **mark, label=None if place else "one-shot")
+        label = None if place else "one-shot"
+        ax.plot(one_shot, place, "D", color="white", markeredgecolor="black", zorder=5, label=label)
         if test is not None:
             ax.barh(place, test, 0.5, color=colours[method])
             ax.text(max(test, one_shot), place, f"   {test:.1f}", va="center", fontsize=9, fontweight="bold")

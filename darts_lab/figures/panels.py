@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -73,7 +74,7 @@ class Dashboard:
         self.figure = Figure(figsize=size, dpi=dpi, layout="constrained")
         rows = [[f"{what} {cell_type}" for cell_type in space.cell_types] for what in ("weights", "cell")]
         rows.append(["eigenvalue", "counts", "errors"])
-        mosaic = [[name for name in row for _ in range(6 // len(row))] for row in rows]
+        mosaic: list[Any] = [[name for name in row for _ in range(6 // len(row))] for row in rows]
         self.axes = self.figure.subplot_mosaic(mosaic, height_ratios=[1.1, 1.6, 1.5])
 
     def draw(self, history, weights, genotype: Genotype) -> Figure:

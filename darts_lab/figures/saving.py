@@ -37,7 +37,7 @@ def save(name: str, figure: Figure | None = None, *, run=None, folder: str | Pat
     source = "; ".join(map(_source, sources)) or "no run named"
     folder = Path(folder or os.environ.get("DARTS_LAB_FIGURES") or "figures")
     folder.mkdir(parents=True, exist_ok=True)
-    metadata = {"pdf": {"Subject": source, "CreationDate": None}, "png": {"Description": source}}
+    metadata: dict[str, dict] = {"pdf": {"Subject": source, "CreationDate": None}, "png": {"Description": source}}
     paths = [folder / f"{name}.{ending}" for ending in ("pdf", "png", "csv")]
     for ending, path in zip(metadata, paths, strict=False):
         buffer = io.BytesIO()
@@ -72,7 +72,7 @@ def plotted(figure: Figure) -> pd.DataFrame:
     """The values drawn in a figure, read from its artists, one row per point. `panel` is the title of its Axes (or
     their number); `artist` is line, points, bar, interval (of error bars), band, contour (`value` is its lower level),
     image (`value` at column x and row y; heat maps too) or arrow (`value` is its width); `label` is the legend's."""
-    rows = []
+    rows: list[tuple] = []
     for number, ax in enumerate(figure.axes):
         if ax.get_label() == "<colorbar>":
             continue
@@ -95,13 +95,16 @@ def plotted(figure: Figure) -> pd.DataFrame:
             label = collection.get_label()
             if isinstance(collection, ContourSet):
                 for level, path in zip(collection.levels, collection.get_paths(), strict=False):
-                    add("contour", label, *path.vertices.T, [level] * len(path.vertices))
+                    xs, ys = np.asarray(path.vertices).T
+                    add("contour", label, xs, ys, [level] * len(xs))
             elif isinstance(collection, PathCollection):
-                add("points", label, *np.ma.filled(collection.get_offsets(), np.nan).T, collection.get_array())
+                xs, ys = np.ma.filled(collection.get_offsets(), np.nan).T
+                add("points", label, xs, ys, collection.get_array())
             elif collection not in heat_maps:
                 artist = "interval" if isinstance(collection, LineCollection) else "band"
                 for path in collection.get_paths():
-                    add(artist, label, *path.vertices.T)
+                    xs, ys = np.asarray(path.vertices).T
+                    add(artist, label, xs, ys)
         for patch in ax.patches:
             if isinstance(patch, FancyArrowPatch):
                 add("arrow", patch.get_gid() or "", [np.nan], [np.nan], [patch.get_linewidth()])

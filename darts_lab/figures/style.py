@@ -1,5 +1,7 @@
 """One style for all figures, and one colour and dash for each operation."""
 
+from typing import Any
+
 import matplotlib
 import numpy as np
 from cycler import cycler
@@ -29,7 +31,7 @@ from darts_lab.spaces import (
 PALETTE = ("#1845fb", "#ff5e02", "#c91f16", "#c849a9", "#adad7d", "#86c8dd", "#578dff", "#656364")
 DASHES = ("-", "--", "-.", ":")
 DARK = "#222222"
-STYLE = {
+STYLE: dict[str, Any] = {
     **dict.fromkeys(("axes.spines.top", "axes.spines.right", "legend.frameon"), False),
     **dict.fromkeys(("xtick.labelsize", "ytick.labelsize", "legend.fontsize"), 8),
     "axes.prop_cycle": cycler(color=PALETTE),
@@ -40,7 +42,7 @@ STYLE = {
     "image.cmap": "viridis",
     "pdf.fonttype": 42,  # text stays text
 }
-OPERATION_STYLE: dict[str, tuple[str, str]] = {
+OPERATION_STYLE: dict[str, tuple[str, Any]] = {
     SEP3: (PALETTE[0], "-"),
     SKIP: (PALETTE[1], "--"),
     NOISE: (PALETTE[2], ":"),
@@ -77,10 +79,11 @@ _SHORT_NAMES = {
 @checked
 def use_style(dpi: Positive | None = None) -> None:
     """Sets `STYLE`, and `dpi` (pixels per inch) if given, for later figures; `matplotlib.rcdefaults()` undoes it."""
-    matplotlib.rcParams.update(STYLE | ({} if dpi is None else {"figure.dpi": dpi}))
+    changes: dict[Any, Any] = STYLE | ({} if dpi is None else {"figure.dpi": dpi})
+    matplotlib.rcParams.update(changes)
 
 
-def style_of(operation: str) -> tuple[str, str]:
+def style_of(operation: str) -> tuple[str, Any]:
     """(colour, dash) of an operation; all operations of your own have the same one."""
     return OPERATION_STYLE.get(operation, (DARK, "-"))
 

@@ -33,7 +33,7 @@ def by_kind(
     options = {"data": rows, "x": value, "y": kind, "order": kinds, "orient": "h", "legend": False, "ax": ax}
     seaborn.stripplot(**options, hue=kind, palette=colours, jitter=False, size=5, alpha=0.6)
     for dots in ax.collections:  # spread by their order in the table; seaborn's jitter would be random
-        x, y = dots.get_offsets().T
+        x, y = np.ma.asarray(dots.get_offsets()).T
         dots.set_offsets(np.column_stack([x, y + np.linspace(-0.2, 0.2, len(y) + 2)[1:-1]]))
     mean = {"linestyle": "none", "marker": "|", "markersize": 14, "markeredgewidth": 2, "color": DARK}
     seaborn.pointplot(**options, **mean, errorbar=_interval, err_kws={"linewidth": 1}, zorder=3)

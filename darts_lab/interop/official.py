@@ -2,9 +2,9 @@
 hold a module for every operation of every edge (`cells.2._ops.5._ops.1.op.6.weight`), ours stack the copies."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -73,7 +73,8 @@ def unwrapped(theirs: Mapping) -> Checkpoint:
     """
     if not isinstance(theirs, Mapping):
         raise ValueError(f"state_dict: {_NEEDS}, not {type(theirs).__name__}")
-    theirs, alphas = dict(theirs), {}
+    theirs = dict(theirs)
+    alphas: dict[str, Tensor] = {}
     for _ in range(5):  # a dictionary can hold itself
         inner = [theirs[name] for name in _WRAPPERS if isinstance(theirs.get(name), Mapping)]
         if inner:
@@ -103,7 +104,7 @@ _NEEDS = "must map names to tensors, as torch.nn.Module.state_dict() gives them,
 
 def _alphas(entries: Mapping) -> dict[str, Tensor]:
     """The alphas among the entries of a state dict, or of what one is wrapped in, by cell type."""
-    found = {}
+    found: dict[object, object] = {}
     for name, value in entries.items():
         if name in ("alphas", "alpha", "arch_parameters", "_arch_parameters") and isinstance(value, list | tuple):
             found |= {f"alphas.{number}": tensor for number, tensor in enumerate(value)}
@@ -149,10 +150,11 @@ def _tensors(supernet: Supernet) -> dict[str, Tensor]:
     if not hasattr(supernet, "backbone"):
         raise ValueError(f"supernet: {type(supernet).__name__} is not allowed; it must be a Supernet")
     backbone = supernet.backbone
-    tensors = {"stem.0.weight": backbone.stem}
+    tensors: dict[str, Tensor] = {"stem.0.weight": backbone.stem}
     tensors |= {f"classifier.{name}": tensor for name, tensor in supernet.classifier.named_parameters()}
     tensors |= {f"stem.1.{name}": tensor for name, tensor in backbone.stem_norm.copy(0)}
-    for layer, cell in enumerate(backbone.cells):
+    cells: Iterable[Any] = backbone.cells
+    for layer, cell in enumerate(cells):
         for name in ("preprocess0", "preprocess1"):
             tensors |= {f"cells.{layer}.{name}.{suffix}": tensor for suffix, tensor in getattr(cell, name).copy(0)}
         for place, module, copy in cell.modules_by_place():

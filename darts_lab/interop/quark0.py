@@ -5,7 +5,7 @@ printed by the next one; projects that print them behind `valid_acc` are read so
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -65,7 +65,7 @@ def read_quark0(path: str | Path) -> list[Recorded]:
     return found
 
 
-def read_logs(path: str | Path) -> list[Recorded]:
+def read_logs(path: str | Path) -> Sequence[Recorded]:
     """The searches in the logs of other projects: RobustDARTS, else quark0/darts. Raises as these."""
     if files.path_of(path).is_dir():
         try:
@@ -80,7 +80,8 @@ def read_logs(path: str | Path) -> list[Recorded]:
 
 
 def _read_log(log: Path) -> Recorded | None:
-    text, problems = log.read_text(errors="replace"), []
+    text = log.read_text(errors="replace")
+    problems: list[str] = []
     if "genotype = " not in text:
         return None
     settings, epochs = _parsed(text.splitlines(), problems)
@@ -102,7 +103,10 @@ def _read_log(log: Path) -> Recorded | None:
 
 def _parsed(lines: list[str], problems: list[str]) -> tuple[dict[str, str], dict[int, _Epoch]]:
     """(settings, epochs by their numbers) of a log, up to its end or to the first line that cannot be read."""
-    settings, epochs, epoch, printed = {}, {}, None, None
+    settings: dict[str, str] = {}
+    epochs: dict[int, _Epoch] = {}
+    epoch: _Epoch | None = None
+    printed: list[str] | None = None
     for number, line in enumerate(lines, 1):
         stamp = _STAMP.match(line)
         words = line[stamp.end() :] if stamp else line
@@ -114,7 +118,7 @@ def _parsed(lines: list[str], problems: list[str]) -> tuple[dict[str, str], dict
         try:
             if match["settings"]:
                 found = _SETTING.finditer(match["settings"])
-                settings |= {one[one.lastindex - 1]: one[one.lastindex] for one in found}
+                settings |= {one[last - 1]: one[last] for one in found if (last := one.lastindex)}
             elif match["epoch"]:
                 if (began := int(match["epoch"])) > _EPOCHS:
                     raise ValueError(f"epoch {began} is not allowed")
@@ -131,11 +135,10 @@ def _parsed(lines: list[str], problems: list[str]) -> tuple[dict[str, str], dict
             elif match["part"]:
                 epoch.losses[match["part"]] = float(match["loss"])
             else:
-                kept = Genotype.parse(match["genotype"]), []
-                if kept[0].cell_types != spaces.CELL_TYPES:
-                    raise ValueError(f"genotype: has the cells {', '.join(kept[0].cell_types)}, not those for images")
-                setattr(epoch, "behind" if epoch.errors else "before", kept)
-                printed = kept[1]
+                genotype, printed = Genotype.parse(match["genotype"]), []
+                if genotype.cell_types != spaces.CELL_TYPES:
+                    raise ValueError(f"genotype: has the cells {', '.join(genotype.cell_types)}, not those for images")
+                setattr(epoch, "behind" if epoch.errors else "before", (genotype, printed))
                 continue
             printed = None
         except ValueError as error:
@@ -154,7 +157,7 @@ def _records(epochs: dict[int, _Epoch], space, weight_decay: float, problems: li
         if following is None and number < max(epochs):
             problems.append(f"epoch {number + 1} is not in the log")
         printed = epoch.behind or (following and following.before)
-        if printed is None and epoch.before is None:
+        if (whose := printed or epoch.before) is None:
             problems.append(f"epoch {number} tells no genotype")
             return
         if printed is None:
@@ -164,10 +167,10 @@ def _records(epochs: dict[int, _Epoch], space, weight_decay: float, problems: li
         if epoch.began and epoch.ended and epoch.ended >= epoch.began:
             seconds = (epoch.ended - epoch.began).total_seconds()
         yield EpochRecord(
-            number, **{f"{split}_error": epoch.errors[split] for split in ("train", "valid")},
-            **{f"{split}_loss": epoch.losses.get(split, float("nan")) for split in ("train", "valid")},
+            number, train_error=epoch.errors["train"], valid_error=epoch.errors["valid"],
+            train_loss=epoch.losses.get("train", float("nan")), valid_loss=epoch.losses.get("valid", float("nan")),
             learning_rate=epoch.rate, alpha_steps=None, alpha=None, mixing=weights, weight_decay=weight_decay,
-            genotype=(printed or epoch.before)[0], seconds=seconds, peak_memory_bytes=None,
+            genotype=whose[0], seconds=seconds, peak_memory_bytes=None,
         )  # fmt: skip
 
 

@@ -49,9 +49,10 @@ def read_robustdarts(path: str | Path) -> list[Logged]:
 
 
 def _read_log(log: Path) -> Logged:
-    drop_path, weight_decay, job = _SETTING.fullmatch(log.parent.name).groups()
+    drop_path, weight_decay, job = _SETTING.findall(log.parent.name)[0]
     space, data, seed = log.parents[2].name.upper(), log.parents[1].name, int(log.stem[4:])
-    problems, eigenvalues, losses = [], {}, {"train_loss": [], "valid_loss": []}
+    problems, eigenvalues = [], {}
+    losses: dict[str, list[float]] = {"train_loss": [], "valid_loss": []}
     try:
         logged = files.from_json(files.read_text(log.with_name(f"errors_{seed}.json")))
         losses = {name: [float(loss) for loss in logged[name]] for name in losses}
@@ -98,7 +99,7 @@ def _epochs(log: Path, problems: list[str]) -> Iterator[tuple[int, dict]]:
                 if not 0 <= float(accuracy) <= 100:
                     raise ValueError(f"{split}_acc {accuracy} is no percentage")
                 results[f"{split}_error"] = (100 - float(accuracy)) / 100
-            elif len(results) == 3:
+            elif len(results) == 3 and started is not None:
                 seconds = (when - started).total_seconds()
                 yield number, results | {"genotype": Genotype.parse(genotype), "seconds": seconds}
                 results = {}

@@ -2,3 +2,5 @@
 
 from darts_lab.methods.method import Method, clip, softmax
 from darts_lab.methods.named import DROP_PATHS, L2_FACTORS, METHODS, PORTION, WAITING, get
+
+__all__ = ["Method", "clip", "softmax", "DROP_PATHS", "L2_FACTORS", "METHODS", "PORTION", "WAITING", "get"]

@@ -68,6 +68,10 @@ class Method:
     (random search, DARTS-PT). It is asked after every measured epoch; None leaves the choice to the mixing weights.
 
     **Parity.** `code` names the code whose oddities `parity=True` turns on, one of `settings.CODES`.
+
+    >>> both = dl.Method("both", {"weight_decay": 0.0081}, terms=(dl.terms.Proximity(0.1),))
+    >>> dl.Search("S2", method=both, scale="tiny", path=False).weight_decay
+    0.0081
     """
 
     name: str
@@ -162,7 +166,7 @@ def in_words(part) -> str:
         return part.__qualname__ + (f" of {in_words(enclosed)}" if enclosed else "")
     if is_dataclass(part) and not isinstance(part, type):
         values = {one.name: getattr(part, one.name) for one in fields(part) if getattr(part, one.name) != one.default}
-    elif type(part).__repr__ is object.__repr__:  # which would give an address in memory
+    elif type(part).__repr__ is object.__repr__:  # type: ignore[comparison-overlap]  # it would give an address
         values = getattr(part, "__dict__", {})
     else:
         return getattr(part, "__qualname__", None) or repr(part)

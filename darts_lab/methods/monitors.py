@@ -32,6 +32,10 @@ class Rule:
     Each value is averaged over a window of `window` values around it (fewer at both ends of a run). If an average is
     more than `factor` times the one `delta` before it, the search should have stopped at that earlier one, provided
     that it is in epoch `start` or later. `window` and `delta` are counted in `unit`: "measurements" or "epochs".
+
+    >>> rule = dl.monitors.Rule(window=1, factor=1.3, delta=2, start=0)
+    >>> rule.replay(epochs=[0, 5, 10, 15], values=[1.0, 1.0, 1.2, 1.5])  # stop at epoch 5, known in epoch 15
+    (5, 15)
     """
 
     window: Count = 5

@@ -1,6 +1,7 @@
 """The methods of the papers and those that came later, by name."""
 
 from functools import partial
+from typing import Any
 
 from darts_lab.methods import later
 from darts_lab.methods.method import Method, clip
@@ -27,8 +28,8 @@ def _random_search(**more) -> dict:
 
 
 # Clipped activations, a batch-norm behind every node, and pruning (`--crb` in the code of Maile et al.)
-_CRB = {"settings": {"alpha_spread": 1e-4}, "activation": clip, "network": {"node_norm": True}, "pruning": True}
-_CRB_PARTS = {name: part for name, part in _CRB.items() if name != "settings"}
+_CRB_PARTS: dict[str, Any] = {"activation": clip, "network": {"node_norm": True}, "pruning": True}
+_CRB = {"settings": {"alpha_spread": 1e-4}} | _CRB_PARTS
 METHODS = {
     method.name: method
     for method in (

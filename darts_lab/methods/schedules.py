@@ -50,7 +50,7 @@ class Every:
         """Whether an alpha step comes before the next training batch; `seed` is that of the search."""
         return (timing.batches + 1) % self.batches == 0
 
-    def moment(self, timing: Timing) -> None:
+    def moment(self, timing: Timing) -> tuple[float, float | None] | None:
         """What it goes by before the next training batch: nothing."""
         return None
 
@@ -120,9 +120,10 @@ class FisherTrace(Every):
 
     def due(self, timing: Timing, seed: int) -> bool:
         """As `Every.due`; never before the first batch."""
-        return timing.trace is not None and 0 < timing.trace < self.threshold(timing)
+        threshold = self.threshold(timing)
+        return timing.trace is not None and threshold is not None and 0 < timing.trace < threshold
 
-    def moment(self, timing: Timing) -> tuple[float, float] | None:
+    def moment(self, timing: Timing) -> tuple[float, float | None] | None:
         """(averaged trace, threshold) before the next training batch; None before the first."""
         return None if timing.trace is None else (timing.trace, self.threshold(timing))
 

@@ -32,17 +32,17 @@ def best_random_cell(search, with_none: bool = False) -> Genotype:
     cells, deviations = list(cells.values()), []
     search.supernet.eval()
     for cell in cells:
-        mixing, deviation = cell.mixing(space), 0
+        mixing, of_batches = cell.mixing(space), []
         for _ in range(s.path_batches):
             place = task.next_valid(search.valid_batch_size, generator)
             inputs, targets = task.judged_batch("valid", place, generator)
             with differentiated_once():
                 outputs = search.supernet(inputs, mixing, generator=generator)
-            deviation = deviation + task.deviation(outputs, targets)
-        deviations.append(deviation)
+            of_batches.append(task.deviation(outputs, targets))
+        deviations.append(sum(of_batches[1:], of_batches[0]))
     best = torch.stack(deviations).argsort(stable=True)[: s.finalists].tolist()
     return min((cells[index] for index in best), key=lambda cell: search.one_shot(cell.mixing(space))[1])
 
 
 for _part in (random_cell, best_random_cell):  # the code of Zela et al. may draw `none` (parity, see docs/parity.md)
-    _part.official = lambda carries, part=_part: partial(part, with_none=True)
+    _part.official = lambda carries, part=_part: partial(part, with_none=True)  # type: ignore[union-attr]

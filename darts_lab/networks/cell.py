@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -64,7 +64,7 @@ class ConvNorm(nn.Module):
 class Halving(FactorizedReduce):
     """A single factorized reduction: brings the older input, after a ReLU, to the size of the newer one."""
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
         return super().forward([x], [0])
 
 
@@ -79,40 +79,35 @@ class Cell(nn.Module):
     weighted by the sum of its edge's mixing weights, and the channels of a node are shuffled (PC-DARTS).
     """
 
+    order: Tensor
+
     def __init__(
-        self,
-        edges,
-        concat,
-        inputs,
-        channels,
-        reduction,
-        reduced_before,
-        search,
-        generator,
-        own,
-        node_norm=False,
+        self, edges, concat, inputs, channels, reduction, reduced_before, search, generator, own, node_norm=False,
         share=1,
-    ):
+    ):  # fmt: skip
         super().__init__()
         if channels % share:
             raise ValueError(f"channels: {channels} of a cell cannot be shared among {share}")
         self.concat, self.edges = concat, len(edges)
         self.candidates = max(len(names) for _, _, names in edges)
         self.nodes = max(node for _, node, _ in edges) + 1
-        self.into = [[] for _ in range(self.nodes)]  # (edge, source state) by node
+        self.into: list[list[tuple[int, int]]] = [[] for _ in range(self.nodes)]  # (edge, source state) by node
         for edge, (source, node, _) in enumerate(edges):
             self.into[node].append((edge, source))
         self.width, self.channels = channels, channels * len(concat)
         self.share, self.inner = share, channels // share  # the latter are those that operations get
         self.downsampling = 2 if reduction else 1
+        self.preprocess0: nn.Module
         if reduced_before:  # the older input is still twice as large
             self.preprocess0 = Halving(inputs[0], channels, 1, not search, generator)
         else:
             self.preprocess0 = ConvNorm(inputs[0], channels, not search, generator)
         self.preprocess1 = ConvNorm(inputs[1], channels, not search, generator)
 
-        self.stacked, self.places = nn.ModuleList(), [{} for _ in range(self.nodes)]
-        self.shared, self.readers = nn.ModuleList(), [{} for _ in range(self.nodes)]
+        self.stacked: Any = nn.ModuleList()
+        self.places: list[dict[str, list[Place]]] = [{} for _ in range(self.nodes)]
+        self.shared: Any = nn.ModuleList()
+        self.readers: list[dict[tuple[int, str], list[Place]]] = [{} for _ in range(self.nodes)]
         strides = [self.downsampling] + [1] * (self.nodes - 1)  # of the waves: only edges that leave the inputs halve
         candidates = [
             (Place(edge, candidate, source, node), name)
@@ -151,7 +146,8 @@ class Cell(nn.Module):
             {name: [copy for copy, place in enumerate(places) if runs(place)] for name, places in kinds.items()}
             for kinds in self.places
         ]
-        order = [place for kinds in self.places for places in kinds.values() for place in filter(runs, places)]
+        order: list[Place | None] = []
+        order += [place for kinds in self.places for places in kinds.values() for place in filter(runs, places)]
         parts, tables, sizes = [], [], [len(order)]
         for readers in self.readers:
             running = [list(filter(runs, places)) for places in readers.values()]
@@ -181,7 +177,8 @@ class Cell(nn.Module):
         after a ReLU. Without `weighting` every operation weighs 1."""
         if fused.takes(self, s0, drop_path):
             return fused.cell(self, s0, s1, weighting, generator)
-        whole, rectified = [self.preprocess0(s0), self.preprocess1(s1)], []
+        whole = [self.preprocess0(s0), self.preprocess1(s1)]
+        rectified: list[Tensor] = []
         states = [self._inner(state) for state in whole]  # what operations get
         received: list[list[Tensor]] = [[] for _ in range(self.nodes)]
         kept = kept_paths(self, whole[0], s0.shape[0], self.edges, drop_path, generator)
@@ -220,8 +217,8 @@ class Cell(nn.Module):
                 node = sum(received[wave][1:], received[wave][0])
             else:  # every operation into this node is `none` or weighs nothing
                 node = torch.zeros_like(states[0][:, :, :: self.downsampling, :: self.downsampling])
-            if self.share > 1:
-                node = self._with_rest(wave, node, whole, weighting, kept)
+            if self.share > 1 and weighting is not None and weighting.edges is not None:
+                node = self._with_rest(wave, node, whole, weighting.edges, kept)
             whole.append(self.norms[wave](node) if self.norms else node)
             states.append(self._inner(whole[-1]))
         return torch.cat([whole[state] for state in self.concat], 1)
@@ -229,16 +226,16 @@ class Cell(nn.Module):
     def _inner(self, state: Tensor) -> Tensor:
         return state if self.share == 1 else state[:, : self.inner]
 
-    def _with_rest(self, node: int, made: Tensor, states: list[Tensor], weighting: Weighting, kept) -> Tensor:
+    def _with_rest(self, node: int, made: Tensor, states: list[Tensor], weights: Tensor, kept) -> Tensor:
         """All channels of a node: those that its operations `made`, and those that no operation got, shuffled."""
-        rest = 0
+        rest: list[Tensor] = []
         for edge, source in self.into[node]:
             passed = states[source][:, self.inner :]
             if source < 2 and self.downsampling == 2:
                 passed = F.max_pool2d(passed, 2)
-            passed = passed * weighting.edges[edge]
-            rest = rest + (passed if kept is None else passed * kept[:, edge, None, None, None])
-        return F.channel_shuffle(torch.cat([made, rest], 1), self.share)
+            passed = passed * weights[edge]
+            rest.append(passed if kept is None else passed * kept[:, edge, None, None, None])
+        return F.channel_shuffle(torch.cat([made, sum(rest[1:], rest[0])], 1), self.share)
 
     def _from_shared(self, wave: int, states, weighting, kept) -> list[tuple[int, Tensor]]:
         """What the nodes receive of a wave's shared operations, as (node, tensor)."""
@@ -294,7 +291,7 @@ def cells_of_space(space: SearchSpace, node_norm=False, share=1, auxiliary_skip=
     more = (AUXILIARY_SKIP,) if auxiliary_skip else ()
 
     def make(cell_type: str, inputs: list[int], channels: int, reduced_before: bool, generator) -> Cell:
-        edges = [(*edge, names + more) for edge, names in zip(space.edges, space.cell(cell_type), strict=True)]
+        edges = [(*edge, (*names, *more)) for edge, names in zip(space.edges, space.cell(cell_type), strict=True)]
         concat, reduction, own = range(2, space.nodes + 2), cell_type == "reduce", space.operations
         return Cell(edges, concat, inputs, channels, reduction, reduced_before, True, generator, own, node_norm, share)
 
@@ -345,8 +342,8 @@ def running_operations(space: SearchSpace, mixing: Tensor, running=None, shape=N
 def frozen_statistics(network: nn.Module):
     """Within it, training passes use statistics of their batch and leave the running ones, for evaluation, alone."""
     foreign = nn.modules.batchnorm._BatchNorm  # in the user's operations
-    switches = [(module, "update") for module in network.modules() if isinstance(module, BatchNorm)]
-    switches += [(module, "track_running_stats") for module in network.modules() if isinstance(module, foreign)]
+    names = ((BatchNorm, "update"), (foreign, "track_running_stats"))
+    switches = [(module, name) for kind, name in names for module in network.modules() if isinstance(module, kind)]
     before = [getattr(*switch) for switch in switches]
     for switch in switches:
         setattr(*switch, False)

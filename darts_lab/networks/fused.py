@@ -44,7 +44,8 @@ KINDS = (torch.float32,)  # others are for comparisons
 _once: ContextVar[bool] = ContextVar("once", default=False)
 _threads: ContextVar[int | None] = ContextVar("threads", default=None)
 _programs: WeakKeyDictionary = WeakKeyDictionary()  # those of each cell
-_lock, _asked = Lock(), []  # how many threads PyTorch was told to take, once for each thread that is in a step
+_lock = Lock()
+_asked: list[int] = []  # how many threads PyTorch was told to take, once for each thread that is in a step
 
 
 @contextmanager
@@ -186,11 +187,11 @@ def cells(cells, x: Tensor, weightings, generator, of: Sequence[int]) -> list[Te
     """The features of the cells `of`, where each is a function of those of the two before it, the first of x alone."""
     features = [grouped(x)] * 2
     for one, weighting in zip(cells, weightings, strict=True):
-        features.append(cell(one, *features[-2:], weighting, generator, len(x)))
+        features.append(cell(one, features[-2], features[-1], weighting, generator, len(x)))
     return [ungrouped(features[2:][number], len(x)) for number in of]
 
 
-def _program(cell, weighting, older: tuple[int, int, int], newer: tuple[int, int, int]) -> Program:
+def _program(cell, weighting, older: Sequence[int], newer: Sequence[int]) -> Program:
     """The program of a cell for inputs of two shapes (channels, height, width); the last few are kept."""
     plan = cell.full_plan if weighting is None else weighting.plan
     key = weighting is None, older, newer, None
@@ -228,7 +229,7 @@ class _Cell(torch.autograd.Function):
         running = np.array([(norm.running_mean.data_ptr(), norm.running_var.data_ptr()) for norm, _ in program.norms])
         arrays = [s0, s1, nodes, kept, None, None, None, None, *noises]
         sums = torch.empty(groups, program.slots, 3, WIDTH, **kind)
-        more = program.chosen, modes, *map(_numbers, (weights, mixing, maps, sums, normal))
+        more = program.of_statistics, modes, *map(_numbers, (weights, mixing, maps, sums, normal))
         _run("forward", program, program.tables, samples, arrays, running, *more)
         ctx.save_for_backward(s0, s1, mixing, *tensors, nodes)
         ctx.program, ctx.samples, ctx.noises, ctx.made = program, samples, noises, (kept, modes, weights, maps, normal)
@@ -326,7 +327,7 @@ def _run(name: str, program: Program, tables: Tables, samples: int, arrays: list
 
     groups, kernel, (rows, phases, terms) = -(-samples // WIDTH), getattr(kernels, name), tables
     addresses = np.array([(0, 0) if x is None else (x.data_ptr(), x.stride(0)) for x in arrays])
-    tables, arguments = (rows, phases, terms, program.sizes), (samples, addresses, *arguments)
+    tables, arguments = (rows, phases, terms, program.buffers), (samples, addresses, *arguments)
     threads = min(_threads.get() or torch.get_num_threads(), groups)
     if threads < 2 or program.kept * groups < SMALL:
         kernel(*tables, 0, len(phases), 0, groups, *arguments)
@@ -337,7 +338,8 @@ def _run(name: str, program: Program, tables: Tables, samples: int, arrays: list
         if once:
             kernel(*tables, phase, phase + 1, 0, 1, *arguments)
             continue
-        done = SimpleQueue()  # of this call alone, which may be interrupted; what has an address must live until then
+        # of this call alone, which may be interrupted; what has an address must live until then
+        done: SimpleQueue = SimpleQueue()
         for queue, part in zip(workers, pairwise(cuts[1:])):
             queue.put((kernel, (*tables, phase, phase + 1, *part, *arguments), (program, arrays), done))
         kernel(*tables, phase, phase + 1, 0, cuts[1], *arguments)
@@ -360,7 +362,7 @@ def _work(queue: SimpleQueue) -> None:
 @cache
 def _workers(process: int, number: int) -> list[SimpleQueue]:
     """Threads that wait for parts of a kernel; those of `concurrent.futures` take longer to wake than kernels take."""
-    queues = [SimpleQueue() for _ in range(number)]
+    queues: list[SimpleQueue] = [SimpleQueue() for _ in range(number)]
     for queue in queues:
         Thread(target=_work, args=(queue,), name="fused", daemon=True).start()
     return queues

@@ -72,7 +72,8 @@ class Gradients:
             for part in chains:
                 if self._reaches(part, part.layers[:1]):
                     phases.each(self._stages(part, 0))
-            phases.each(self._shared(part) for part in parts if part.row is not None and self.states[part.source])
+            rows = [(part, part.row) for part in parts if part.row is not None and self.states[part.source]]
+            phases.each(self._shared(part, row) for part, row in rows)
         for state in (0, 1):
             if self.states[state]:
                 self._into(phases, state)
@@ -145,9 +146,9 @@ class Gradients:
                     high=before.high, wide=before.wide, slot=before.slot, term=before.term,
                 )  # fmt: skip
 
-    def _shared(self, part: Part) -> Row:
+    def _shared(self, part: Part, row: Row) -> Row:
         dx, dx_at = self.program.of_states[part.source]
         first = len(self.terms)
         self.terms += part.terms
-        kind = POOL_BACK if part.row.kind == POOL else SUM_BACK
-        return part.row._replace(kind=kind, dx=dx, dx_at=dx_at, first=first, last=len(self.terms))
+        kind = POOL_BACK if row.kind == POOL else SUM_BACK
+        return row._replace(kind=kind, dx=dx, dx_at=dx_at, first=first, last=len(self.terms))

@@ -95,7 +95,8 @@ class Hourglass(nn.Module):
         super().__init__()
         self.stem = Stem(4 * channels, displacements, generator)
         self.cells, self.heads, self.cell_types = nn.ModuleList(), nn.ModuleList(), cell_types_of(layers)
-        inputs, skips = [self.stem.channels] * 2, []
+        inputs = [self.stem.channels] * 2
+        skips: list[int] = []
         for cell_type in self.cell_types:
             if cell_type == UPSAMPLE:
                 channels //= 2
@@ -116,7 +117,8 @@ class Hourglass(nn.Module):
     def forward(self, x, weightings, drop_path=0.0, generator=None) -> tuple[Tensor, ...]:
         """`weightings` as for `images.Backbone`."""
         s0 = s1 = self.stem(x).relu()
-        heads, skips, maps = iter(self.heads), [], []
+        heads, maps = iter(self.heads), []
+        skips: list[Tensor] = []
         weightings = weightings or [None] * len(self.cells)
         for cell, cell_type, weighting in zip(self.cells, self.cell_types, weightings, strict=True):
             if cell_type == UPSAMPLE:

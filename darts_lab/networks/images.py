@@ -19,6 +19,8 @@ from darts_lab.spaces import CELL_TYPES, KNOWN_OPERATIONS, SearchSpace
 class Backbone(nn.Module):
     """Stem, and cells from `make_cell`: images (batch, in_channels, height, width) to the features of each cell."""
 
+    channels: int  # of the last cell's features
+
     def __init__(self, make_cell, channels: int, layers: int, in_channels: int, generator):
         super().__init__()
         width = 3 * channels
@@ -30,8 +32,9 @@ class Backbone(nn.Module):
             reduction = layer in (layers // 3, 2 * layers // 3)
             channels *= 2 if reduction else 1
             self.cell_types.append(CELL_TYPES[reduction])
-            self.cells.append(make_cell(self.cell_types[-1], inputs, channels, reduced_before, generator))
-            inputs, reduced_before = [inputs[1], self.cells[-1].channels], reduction
+            cell = make_cell(self.cell_types[-1], inputs, channels, reduced_before, generator)
+            self.cells.append(cell)
+            inputs, reduced_before = [inputs[1], cell.channels], reduction
         self.channels = inputs[1]
 
     def forward(self, x, weightings, drop_path=0.0, generator=None, of=(-1,)) -> list[Tensor]:
@@ -66,6 +69,11 @@ class Supernet(nn.Module):
     get 1/`share` of the channels, the rest is passed on (Xu et al. 2020). `auxiliary_skip` puts a skip beside the
     candidates of every edge, whose weights are a last column of `mixing` that may be left out (Chu et al. 2021).
     `generator` (on the CPU) draws the initial weights. Raises ValueError for sizes that are not positive.
+
+    >>> space = dl.spaces.get("S2")
+    >>> supernet = dl.Supernet(space, channels=4, layers=2)
+    >>> supernet(torch.zeros(5, 3, 8, 8), mixing=torch.full(space.shape, 0.5)).shape
+    torch.Size([5, 10])
     """
 
     @checked
@@ -101,6 +109,10 @@ class Network(nn.Module):
 
     As `Supernet`, but with only the kept edges, batch-norms with scales, drop path on every operation but the identity,
     and an `auxiliary` classifier after two thirds of the depth: `network(x, with_auxiliary=True)` gives both logits.
+
+    >>> cell = dl.uniform_genotype(dl.spaces.get("S2"), "sep_conv_3x3")
+    >>> dl.Network(cell, channels=4, layers=3)(torch.zeros(5, 3, 8, 8)).shape
+    torch.Size([5, 10])
     """
 
     @checked
@@ -130,7 +142,7 @@ class Network(nn.Module):
     def forward(self, x, *, drop_path=0.0, generator=None, with_auxiliary=False):
         of = (-1, self.auxiliary_after) if with_auxiliary and self.auxiliary else (-1,)
         features, *others = self.backbone(x, None, drop_path, generator, of)
-        auxiliary = self.auxiliary(others[0]) if others else None
+        auxiliary = self.auxiliary(others[0]) if self.auxiliary and others else None
         logits = self.classifier(features.mean((2, 3)))
         return (logits, auxiliary) if with_auxiliary else logits
 

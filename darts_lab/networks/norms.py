@@ -16,7 +16,7 @@ def batch_norm(
     if not training or ranks.count() == 1:
         return F.batch_norm(x, mean, var, scale, shift, training, momentum, epsilon)
     x, *moments, number = _Shared.apply(x, scale, shift, epsilon)
-    if mean is not None:
+    if mean is not None and var is not None:
         with torch.no_grad():
             mean.lerp_(moments[0].to(mean.dtype), momentum)
             var.lerp_((moments[1] * number / (number - 1)).to(var.dtype), momentum)
@@ -29,13 +29,13 @@ def share_foreign(network: nn.Module) -> None:
         return
     for module in network.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
-            module.forward = _Foreign(module)
+            module.forward = _Foreign(module)  # type: ignore[assignment, method-assign]
 
 
 class _Foreign:
     """The forward pass of a batch-norm of PyTorch."""
 
-    def __init__(self, module: nn.Module):
+    def __init__(self, module: nn.modules.batchnorm._BatchNorm):
         self.module = module
 
     def __call__(self, x: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -44,6 +45,9 @@ class BatchNorm(nn.Module):
     """Batch normalisation of `copies` stacked groups of `channels` channels, with scales and shifts of its own if
     `affine`. `update` decides whether a training pass moves the running statistics."""
 
+    running_mean: Tensor
+    running_var: Tensor
+
     def __init__(self, channels: int, affine: bool, copies: int = 1):
         super().__init__()
         self.copies, self.update = copies, True
@@ -54,17 +58,17 @@ class BatchNorm(nn.Module):
 
     def forward(self, x: Tensor, weights: Tensor | None = None, active: list[int] | None = None) -> Tensor:
         """`weights` (active copies * channels,) multiply the result."""
-        tensors = self.scale, self.shift, self.running_mean, self.running_var
-        if active is not None:
-            tensors = (None if tensor is None else self.chosen(tensor, active) for tensor in tensors)
-        scale, shift, mean, var = tensors
+        mean, var = self.chosen(self.running_mean, active), self.chosen(self.running_var, active)
+        scale = None if self.scale is None else self.chosen(self.scale, active)
+        shift = None if self.shift is None else self.chosen(self.shift, active)
         if weights is not None:
             # PyTorch's kernels read past the end of an expanded scalar (stride 0), silently
             scale = weights.contiguous() if scale is None else scale * weights
             shift = None if shift is None else shift * weights
-        if self.training and not self.update:
-            mean = var = None
-        x = batch_norm(x, mean, var, scale, shift, self.training, MOMENTUM, EPSILON)
+        moved = self.update or not self.training
+        x = batch_norm(
+            x, mean if moved else None, var if moved else None, scale, shift, self.training, MOMENTUM, EPSILON
+        )
         if active is not None and self.training and self.update:  # `mean` and `var` were copies
             self._by_copy(self.running_mean)[active] = mean.view(len(active), -1)
             self._by_copy(self.running_var)[active] = var.view(len(active), -1)
@@ -127,7 +131,9 @@ class Convolution(nn.Module):
     def __init__(self, channels, stride, copies, affine, generator, kernel, dilated):
         super().__init__()
         stages = [(stride, 2)] if dilated else [(stride, 1), (1, 1)]
-        self.stages = nn.ModuleList(Separable(channels, kernel, *stage, copies, affine, generator) for stage in stages)
+        self.stages: Any = nn.ModuleList(
+            Separable(channels, kernel, *stage, copies, affine, generator) for stage in stages
+        )
 
     def forward(self, states, sources, scale=None, active=None, generator=None):
         inputs = _inputs(states, sources)

@@ -40,7 +40,7 @@ class Layer(NamedTuple):
     rows: list[Row]
     norm: Row
     of_copies: list[Row]  # y, slot and term of each
-    sources: list[int | None]  # the state that each row reads; None: a result of the layer before
+    sources: list[int]  # the state that each row reads; -1: a result of the layer before
     weights: list[int]  # which of the program's are its convolution's
     passed: list[int]  # where the gradient of each copy's result is, if another layer reads it
 
@@ -52,22 +52,30 @@ class Part(NamedTuple):
     targets: list[int]  # the state that each term adds to
     terms: list[Term]
     row: Row | None = None
-    source: int | None = None  # the state that `row` reads, or the input that the layer does
+    source: int = -1  # the state that `row` reads, or the input that the layer does
+
+
+Size = tuple[int, int]  # (height, width)
+
+
+def _strided(size: Size, stride: int) -> Size:
+    return -(-size[0] // stride), -(-size[1] // stride)
 
 
 class Program:
     """The forward pass of a cell. `weights` are its tensors, first those of convolutions; `noises` what draws noise,
     with how many draws each, for states of which size."""
 
-    def __init__(self, cell, plan, weighted: bool, shapes: Sequence[tuple[int, int, int]]):
+    def __init__(self, cell, plan, weighted: bool, shapes: Sequence[Sequence[int]]):
         self.width, self.nodes, stride = cell.width, cell.nodes, cell.downsampling
-        self.inner, self.size = shapes[1][1:], tuple(side // stride for side in shapes[1][1:])
+        self.inner: Size = (shapes[1][1], shapes[1][2])
+        self.size: Size = self.inner[0] // stride, self.inner[1] // stride
         self.weights: list[tuple[nn.Module, str, list[int] | None]] = []
         self.norms: list[tuple[BatchNorm, list[int] | None]] = []
         self.affine: dict[int, tuple[int, int]] = {}  # by norm: the places of its scale and shift
         self.of_affine: dict[int, list[int]] = {}  # and which of the weights they are
         self.noises: list[tuple[Noise, int, tuple[int, int]]] = []
-        self.chosen: list[int] = []
+        self.chosen: list[int] = []  # which channels of a module's statistics are its own, norm by norm
         self.kept = self.passed = self.slots = self.terms = self.kernels = 0
         self.sizes = [1] * 5  # of the kernels' buffers: what is read, lines of it, a gradient of it, its result's, sums
         self.fewest, self.halves = 1 << 30, 2 if isinstance(cell.preprocess0, FactorizedReduce) else 1
@@ -81,7 +89,8 @@ class Program:
         self.inputs = [self._input(module, shapes[number], number) for number, module in enumerate(before)]
         self.waves = [self._wave(cell, plan, wave, weighted) for wave in range(self.nodes)]
         self._place_affine()
-        self.tables, self.sizes, self.chosen = self._forward(), np.array(self.sizes), np.array(self.chosen, np.int64)
+        self.tables = self._forward()
+        self.buffers, self.of_statistics = np.array(self.sizes), np.array(self.chosen, np.int64)
         self.counts = [tensor.numel() for tensor in self.tensors()]
         self.backward: dict[tuple, object] = {}  # the gradients by what is needed
 
@@ -137,8 +146,8 @@ class Program:
 
     # What there is
 
-    def _input(self, module, shape, number: int) -> Part:
-        channels, *size = shape
+    def _input(self, module, shape: Sequence[int], number: int) -> Part:
+        channels, size = shape[0], (shape[1], shape[2])
         if isinstance(module, FactorizedReduce):
             layer = self._reducing(module, [(number, S0 + number, 0)], channels, size, None)
         else:
@@ -151,11 +160,12 @@ class Program:
         return Term(made.y, made.y_at, made.slot, weight, made.term, *self.of_states[target])
 
     def _layer(
-        self, reads, channels, size, norm, active, pointwise, depthwise=-1, kernel=1, stride=1, dilation=1, last=True
-    ) -> Layer:
+        self, reads, channels, size: Size, norm, active, pointwise, depthwise=-1, kernel=1, stride=1, dilation=1,
+        last=True,
+    ) -> Layer:  # fmt: skip
         """Copies of which each reads (state, array, place, map)."""
         width, copies, border = self.width, len(reads), dilation * (kernel // 2)
-        made = [-(-side // stride) for side in size]
+        made = _strided(size, stride)
         of_norm = self._norm(norm, copies * width, active, made)
         y_at, term, pixels = self.keep(copies * width, made), self.terms, made[0] * made[1] * WIDTH
         self.terms += copies * width
@@ -172,8 +182,8 @@ class Program:
         weights = range(len(self.weights) - (1 if kernel == 1 else 2), len(self.weights))
         return Layer(rows, of_norm, rows, [state for state, *_ in reads], list(weights), passed)
 
-    def _reducing(self, module: FactorizedReduce, reads, channels, size, active) -> Layer:
-        width, copies, made = self.width, len(reads), [side // 2 for side in size]
+    def _reducing(self, module: FactorizedReduce, reads, channels, size: Size, active) -> Layer:
+        width, copies, made = self.width, len(reads), (size[0] // 2, size[1] // 2)
         even, odd = (self._weight(module, name, active) for name in ("even", "odd"))
         half, of_norm = module.even.shape[1], self._norm(module.norm, len(reads) * self.width, active, made)
         y_at, term, pixels = self.keep(copies * width, made), self.terms, made[0] * made[1] * WIDTH
@@ -258,17 +268,17 @@ class Program:
                 )  # fmt: skip
                 layers.append(layer)
                 reads, size = (
-                    [(None, row.y, row.y_at, row.slot) for row in layer.of_copies],
+                    [(-1, row.y, row.y_at, row.slot) for row in layer.of_copies],
                     (layer.norm.high, layer.norm.wide),
                 )
         terms = [self._added(*of_copy) for of_copy in zip(layers[-1].of_copies, targets, weights)]
         return Part(layers, targets, terms)
 
-    def _shared(self, module, source: int, targets, weights, size) -> Part:
+    def _shared(self, module, source: int, targets, weights, size: Size) -> Part:
         x, x_at = self.states[source]
         row = Row(SUM, x, x_at, -1, self.width, *size, x, x_at, self.width, *size)
         if isinstance(module, Pool):
-            made = [-(-side // module.stride) for side in size]
+            made = _strided(size, module.stride)
             norm = self._norm(module.norm, self.width, None, made)
             y_at = self.keep(self.width, made)
             row = Row(
@@ -290,7 +300,8 @@ class Program:
         return [(part, term) for part in parts for term, target in zip(part.terms, part.targets) if target == state]
 
     def _forward(self) -> Tables:
-        phases, terms = Phases(), []
+        phases = Phases()
+        terms: list[Term] = []
         phases.each(reading(row for part in self.inputs for row in part.layers[0].rows))
         phases.once(self.affine_of(part.layers[0].norm) for part in self.inputs)
         phases.each([self._sum(0, terms), self._sum(1, terms)])
@@ -320,7 +331,7 @@ class Program:
     def tensors(self) -> list[Tensor]:
         """The cell's tensors, in the order of their places."""
         return [
-            select(tensor, active) if tensor.dim() > 1 else module.chosen(tensor, active)
+            module.chosen(tensor, active) if isinstance(module, BatchNorm) else select(tensor, active)
             for module, name, active in self.weights
             for tensor in [getattr(module, name)]
         ]

@@ -67,7 +67,7 @@ class Cell(nn.Module):
     def parts(self, mixing: Tensor | None, runs=None, kept: Tensor | None = None) -> list[list[Part]]:
         """For each node its edges, in groups on which the same operations run. `mixing` (edges, candidates) and `kept`
         (streams, edges) weigh them, None by 1; without `runs` all run."""
-        groups = [{} for _ in range(self.nodes)]
+        groups: list[dict[tuple[str, ...], list[int]]] = [{} for _ in range(self.nodes)]
         for edge, (_, node, names) in enumerate(self.edges):
             running = [True] * len(names) if runs is None else runs[edge]
             active = tuple(name for name, on in zip(names, running, strict=True) if on and name != NONE)
@@ -120,10 +120,10 @@ class Cell(nn.Module):
         gate, h = (inputs.flatten(0, 1) @ matrix).to(s.dtype).view(*inputs.shape[:2], matrix.shape[1]).chunk(2, -1)
         if part.weights is None:
             return torch.lerp(s, self._activated(part.names[0], h), gate.sigmoid()).sum(0)
-        s, mixed = part.share * s, None
-        for name, weight in zip(part.names, part.weights, strict=True):
-            activated = self._activated(name, h)
-            mixed = weight * activated if mixed is None else torch.addcmul(mixed, weight, activated)
+        s = s if part.share is None else part.share * s
+        mixed = part.weights[0] * self._activated(part.names[0], h)
+        for name, weight in zip(part.names[1:], part.weights[1:], strict=True):
+            mixed = torch.addcmul(mixed, weight, self._activated(name, h))
         return torch.lerp(s, mixed, gate.sigmoid()).sum(0)
 
     def _activated(self, name: str, h: Tensor) -> Tensor:
@@ -146,6 +146,8 @@ def _times(x: Tensor, mask: Tensor | None) -> Tensor:
 class LanguageModel(nn.Module):
     """Embedding, cell and decoder. `dropout` has the rates for the cell's output, the states inside it, its input, the
     embedding, and whole words, with one mask for all words of a window (Gal and Ghahramani 2016)."""
+
+    cell: Cell
 
     def __init__(self, vocabulary: int, channels: int, dropout, spread: float, generator):
         super().__init__()

@@ -117,7 +117,7 @@ class _Separable(torch.autograd.Function):
 
 
 # PyTorch asks for it at every call; to compute it takes longer than a small convolution.
-_Separable.forward.__signature__ = inspect.signature(_Separable.forward)
+_Separable.forward.__signature__ = inspect.signature(_Separable.forward)  # type: ignore[attr-defined]
 
 
 def _spread(inputs: Sequence[Tensor], depthwise: Tensor) -> Tensor:
@@ -247,4 +247,4 @@ class _Derivative(torch.autograd.Function):
         return sum(_Derivative.apply(ctx.variable, ctx.geometry, *part) for part in parts)
 
 
-_Derivative.forward.__signature__ = inspect.signature(_Derivative.forward)
+_Derivative.forward.__signature__ = inspect.signature(_Derivative.forward)  # type: ignore[attr-defined]

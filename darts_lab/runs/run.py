@@ -218,6 +218,7 @@ def _new_folder(root: Path, name: str) -> Path:
             return path
         except FileExistsError:
             pass
+    raise AssertionError  # numbers do not end
 
 
 def _remove_leftovers(path: Path) -> None:

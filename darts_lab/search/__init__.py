@@ -2,3 +2,5 @@
 
 from darts_lab.search.search import Search
 from darts_lab.search.training import Evaluation, Training, evaluate
+
+__all__ = ["Search", "Evaluation", "Training", "evaluate"]

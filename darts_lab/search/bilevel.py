@@ -36,7 +36,7 @@ def unrolled(
     step = torch._foreach_add(gradient, w, alpha=decay)
     if buffers is not None:
         torch._foreach_add_(step, buffers, alpha=momentum)
-    return torch._foreach_sub(w, torch._foreach_mul(step, rate))
+    return list(torch._foreach_sub(w, torch._foreach_mul(step, rate)))
 
 
 def second_order(
@@ -92,7 +92,7 @@ def second_order(
     h = epsilon / length.clamp_min(torch.finfo(length.dtype).tiny)  # of a v of zeros: no difference
     shift = torch._foreach_mul(v, h)
     ends = [
-        torch.autograd.grad((end_loss or train_loss)(shifted, alpha), [alpha])[0]
+        torch.autograd.grad((end_loss or train_loss)(list(shifted), alpha), [alpha])[0]
         for shifted in (torch._foreach_add(w, shift), torch._foreach_sub(w, shift))
     ]
     return outer - rate * scale * (ends[0] - ends[1]) / (2 * h), loss.detach(), beside
@@ -114,10 +114,10 @@ def weight_step(loss: Tensor, optimizer: torch.optim.Optimizer, clip: float) -> 
     return norm
 
 
-def _norm(tensors: Sequence[Tensor]) -> Tensor:
+def _norm(tensors: Weights) -> Tensor:
     """The length of all of them as one vector."""
     return torch.stack(torch._foreach_norm(tensors)).norm()
 
 
-def _where(condition: Tensor, one: Weights, other: Weights) -> Weights:
+def _where(condition: Tensor, one: Sequence[Tensor], other: Weights) -> Weights:
     return [torch.where(condition, *pair) for pair in zip(one, other, strict=True)]

@@ -28,7 +28,7 @@ class Descent:
 
     def __init__(self, task: Task, plan: Plan, device: torch.device, capture: bool | None = None):
         self.task, self.seed, self.device = task, plan.seed, device
-        self.space, self.method, self.settings = space, method, settings = plan.space, plan.method, plan.search
+        self.space, self.method, self.settings = space, method, settings = plan.searched
         initial = torch.Generator().manual_seed(plan.seed)
         self.supernet = task.supernet(space, settings, initial, **method.network).to(device)
         share_foreign(self.supernet)
@@ -36,7 +36,8 @@ class Descent:
         self.forward = torch.compile(self.supernet, dynamic=False) if compiled else self.supernet
         shape = (*space.shape[:2], space.candidates + method.edge_alpha)
         alpha = settings.alpha_spread * torch.randn(shape, generator=initial)
-        self.alive = self.running = None  # which operations are not pruned: as a tensor, and as lists for the supernet
+        self.alive: Tensor | None = None  # which operations are not pruned, ...
+        self.running: list | None = None  # ... and the same as lists for the supernet
         if method.pruning:
             alpha += 1 / space.candidates
             self.alive = torch.ones(space.shape, dtype=torch.bool, device=device)
@@ -45,7 +46,9 @@ class Descent:
         self.timing = Timing()  # what the schedule of alpha remembers
         self.memory: dict[str, Tensor] = {}  # what the method's `after_step` remembers
         mixing = self.activate(self.alpha.detach())
-        self.multipliers = None if method.admm is None else method.admm.begin(self.alpha, mixing, space)
+        self.multipliers: tuple[Tensor, Tensor] | None = None  # what ADMM remembers
+        if method.admm is not None:
+            self.multipliers = method.admm.begin(self.alpha, mixing, space)
         self.weights = dict(self.supernet.named_parameters())
         decay = settings.weight_decay * settings.decay_scale
         self.optimizer = sgd(self.weights.values(), settings.learning_rate, settings.momentum, decay)
@@ -53,7 +56,7 @@ class Descent:
         self.alpha_optimizer = torch.optim.Adam(
             [self.alpha],
             settings.alpha_learning_rate,
-            betas=tuple(settings.alpha_betas),
+            betas=(settings.alpha_betas[0], settings.alpha_betas[1]),
             weight_decay=settings.alpha_weight_decay,
             **capturable([self.alpha]),
         )
@@ -119,7 +122,7 @@ class Descent:
         decays = self.optimizer.param_groups[0]["weight_decay"], self.unrolled_decay
         loss, state = step(train if unrolled else None, valid, *numbers, drop_path, self.multipliers, decays)
         self.task.carry("valid", state)
-        if self.method.admm is not None:
+        if self.method.admm is not None and self.multipliers is not None:
             self.multipliers = self.method.admm.after(
                 self.timing.alpha_steps + 1, self.alpha.detach(), self.activate, *self.multipliers, self.space
             )
@@ -137,8 +140,7 @@ class Descent:
         step = self._weight_step if self.method.pruning else self._recorded_weight_step
         progress, decay = number(self.progress, self.device), self.optimizer.param_groups[0]["weight_decay"]
         *measured, state = step(train, self._drawn(train, progress), progress, drop_path, decay)
-        if self.alive is not None:
-            self._prune()
+        self._prune()
         self.task.carry("train", state)
         return tuple(measured)
 
@@ -183,10 +185,11 @@ class Descent:
 
     @torch.no_grad()
     def _prune(self) -> None:
-        """Leaves out for good what alpha has brought down to zero."""
-        self.alive = survivors(self.alpha, self.alive, self.space)
-        self.alpha.copy_(torch.where(self.alive, self.alpha.clamp_min(SMALLEST), 0))
-        self.running = self.alive.tolist()
+        """Leaves out for good what alpha has brought down to zero, where the method prunes."""
+        if self.alive is not None:
+            self.alive = survivors(self.alpha, self.alive, self.space)
+            self.alpha.copy_(torch.where(self.alive, self.alpha.clamp_min(SMALLEST), 0))
+            self.running = self.alive.tolist()
 
     # The gradient of alpha
 
@@ -228,7 +231,8 @@ class Descent:
 
     def _unrolled_gradient(self, train, valid, learning_rate, progress, drop_path: float, multipliers):
         """`bilevel.second_order` of these losses; the unrolled step is clipped where the task does so."""
-        s, names, weights, noise = self.settings, list(self.weights), list(self.weights.values()), []
+        s, names, noise = self.settings, list(self.weights), []
+        weights: list[Tensor] = list(self.weights.values())
 
         def train_loss(values: list[Tensor], alpha: Tensor) -> Tensor:
             mixing = self.draw(alpha, progress)
@@ -288,8 +292,7 @@ class Descent:
         memory = state.get("memory", {})  # checkpoints from before there was one have none
         self.memory = {name: tensor.clone() for name, tensor in memory.items()}  # a state may be taken over again
         if self.alive is not None:
-            self.alive = state["alive"]
-            self.running = self.alive.tolist()
+            self.alive, self.running = state["alive"], state["alive"].tolist()
         with torch.no_grad():
             self.alpha.copy_(state["alpha"])
         self.recorder.forget()  # what the optimizers remember lies elsewhere now
@@ -297,7 +300,7 @@ class Descent:
 
 def with_same_noise(generator: torch.Generator, loss):
     """`loss`, before every call of which `generator` is where it was before the first."""
-    states = []
+    states: list[Tensor] = []
 
     def repeated(*arguments):
         if states:

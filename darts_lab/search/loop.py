@@ -6,6 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,8 +16,8 @@ from darts_lab import __version__, ranks, runs
 from darts_lab.checks import argument, checked
 from darts_lab.environment import deterministic, keep_memory
 from darts_lab.plan import Plan
-from darts_lab.settings import PRIME
-from darts_lab.tasks import data_of
+from darts_lab.settings import PRIME, EvaluationSettings, SearchSettings
+from darts_lab.tasks import Task, data_of
 
 
 class Loop(ABC):
@@ -27,6 +28,10 @@ class Loop(ABC):
     """
 
     name: str  # "search" or "training", as errors call it
+    task: Task
+    device: torch.device
+    settings: SearchSettings | EvaluationSettings
+    history: list
 
     @classmethod
     @checked
@@ -41,7 +46,8 @@ class Loop(ABC):
         keep_memory()
         deterministic()
         ranks.join()
-        self.plan, self._path, self._capture = plan, False if ranks.rank() else path, capture  # the first one writes
+        self.plan, self._capture = plan, capture
+        self._path: Any = False if ranks.rank() else path  # the first one writes
         self.run: runs.Run | None = None
         self._steps: Iterator | None = None  # of the present epoch
 
@@ -148,7 +154,8 @@ class Loop(ABC):
     def save(self, record, genotype, before: int) -> None:
         """Writes the epoch of `record` behind `before` others, where there is a run."""
         if self.run is not None:
-            self.run.save(self.state(), *record.to_json(), str(genotype), before)
+            results, costs = record.to_json()
+            self.run.save(self.state(), results, costs, str(genotype), before)
 
     @classmethod
     def resume(cls, path: str | Path, *, data=None, capture: bool | None = None, **given):

@@ -78,8 +78,8 @@ def hessian(
 
     point = alpha if variable == "alpha" else search.descent.activate(alpha)
     drawing = search.descent.draws(drop_path) and (mode == "train" or draws_noise(supernet))  # anew from a seed
-    more = {"product": recorded} if search.descent.recorder.on and not drawing else {}
-    return Hessian(loss, point, drawn, context=still, keep_graphs=keep_graphs, options=options, **more)
+    product = recorded if search.descent.recorder.on and not drawing else None
+    return Hessian(loss, point, drawn, context=still, keep_graphs=keep_graphs, options=options, product=product)
 
 
 def _loss(descent, variables: Tensor, batch: tuple, variable: str, decay: float, drop_path=0.0, noise=None) -> Tensor:
@@ -118,7 +118,7 @@ def after_epoch(search, valid: tuple | None) -> Eigenpair:
 
 def _drawn(search, batches, batch_size, seed, augmented) -> tuple[list, dict]:
     """The batches, and which they are in words."""
-    if not isinstance(batches, Integral | str):
+    if not isinstance(batches, int | Integral | str):
         batches = list(batches)
         if not batches:
             raise ValueError("batches: is empty; at least one batch is needed")
@@ -131,7 +131,7 @@ def _drawn(search, batches, batch_size, seed, augmented) -> tuple[list, dict]:
     if not most:
         raise ValueError(f"batch_size: {size!r} is not allowed; it must be 1 to {task.size('valid')}")
     batches = most if batches == "all" else batches
-    if isinstance(batches, str) or not 1 <= batches <= most:
+    if isinstance(batches, str) or not 1 <= int(batches) <= most:
         allowed = f"the validation split holds 1 to {most} batches of {size}, or 'all'"
         raise ValueError(f"batches: {batches!r} is not allowed; {allowed}")
     generator = torch.Generator(search.device).manual_seed(seed)

@@ -13,7 +13,8 @@ def of_search(plan: Plan) -> Splits:
     """The data that the weights and alpha of a search descend. Raises ValueError for more samples than there are."""
     data = datasets.load(plan.data)
     data = _subset(data, plan, "search", ("train", "valid"))
-    return data if plan.method.train_portion is None else data.resplit(plan.method.train_portion, plan.seed)
+    portion = plan.searched[1].train_portion
+    return data if portion is None else data.resplit(portion, plan.seed)
 
 
 def of_training(plan: Plan) -> Splits:

@@ -21,7 +21,7 @@ from darts_lab import data as datasets
 from darts_lab.checks import checked, one_of
 from darts_lab.environment import choose_device, stopwatch
 from darts_lab.genotype import Genotype, discretize
-from darts_lab.methods.monitors import measured_epochs
+from darts_lab.methods.monitors import Adaptation, EarlyStopping, measured_epochs
 from darts_lab.networks import fused
 from darts_lab.networks.operations import draws_noise
 from darts_lab.plan import Plan, of_search
@@ -29,7 +29,7 @@ from darts_lab.runs.records import EpochRecord
 from darts_lab.search import measuring, samples, steps
 from darts_lab.search.descent import Descent
 from darts_lab.search.loop import Loop, cosine
-from darts_lab.settings import override
+from darts_lab.settings import SearchSettings, override
 
 CHANGEABLE = ("weight_decay", "drop_path")  # what `Search.change` may change
 
@@ -49,9 +49,16 @@ class Search(Loop):
 
     The same arguments give the same numbers, bit for bit on the CPU, and `Search.resume(path)` continues as if there
     had been no interruption. Raises ValueError, naming the argument, for anything that is not allowed.
+
+    >>> search = dl.Search("S2", data="digits", scale="tiny", path=False, epochs=1)
+    >>> for epoch in search:
+    ...     print(epoch.epoch, 0 <= epoch.valid_error <= 1, epoch.mixing.shape == search.space.shape)
+    0 True True
     """
 
     name = "search"
+    settings: SearchSettings
+    history: list[EpochRecord]
 
     def __init__(
         self, space=None, data="digits", method="DARTS", scale="laptop", seed=0, device=None, path=None, capture=None,
@@ -60,10 +67,8 @@ class Search(Loop):
         self._begin(of_search(space, data, method, scale, seed, device, **settings), path, capture)
 
     def _begin(self, plan: Plan, path, capture: bool | None) -> None:
-        if plan.search is None:
-            raise ValueError(f"plan: {plan.name!r} asks for no search")
+        self.space, self.method, self.settings = plan.searched
         super()._begin(plan, path, capture)
-        self.space, self.method, self.settings = self.plan.space, self.plan.method, self.plan.search
         self.device, self.device_reason = choose_device(self.plan.device)
         self.seed = self.plan.seed
         data = samples.of_search(self.plan)
@@ -73,9 +78,9 @@ class Search(Loop):
         self.measured = measured_epochs(self.epochs, self.settings.curvature_every)
         _check_sizes(self)
         self.descent = Descent(self.task, self.plan, self.device, self._capture)
-        recorded = (self.supernet, MethodType(measuring.product, self.descent))
-        self._recorded_outputs, self.recorded_product = map(self.descent.recorder.step, recorded)
-        self.history: list[EpochRecord] = []
+        self._recorded_outputs = self.descent.recorder.step(self.supernet)
+        self.recorded_product = self.descent.recorder.step(MethodType(measuring.product, self.descent))
+        self.history = []
         self.snapshots: dict[int, dict] = {}  # states of measured epochs, for adaptation to return to
         self.selected: Genotype | None = None  # what the method's selection chose last
         self.waiting: dict[str, float] = {}  # settings changed by hand: for the next epoch ...
@@ -129,8 +134,10 @@ class Search(Loop):
             return by_hand["weight_decay"]
         if not self.history:
             return self.settings.weight_decay
-        last = self.history[-1]
-        return last.weight_decay if last.back_to is None else self.method.monitor.stronger(last.weight_decay)
+        last, monitor = self.history[-1], self.method.monitor
+        if last.back_to is None or not isinstance(monitor, Adaptation):
+            return last.weight_decay
+        return monitor.stronger(last.weight_decay) or last.weight_decay
 
     @property
     def unrolled_decay(self) -> float | None:
@@ -195,7 +202,7 @@ class Search(Loop):
 
     def _epoch(self) -> Iterator[EpochRecord | None]:
         self._changed, self.waiting = self.waiting, {}
-        s = self.settings = replace(self.settings, **self._changed)
+        s = self.settings = override(self.settings, **self._changed)
         epoch = self.epoch
         ahead = bool(s.parity) and not self.method.schedule.trains_alpha  # their rate falls after the first batch
         learning_rate = cosine(s, epoch + ahead)
@@ -228,13 +235,13 @@ class Search(Loop):
         self._changed = {}
         self.history.append(record)
         if eigenpair is not None and self.method.monitor is not None:
-            record = self.history[-1] = self._watched(record)
+            record = self.history[-1] = self._watched(record, self.method.monitor)
         self.save(record, self.genotype, before=len(self.history) - 1)
         yield record
 
-    def _watched(self, record: EpochRecord) -> EpochRecord:
+    def _watched(self, record: EpochRecord, monitor: EarlyStopping | Adaptation) -> EpochRecord:
         """The last record, completed with the verdict of the method's monitor: go on, stop, or go back."""
-        verdict = self.method.monitor.verdict(self.history, record.epoch == self.epochs - 1)
+        verdict = monitor.verdict(self.history, record.epoch == self.epochs - 1)
         if verdict.back is not None:
             back = max(epoch for epoch in self.snapshots if epoch <= verdict.back)
             self._load_tensors(self.snapshots[back])
@@ -306,7 +313,9 @@ class Search(Loop):
         return EpochRecord.from_json(content, self.space.names)
 
     @classmethod
-    def resume(cls, path: str | Path, *, space=None, data=None, method=None, device=None, capture=None) -> Search:
+    def resume(  # type: ignore[override]
+        cls, path: str | Path, *, space=None, data=None, method=None, device=None, capture=None
+    ) -> Search:
         """As `Loop.resume`; settings that were changed by hand stay changed."""
         search = super().resume(path, space=space, data=data, method=method, device=device, capture=capture)
         for record in search.history:

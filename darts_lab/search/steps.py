@@ -5,6 +5,7 @@ from collections.abc import Generator
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
 from darts_lab import ranks
 from darts_lab.capture import set_rate
@@ -32,7 +33,9 @@ def take(search, learning_rate: float) -> Generator[None, None, tuple[Steps, tup
     descent.optimizer.param_groups[0]["weight_decay"] = search.weight_decay * search.settings.decay_scale
     descent.unrolled_decay = search.unrolled_decay
     left = None if search.budget is None else search.budget - descent.timing.batches
-    losses, deviations, valid_losses = [], [], {}  # the last by batch
+    losses: list[Tensor] = []
+    deviations: list[Tensor] = []
+    valid_losses: dict[int, Tensor] = {}  # by batch
     moments, place_of_valid, valid = [], None, None
     for place in itertools.islice(task.order(search.settings.batch_size, generator), left):
         if losses:

@@ -38,7 +38,7 @@ def _search(arguments: tuple, path, options: dict) -> str:
         more = {name: value for name, value in options.items() if name in ("space", "data", "method", "device")}
         search = Search.resume(path, **(more | dict(zip(("space", "data", "method"), arguments))))
     else:
-        search = Search(*arguments, path=path, **options)
+        search = Search(*arguments, **(options | {"path": path}))
     for _ in search:
         ranks.report((search.epoch, search.epochs))
-    return None if search.run is None else str(Path(search.run.path).resolve())
+    return str(Path(search.run.path).resolve()) if search.run else ""  # the others write no run

@@ -22,6 +22,7 @@ from darts_lab.runs.files import in_a_line
 from darts_lab.runs.records import TrainingRecord
 from darts_lab.search import bilevel, samples
 from darts_lab.search.loop import Loop, check_finite, cosine, progress
+from darts_lab.settings import EvaluationSettings
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,8 @@ class Training(Loop):
     """
 
     name = "training"
+    settings: EvaluationSettings
+    history: list[TrainingRecord]
 
     def __init__(
         self, genotype, data=None, scale=None, seed=None, device=None, path=None, space=None, protocol="default",
@@ -63,11 +66,9 @@ class Training(Loop):
         self._begin(of_training(genotype, data, scale, seed, device, space, protocol, **settings), path, capture)
 
     def _begin(self, plan: Plan, path, capture: bool | None) -> None:
-        if plan.evaluation is None:
-            raise ValueError(f"plan: {plan.name!r} asks for no training")
+        self.genotype, self.settings = plan.trained
         super()._begin(plan, False if path is None else path, capture)
-        self.genotype, self.settings, self.seed = self.plan.genotype, self.plan.evaluation, self.plan.seed
-        self.space = self.plan.space
+        self.space, self.seed = plan.space, plan.seed
         self.device, self.device_reason = choose_device(self.plan.device)
         data = samples.of_training(self.plan)
         self.task = tasks.of(data)(data.to(self.device), self.settings)
@@ -86,9 +87,9 @@ class Training(Loop):
         self.generator = torch.Generator(self.device).manual_seed(self.seed + 2**32)
         self.optimizer = self.task.optimizer(self.network.parameters())
         self.recorder = Recorder(self.device, self.generator, self._capture)
-        self._recorded_step, self._recorded_outputs = map(self.recorder.step, (self._step, self.network))
+        self._recorded_step, self._recorded_outputs = self.recorder.step(self._step), self.recorder.step(self.network)
         self.kept: dict | None = None  # the weights to test, by name, where the task chooses them; else the last ones
-        self.history: list[TrainingRecord] = []
+        self.history = []
 
     @property
     def epoch(self) -> int:
@@ -106,7 +107,8 @@ class Training(Loop):
         learning_rate = cosine(s, epoch)
         self._agree(self.network.parameters())
         self.network.train()
-        losses, deviations = [], []
+        losses: list[torch.Tensor] = []
+        deviations = []
         for place in task.order(s.batch_size, generator):
             if losses:
                 yield None  # between two batches the caller may wait, or look
@@ -178,10 +180,11 @@ class Training(Loop):
             raise ValueError(f"training: {self.epoch} of {self.settings.epochs} epochs are done; finish it first")
         test_loss, test_error = self.test()
         last = self.history[-1]
+        seconds = sum(record.seconds for record in self.history)
+        processor_seconds = runs.cost(self.history, "processor_seconds")
         return Evaluation(
             self.genotype, test_error, test_loss, last.train_loss, last.train_error, parameter_count(self.network),
-            self.epoch, runs.cost(self.history), last.peak_memory_bytes, runs.cost(self.history, "processor_seconds"),
-            self.multiply_adds,
+            self.epoch, seconds, last.peak_memory_bytes, processor_seconds, self.multiply_adds,
         )  # fmt: skip
 
     @property
@@ -210,8 +213,8 @@ class Training(Loop):
             restore(self.generator, state, elsewhere=self.seed + 2**36 + state["epoch"])
             self.kept = state.get("kept")
         except (KeyError, RuntimeError, ValueError, TypeError) as error:
-            where, words = str(self.run.path), in_a_line(error)
-            raise ValueError(f"checkpoint: does not fit the training in {where!r}: {words}") from error
+            where = "" if self.run is None else f" in {str(self.run.path)!r}"
+            raise ValueError(f"checkpoint: does not fit the training{where}: {in_a_line(error)}") from error
 
     def record(self, content: dict) -> TrainingRecord:
         """The record of an epoch from its lines on disk."""
@@ -227,6 +230,11 @@ def evaluate(
     scratch and gives its test error.
 
     Arguments as for `Training`; `on_epoch` is called with every epoch's record, `bar` shows a progress bar.
+
+    >>> cell = dl.uniform_genotype(dl.spaces.get("S5"), "skip_connect")
+    >>> result = dl.evaluate(cell, data="digits", scale="tiny", seed=0)
+    >>> 0 <= result.test_error <= 1, result.genotype == cell
+    (True, True)
     """
     training = Training(genotype, data, scale, seed, **more)
     for record in progress(training, disable=None if bar else True):

@@ -121,11 +121,13 @@ def _images(images, data: Images) -> tuple[Tensor, ...]:
 
 def _answers(trained: Search | Training, task: tasks.Task, batches: list[Tensor]) -> np.ndarray:
     noise = torch.Generator(trained.device).manual_seed(trained.seed + 2**33)  # of its own, so the search is unchanged
-    is_search = isinstance(trained, Search)
-    network, mixing = (trained.supernet, (trained.mixing.detach(),)) if is_search else (trained.network, ())
+    if isinstance(trained, Search):
+        network, mixing = trained.supernet, (trained.mixing.detach(),)
+    else:
+        network, mixing = trained.network, ()
     mode = network.training
     network.eval()
-    answers = [task.answer(network(inputs, *mixing, generator=noise), inputs.shape[-2:]) for inputs in batches]
+    answers = [task.answer(network(one, *mixing, generator=noise), (one.shape[-2], one.shape[-1])) for one in batches]
     network.train(mode)
     return torch.cat(answers).cpu().numpy()
 

@@ -5,8 +5,9 @@ import json
 import os
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import median
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -74,7 +75,7 @@ def plan_cost(jobs: Iterable[dict], *, steps: Count = 2, threads: Count = 1) -> 
     device, hours = choose_device(plans[0].device)[0], float((table["hours"] * table["jobs"]).sum())
     memory = int(table["memory_bytes"].max())
     there = free_memory(device) or host_memory()
-    cores = os.cpu_count() // threads if device.type == "cpu" else len(plans)
+    cores = (os.cpu_count() or 1) // threads if device.type == "cpu" else len(plans)
     beside = max(min(there // memory, cores, len(plans)), 1)
     disk = int((table["disk_bytes"] * table["jobs"]).sum())
     return Cost(len(plans), hours, hours / beside, beside, memory, disk, processor(device), threads, table)
@@ -101,8 +102,8 @@ def _measured(content: dict, steps: int, threads: int) -> dict:
     name = content["data"]["name"]
     there = name not in SIZES or datasets.available()[name]
     one = Plan.from_json(content, data=None if there else stand_in(name))
-    row = dict.fromkeys(("search_hours", "eigenvalue_hours", "training_hours", "search_step", "training_step"), 0.0)
-    row["disk_bytes"] = 0
+    names = ("search_hours", "eigenvalue_hours", "training_hours", "search_step", "training_step")
+    row: dict[str, Any] = dict.fromkeys(names, 0.0) | {"disk_bytes": 0}
     if one.search is not None:
         row |= _of_search(one, steps)
     if one.evaluation is not None:
@@ -134,7 +135,7 @@ def _of_search(one: Plan, steps: int) -> dict:
 
 def _of_training(one: Plan, steps: int, before: int) -> dict:
     if one.genotype is None:
-        one = one.training_of(random_genotype(one.space, torch.Generator().manual_seed(0)))
+        one = one.training_of(random_genotype(one.searched[0], torch.Generator().manual_seed(0)))
     training = Training.of(one, False)
     s, task = training.settings, training.task
     step = _timed(training.step, steps, training.device)
@@ -184,6 +185,8 @@ def stand_in(name: str) -> datasets.Dataset:
         (torch.full((1, 3, 32, 32), 128, dtype=torch.uint8).expand(n, -1, -1, -1), torch.arange(n) % classes)
         for n in SIZES[name]
     ]
-    moments = {"mean": (0.5,) * 3, "std": (0.25,) * 3}
-    data = datasets.Dataset(name, *splits, **moments, classes=classes, crop_padding=4, flip=True)
-    return replace(data, ordered=True)
+    train, valid, test = splits
+    return datasets.Dataset(
+        name, train, valid, test, mean=(0.5,) * 3, std=(0.25,) * 3, classes=classes, crop_padding=4, flip=True,
+        ordered=True,
+    )  # fmt: skip

@@ -108,7 +108,8 @@ def _row(plan: Plan, threads: int) -> dict:
 def _searched(plan: Plan, here: Path) -> dict:
     """What the search of a job came to; it goes on where it was interrupted."""
     if plan.search is None:
-        return _counts(plan.genotype) | {"genotype": str(plan.genotype)}
+        genotype = plan.trained[0]
+        return _counts(genotype) | {"genotype": str(genotype)}
     search = Search.resume(here / "search") if begun(here / "search") else Search.of(plan, here / "search")
     for _ in search:
         pass
@@ -121,9 +122,9 @@ def _searched(plan: Plan, here: Path) -> dict:
         "dominant_eigenvalue_mean": sum(eigenvalues) / len(eigenvalues) if eigenvalues else None,
         "dominant_eigenvalue_last": eigenvalues[-1] if eigenvalues else None,
         "epochs": len(search.history),
-        "alpha_steps": sum(record.alpha_steps for record in search.history),
+        "alpha_steps": sum(record.alpha_steps or 0 for record in search.history),
         "stop_epoch": last.stop_epoch,
-        "seconds": (seconds := runs.cost(search.history)),
+        "seconds": (seconds := sum(record.seconds for record in search.history)),
         "search_seconds": round(seconds, 2),
         "processor_seconds": runs.cost(search.history, "processor_seconds"),
         "device": search.device.type,

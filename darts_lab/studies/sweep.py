@@ -40,6 +40,10 @@ def grid(**axes) -> list[dict]:
     A list, tuple, range, array or column of a table is an axis, anything else the same for all: one pair of
     `alpha_betas` is `[(0.5, 0.999)]`. Raises ValueError for an axis that is empty or holds a value twice, and for what
     the jobs themselves do not allow (`sweep`).
+
+    >>> jobs = dl.grid(space=["S1", "S2"], method="DARTS", seed=range(3))
+    >>> len(jobs), jobs[0]
+    (6, {'space': 'S1', 'method': 'DARTS', 'seed': 0})
     """
     values = {}
     for name, axis in axes.items():
@@ -85,7 +89,7 @@ def sweep(
     if isinstance(jobs, Mapping):
         raise ValueError("jobs: dict is not allowed; it must be a list of jobs, such as grid(...) gives")
     plans = [plan.of_job(job) for job in jobs]
-    first = {}
+    first: dict[str, int] = {}
     for number, one in enumerate(plans):
         other = first.setdefault(one.hash, number)
         if other != number:
@@ -159,7 +163,8 @@ def _worked(todo: dict[int, Plan], path: Path, executor, threads, retries, repor
         return
     started = {number for number, one in todo.items() if any(map(begun, folder(one, path).glob("*")))}
     for attempt in range(retries + 1):
-        pool, futures, lost = _pool(executor), {}, {}
+        pool, futures = _pool(executor), {}
+        lost: dict[int, Exception] = {}
         try:
             for number, one in todo.items():
                 futures[pool.submit(work, one.to_json(), str(path.resolve()), threads)] = number

@@ -10,9 +10,17 @@ from darts_lab.tasks.disparity import Disparity
 from darts_lab.tasks.language import Language
 from darts_lab.tasks.regression import Regression
 
+__all__ = ["Task", "Classification", "Disparity", "Language", "Regression", "KINDS", "NAMED", "of", "data_of"]
+
 # the task of every kind of data, and of the data that have a name
-KINDS = {datasets.Dataset: Classification, Corpus: Language, stereo.Stereo: Disparity, bathymetry.Soundings: Regression}
-NAMED = dict.fromkeys(datasets.NAMES, Classification) | dict.fromkeys(("pydocs", "ptb"), Language)
+KINDS: dict[type, type[Task]] = {
+    datasets.Dataset: Classification,
+    Corpus: Language,
+    stereo.Stereo: Disparity,
+    bathymetry.Soundings: Regression,
+}
+NAMED: dict[str, type[Task]] = dict.fromkeys(datasets.NAMES, Classification)
+NAMED |= dict.fromkeys(("pydocs", "ptb"), Language)
 NAMED |= dict.fromkeys(("stereo", "flyingthings3d"), Disparity) | {"bathymetry": Regression}
 
 

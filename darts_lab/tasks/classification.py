@@ -4,6 +4,7 @@
 import itertools
 import math
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -41,8 +42,8 @@ def as_strong_as_in_the_papers(settings: SearchSettings, train_samples: int) -> 
 # The last of four cells is a normal one; with four nodes a cell the skips did not win within that time. The training
 # was chosen on fixed cells (results/protocol.md): convolutions in the reduction cells solve digits whatever the normal
 # cells are, so the reduction cells are skips, and the network is narrow. BOTH_CELLS trains both, as the papers do.
-SMALL_SEARCH = {"order": 1, "learning_rate": 0.1, "alpha_learning_rate": 1e-2, "path_batches": 1}
-PLAIN_TRAINING = {"drop_path": 0.0, "cutout": 0, "auxiliary": 0.0}
+SMALL_SEARCH: dict[str, Any] = {"order": 1, "learning_rate": 0.1, "alpha_learning_rate": 1e-2, "path_batches": 1}
+PLAIN_TRAINING: dict[str, Any] = {"drop_path": 0.0, "cutout": 0, "auxiliary": 0.0}
 UNSCALED_SEARCH = SearchSettings(
     channels=8, layers=4, nodes=2, train_samples=1024, valid_samples=1024, epochs=40, cutout=8, paths=64, finalists=5,
     **SMALL_SEARCH,
@@ -63,7 +64,7 @@ WORKSTATION = Scale(
     EvaluationSettings(channels=16, layers=8, epochs=40),
     instead={"digits": "digits32"},
 )
-BOTH_CELLS = {"layers": 8, "reductions": "searched"}  # at laptop scale
+BOTH_CELLS: dict[str, Any] = {"layers": 8, "reductions": "searched"}  # at laptop scale
 TINY = Scale(
     "tiny",
     SearchSettings(
@@ -164,6 +165,6 @@ class Classification(Task):
     def describe(self) -> tuple:
         return self.data.classes, self.data.mean, self.data.std, self.data.crop_padding, self.data.flip
 
-    def _sizes(self, settings) -> dict[str, int]:
+    def _sizes(self, settings) -> dict[str, Any]:
         sizes = {"channels": settings.channels, "layers": settings.layers}
         return sizes | {"classes": self.data.classes, "in_channels": self.data.channels}

@@ -1,6 +1,6 @@
 """Disparity of image pairs, and its presets."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -121,9 +121,9 @@ class Disparity(Task):
         return _whole(outputs[0], size)
 
 
-def _whole(output: Tensor, size: tuple[int, int]) -> Tensor:
+def _whole(output: Tensor, size: Sequence[int]) -> Tensor:
     """A map in pixels and of this size, in no less than float32."""
-    return UNIT * F.interpolate(at_least_float32(output)[:, None], size, mode="bilinear")[:, 0]
+    return UNIT * F.interpolate(at_least_float32(output)[:, None], tuple(size), mode="bilinear")[:, 0]
 
 
 def _sizes(settings) -> dict[str, int]:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -85,7 +85,7 @@ _STRONG = 27  # times the plain factor: the strongest of Fig. 11
 # factor is ten times the paper's, whose search has about nine times as many steps. With one seed, three of four edges
 # become the identity and one ReLU; the one-shot perplexity falls to 155 (single words: 234) at epoch 12 and rises to
 # 207. With 64,000 words and 12 epochs, as many steps, all four are the identity from epoch 5 on, and it is 111.
-_UNDROPPED = dict.fromkeys(
+_UNDROPPED: dict[str, Any] = dict.fromkeys(
     ("dropout_output", "dropout_hidden", "dropout_input", "dropout_embedding", "short_windows", "window_spread"), 0.0
 )
 LANGUAGE_TINY = Scale(
@@ -142,7 +142,7 @@ class Language(Task):
 
     def __init__(self, data, settings):
         super().__init__(data, settings)
-        self.hidden: dict[str, Tensor] = {}  # where the next window of a split goes on; missing: zero
+        self.hidden: dict[str, Tensor | None] = {}  # where the next window of a split goes on; missing: zero
         self.next_window: int | None = None  # of the validation split
 
     @staticmethod
@@ -266,14 +266,14 @@ class Language(Task):
         return self._read(self.data.test[0][None], Window(0, 1, 1), None)[0]
 
     @property
-    def draws(self) -> bool:
+    def draws(self) -> bool:  # type: ignore[override]
         """Whether any dropout is on."""
         return any(_sizes(self.settings)["dropout"])
 
     def carried(self, outputs: Output) -> Tensor:
         return outputs.hidden.detach()
 
-    def carry(self, split: str, state: Tensor) -> None:
+    def carry(self, split: str, state: Tensor | None) -> None:
         self.hidden[split] = state
 
     def loss(self, outputs: Output, targets: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -65,7 +66,7 @@ class Regression(Task):
     def error(self, deviation: float, samples: int) -> float:
         return math.sqrt(deviation / samples)
 
-    def _sizes(self, settings) -> dict[str, int]:
+    def _sizes(self, settings) -> dict[str, Any]:
         sizes = {"channels": settings.channels, "layers": settings.layers}
         return sizes | {"classes": 1, "in_channels": self.data.channels}
 

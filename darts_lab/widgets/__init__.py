@@ -3,6 +3,8 @@
 from darts_lab.widgets.lab import Lab, lab_for, running
 from darts_lab.widgets.replay import Replay
 
+__all__ = ["Lab", "lab_for", "running", "Replay", "dashboard"]
+
 
 def dashboard(scale="laptop"):
     """Stored searches, one search, and two of them compared, each in a tab."""

@@ -1,6 +1,7 @@
 """The controls: what is searched, with which method, and with which parameters."""
 
 from dataclasses import replace
+from typing import Any
 
 import ipywidgets as widgets
 
@@ -60,6 +61,9 @@ _SCALES = {
 
 class Menu(widgets.Dropdown):
     """A menu of names; one may stand for an object of the user's own, which then is `chosen` in place of its name."""
+
+    options: Any
+    value: Any
 
     def __init__(self, label: str, chosen, known, tooltip: str, width: str = "190px"):
         name = chosen if isinstance(chosen, str) else getattr(chosen, "name", "own")
@@ -225,14 +229,17 @@ class MethodChoice(widgets.VBox):
         moved = {name: control.value for name, control in self.parameters.items() if control.value != own[name]}
         if not moved:
             return method
-        changes = {"name": f"{method.name}({', '.join(f'{name} {value:g}' for name, value in moved.items())})"}
+        words = ", ".join(f"{name} {value:g}" for name, value in moved.items())
+        changes: dict[str, Any] = {"name": f"{method.name}({words})"}
         if "rho" in moved:
-            terms = (replace(term, rho=moved["rho"]) if _has_rho(term) else term for term in method.terms)
+            terms: list[Any] = [*method.terms]  # of which some have a rho
+            terms = [replace(term, rho=moved["rho"]) if _has_rho(term) else term for term in terms]
             admm = None if method.admm is None else replace(method.admm, rho=moved["rho"])
             changes |= {"terms": tuple(terms), "admm": admm}
-        if "multiplier" in moved:
+        if "multiplier" in moved and isinstance(method.schedule, FisherTrace):
             changes["schedule"] = replace(method.schedule, growth=moved["multiplier"])
-        if rule := {name: moved[name] for name in ("window", "factor") if name in moved}:
+        rule = {name: moved[name] for name in ("window", "factor") if name in moved}
+        if rule and method.monitor is not None:
             changes["monitor"] = replace(method.monitor, rule=replace(method.monitor.rule, **rule))
         return replace(method, **changes)
 
@@ -252,7 +259,8 @@ def _has_rho(term) -> bool:
 
 def _parameters(method: Method) -> dict[str, float]:
     """Those parameters of a method that not every method has."""
-    rhos = [term.rho for term in (*method.terms, method.admm) if _has_rho(term)]
+    terms: list[Any] = [*method.terms, method.admm]
+    rhos = [term.rho for term in terms if _has_rho(term)]
     values = {"rho": rhos[0]} if rhos else {}
     if method.monitor is not None:
         values |= {"window": method.monitor.rule.window, "factor": method.monitor.rule.factor}

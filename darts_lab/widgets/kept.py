@@ -27,7 +27,7 @@ class Kept:
         self.training: Training | None = None
         self.evaluation: Evaluation | None = None
         self.words = widgets.HTML()
-        self._seed, self._data, self._scale = search.seed, *track.chosen
+        self._seed, (self._data, self._scale) = search.seed, track.chosen
         self._reported = 0.0
 
         text = f"{search.space.name} {search.method.name} seed {search.seed}, epoch {record.epoch}: "

@@ -7,6 +7,7 @@ import inspect
 import time
 import weakref
 from datetime import timedelta
+from typing import Any
 
 import ipywidgets as widgets
 
@@ -98,7 +99,7 @@ class Lab(widgets.VBox):
         self.status = widgets.HTML(self._welcome).add_class("darts-lab-status")
         self._kept_box = widgets.VBox().add_class("darts-lab-kept")
         self._keys = Keys()
-        self._folded = [self.choices, *(track.method for track in self.tracks)]
+        self._folded: list[Any] = [self.choices, *(track.method for track in self.tracks)]
         controls = [*self._folded, self._buttons, self._keys]
         boxes = widgets.HBox([track.box for track in self.tracks], layout={"width": "100%"})
         super().__init__([*controls, self.progress, self.status, boxes, self.shared, self._kept_box])
@@ -275,9 +276,9 @@ class Lab(widgets.VBox):
         names = [track.search.method.name for track in self.tracks if track.search is not None]
         views = {}
         for track in self.tracks:
-            if track.search is not None:
+            if track.search is not None and (view := track.view) is not None:
                 name = track.search.method.name
-                views[name if names.count(name) == 1 else f"{name}, {track.number}"] = track.view
+                views[name if names.count(name) == 1 else f"{name}, {track.number}"] = view
         results = {}
         for number, kept in enumerate(self.kept, 1):
             label = kept.label if kept.label not in results else f"{kept.label} ({number})"
@@ -295,9 +296,9 @@ class Lab(widgets.VBox):
             parts = [f"<b>{state}</b>", *(track.report() for track in tracks)]
             if self.state in ("working", "paused"):
                 left = timedelta(seconds=round(sum(track.left for track in tracks)))
-                parts.append(f"{left} left on {tracks[0].search.device.type}")
+                parts.append(f"{left} left on {tracks[0].begun.device.type}")
             if self.evaluation is not None:
-                task = tracks[0].search.task
+                task = tracks[0].begun.task
                 parts.append(f"retrained test {task.metric} {task.show(self.evaluation.test_error)}")
             self.progress.value = sum(track.progress for track in tracks) / len(tracks)
             self.status.value = ("<br>" if len(tracks) > 1 else "; ").join(parts)

@@ -4,8 +4,10 @@ time: it takes 50 to 100 ms, and all of them would delay the search by several b
 import io
 import threading
 import time
+from typing import Any
 
 import ipywidgets as widgets
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from darts_lab import figures
@@ -15,7 +17,8 @@ from darts_lab.figures.panels import CURVES, PANELS, View
 RENDERING = threading.Lock()  # matplotlib is not thread-safe
 _CURVE = (0.14, 0.16, 0.83, 0.73)  # the Axes in their image; fixed, because a layout engine doubles the time
 _GRAPH = (0.01, 0.09, 0.98, 0.81)  # with the legend below
-_SIZE, _LARGE = {"figsize": (4.6, 3.0), "dpi": 100}, {"figsize": (3.3, 2.15), "dpi": 140}  # the latter before a class
+_SIZE: dict[str, Any] = {"figsize": (4.6, 3.0), "dpi": 100}
+_LARGE: dict[str, Any] = {"figsize": (3.3, 2.15), "dpi": 140}  # before a class
 _LARGE_CURVE, _LARGE_GRAPH = (0.18, 0.22, 0.79, 0.65), (0.01, 0.09, 0.98, 0.78)
 _FOR_A_CLASS = ("weights normal", "cell normal", "eigenvalue", "counts", "errors", "retrained")
 
@@ -24,6 +27,9 @@ class _Pictures(widgets.GridBox):
     """Images by name, in `images`, in which Axes are drawn again and again."""
 
     large = False  # whether it is seen from the last row
+    images: dict[str, widgets.Image]
+    _axes: dict[str, Axes]
+    _drawn: dict[str, tuple[Any, float]]  # its content, and when it was drawn
 
     def enlarge(self, large: bool) -> None:
         """Draws with larger type from now on, and shows those panels only that a class looks at; or all again."""
@@ -120,7 +126,7 @@ class Shared(_Pictures):
         contents = {name: curves for name in self.images} | {"retrained": tuple(results.items())}
         contents = {name: content for name, content in contents.items() if not self.large or name in _FOR_A_CLASS}
         for name, content in contents.items():
-            if not content and self._drawn.pop(name, None):
+            if not content and self._drawn.pop(name, False):
                 self.images[name].layout.display, self.images[name].value = "none", b""
         due = [name for name, content in contents.items() if content and self._drawn.get(name, (None,))[0] != content]
         for name in sorted(due, key=lambda name: self._drawn.get(name, (None, 0.0))[1])[:most]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import ipywidgets as widgets
 import numpy as np
@@ -37,7 +38,8 @@ class Replay(widgets.VBox):
     def __init__(self, source=None):
         self.searches: list[Recorded] = []
         self.stop: tuple[int, int] | None = None
-        self._lock, self._thread, self._view = threading.Lock(), None, None
+        self._lock, self._thread = threading.Lock(), None
+        self._view: Any = None  # the newest
         self._silent = False  # whether it is the replay that moves controls
         style = {"description_width": "60px"}
         wide, narrow = ({"layout": {"width": width}, "style": style} for width in ("620px", "300px"))
@@ -184,11 +186,11 @@ class Replay(widgets.VBox):
         search, record = self.search, self.search.history[self.epoch.value]
         weights = None if record.mixing is None else np.asarray(record.mixing)
         finished = search.history[-1].stop_epoch is None
-        more = {"finished": finished, "at": record.epoch, "task": self._task}
+        more: dict[str, Any] = {"finished": finished, "at": record.epoch, "task": self._task}
         view = View(self._space, search.history, weights, record.genotype, self.rule, **more)
         epochs, values = measurements(search.history)
         self.stop = self.rule.replay(epochs, values, finished)
-        self.status.value = "<br>".join(self._report(record, measured=bool(values)))
+        self.status.value = "<br>".join(self._report(search, record, measured=bool(values)))
         with self._lock:
             self._view = view
             if self._thread is None:
@@ -208,9 +210,9 @@ class Replay(widgets.VBox):
                     self._thread = None
                     return
 
-    def _report(self, record, measured: bool) -> list[str]:
+    def _report(self, search: Recorded, record, measured: bool) -> list[str]:
         """Lines about one epoch, and about what DARTS-ES and DARTS-ADA would have done under the rule."""
-        history = self.search.history
+        history = search.history
 
         def cell(record):
             return f"{counted(record.genotype, self._space)}; {one_shot(record, self._task)}"
@@ -218,8 +220,8 @@ class Replay(widgets.VBox):
         lines = [f"<b>epoch {record.epoch}</b> of {history[-1].epoch}: {cell(record)}; L2 {record.weight_decay:g}"]
         if record.dominant_eigenvalue is not None:
             lines[0] += f"; dominant eigenvalue {record.dominant_eigenvalue:.3f}"
-        if self.search.test_error is not None:
-            error = self._task.show(self.search.test_error)
+        if search.test_error is not None:
+            error = self._task.show(search.test_error)
             lines.insert(0, f"The cell that it found, trained from scratch: <b>test {self._task.metric} {error}</b>")
         if not measured:
             lines.append("No eigenvalues were measured, so the rule has nothing to read.")
@@ -235,8 +237,8 @@ class Replay(widgets.VBox):
                 f"{cell(stopped)} (last epoch: {cell(history[-1])}).",
                 f"<b>DARTS-ADA</b> would have gone back to epoch {stop} then, {on}.",
             ]
-        if self.search.problems:
-            lines.append("Wrong with this run: " + html.escape("; ".join(self.search.problems)))
+        if search.problems:
+            lines.append("Wrong with this run: " + html.escape("; ".join(search.problems)))
         return lines
 
 
@@ -247,7 +249,11 @@ def _space_of(search: Recorded) -> SearchSpace:
     except (FileNotFoundError, TypeError, ValueError):  # the logs of others, or a history without a path
         return spaces.get(search.space).with_nodes(search.history[0].genotype.nodes)
     own = {name for cell in asked["cells"].values() for edge in cell for name in edge} - {*KNOWN_OPERATIONS}
-    return SearchSpace(asked["name"], asked["cells"], dict.fromkeys(own))
+    return SearchSpace(asked["name"], asked["cells"], dict.fromkeys(own, _not_here))
+
+
+def _not_here(channels: int, stride: int):
+    raise ValueError("operations: those of a stored search are names only; pass your own functions")
 
 
 def _task_of(search: Recorded) -> type[tasks.Task]:

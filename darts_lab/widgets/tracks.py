@@ -7,6 +7,7 @@ import time
 import weakref
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import ipywidgets as widgets
 
@@ -34,10 +35,17 @@ class Track:
         self.title = widgets.HTML().add_class("darts-lab-title")
         self.box = widgets.VBox([self.title, self.panels], layout={"width": "100%", "min_width": "0"})
         self.search: Search | None = None
+        self.chosen: tuple = ()  # its data and scale; the controls may say something else when it ends
         self.number = 0  # of the search, different for all searches of a session
         self.changes: dict[str, float] = {}  # made by hand and not yet handed to the search
         self.inside = self.batches = 0  # batches of the running epoch, and of the search
         self.spent = self.drawn = 0.0  # seconds in the steps of the search; when it was drawn last
+
+    @property
+    def begun(self) -> Search:
+        """The search, which is there from `begin` to `forget`."""
+        assert self.search is not None, "the search has not begun"
+        return self.search
 
     def begin(self, from_disk: bool) -> None:
         """Makes a new search as chosen, or goes on with the last unfinished one of the same choices."""
@@ -51,13 +59,13 @@ class Track:
             search = self._from_disk(search)
         self.number = next(_NUMBERS)
         self.search, self.inside, self.batches, self.spent = search, 0, 0, 0.0
-        self.chosen = data, scale  # the controls may say something else when it ends
+        self.chosen = data, scale
         self.changes = {}
         self.panels.forget()
         self._show_title()
 
     def _show_title(self) -> None:
-        search = self.search
+        search = self.begun
         title = " · ".join(map(str, (search.plan.names | {"seed": f"seed {search.seed}"}).values()))
         drop_path = search.waiting.get("drop_path", search.settings.drop_path)
         words = f"L2 {search.weight_decay:g}, drop path {drop_path:g}, {search.settings.epochs} epochs"
@@ -73,7 +81,7 @@ class Track:
         newest = sorted(checkpoints, key=lambda path: path.stat().st_mtime, reverse=True)
         for path in (path.parent for path in newest if not files.held(path.parent)):
             stored = Search.resume(path, space=search.space, data=self.lab.choices.data.chosen, method=search.method)
-            if not stored.finished:
+            if stored.run is not None and not stored.finished:
                 stored.run.hold()
                 self.method.show(**_settings_by_hand(stored))
                 return stored
@@ -92,18 +100,18 @@ class Track:
 
     def step(self) -> None:
         self.apply_changes()
-        began = time.perf_counter()
-        first = self.search.run is None
-        record = self.search.step()
+        search, began = self.begun, time.perf_counter()
+        first = search.run is None
+        record = search.step()
         self.spent += time.perf_counter() - began
         if record is not None:
             self.inside = 0
-        elif self.inside < self.search.steps_per_epoch:  # the step after the last batch only measures
+        elif self.inside < search.steps_per_epoch:  # the step after the last batch only measures
             self.inside, self.batches = self.inside + 1, self.batches + 1
         changed = record is not None and (record.changed or record.back_to is not None)
         if changed:
-            self.method.show(weight_decay=self.search.weight_decay)  # adaptation may have raised it
-        if changed or first and self.search.run is not None:
+            self.method.show(weight_decay=search.weight_decay)  # adaptation may have raised it
+        if changed or first and search.run is not None:
             self._show_title()
 
     def apply_changes(self) -> None:
@@ -119,17 +127,17 @@ class Track:
     @property
     def position(self) -> float:
         """Epochs that are done, with a fraction for the running one; it falls when the search goes back."""
-        return self.search.epoch + self.inside / self.search.steps_per_epoch
+        return self.begun.epoch + self.inside / self.begun.steps_per_epoch
 
     @property
     def progress(self) -> float:
         """The part of the search that is done, 0 to 1."""
-        return 1.0 if self.search.finished else self.position / self.search.settings.epochs
+        return 1.0 if self.begun.finished else self.position / self.begun.settings.epochs
 
     @property
     def left(self) -> float:
         """Seconds left, at the pace so far."""
-        steps = self.search.settings.epochs * self.search.steps_per_epoch
+        steps = self.begun.settings.epochs * self.begun.steps_per_epoch
         return (1 - self.progress) * steps * self.spent / max(self.batches, 1)
 
     @property
@@ -140,7 +148,7 @@ class Track:
             return None
         rule = RULE if search.method.monitor is None else search.method.monitor.rule
         weights = search.mixing.detach().cpu().numpy()
-        more = {"steps": search.steps_per_epoch, "finished": search.finished, "task": type(search.task)}
+        more: dict[str, Any] = {"steps": search.steps_per_epoch, "finished": search.finished, "task": type(search.task)}
         return View(search.space, search.history, weights, search.genotype, rule, **more)
 
     def draw(self, most: int | None = None) -> float:
@@ -152,7 +160,7 @@ class Track:
 
     def report(self) -> str:
         """What is known of the search so far, in words."""
-        search = self.search
+        search = self.begun
         epochs = search.settings.epochs  # counted from 0, as in the panels
         parts = [f"epoch {search.history[-1].epoch} of {epochs - 1}" if search.history else f"first of {epochs} epochs"]
         if len(self.lab.tracks) > 1:

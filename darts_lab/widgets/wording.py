@@ -5,7 +5,7 @@ from darts_lab.figures.curves import telling_operations
 
 def counted(genotype, space) -> str:
     """How often each cell has the operations that compute nothing: "skip_connect 3 + 1"."""
-    parts = []
+    parts: list[str] = []
     for operation in telling_operations(space):
         numbers = [genotype.count(operation, cell_type) for cell_type in space.cell_types]
         if any(numbers) or not parts:

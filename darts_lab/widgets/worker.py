@@ -5,7 +5,7 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from darts_lab.widgets.kept import Kept
 from darts_lab.widgets.tracks import Track
@@ -81,7 +81,7 @@ class Worker:
     def wait(self, timeout: float | None) -> None:
         """Waits until nothing is computed, at most `timeout` seconds; raises the error that ended it."""
         end = None if timeout is None else time.monotonic() + timeout
-        while (thread := self.thread).is_alive() and thread is not threading.current_thread():
+        while (thread := self.thread) and thread.is_alive() and thread is not threading.current_thread():
             thread.join(None if end is None else max(0.0, end - time.monotonic()))
             if end is not None and time.monotonic() >= end:
                 break
@@ -176,7 +176,7 @@ class Worker:
                 track.draw()
             self.lab.show_buttons()
             return True
-        targets = self.targets or [math.inf] * len(tracks)
+        targets: Sequence[float] = self.targets or [math.inf] * len(tracks)
         pairs = zip(tracks, targets, strict=True)
         behind = [one for one, end in pairs if not one.search.finished and len(one.search.history) < end]
         if not behind:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from torch.nn import AvgPool2d
 from waiting import PATIENCE, until
 
 import darts_lab as dl
@@ -163,3 +164,13 @@ def test_replays_that_draw_when_python_ends_do_not_hold_it_up(recorded):
 
 def test_no_thread_is_left_behind():
     until(lambda: not [thread for thread in threading.enumerate() if thread.name == "darts-lab-replay"])
+
+
+def test_a_search_with_operations_of_its_own_is_opened(tmp_path):
+    edges = [("skip_connect", "mine")] * 2
+    space = dl.SearchSpace(
+        "own", dict.fromkeys(("normal", "reduce"), edges), {"mine": lambda c, stride: AvgPool2d(stride)}
+    )
+    list(dl.Search(space, scale="tiny", epochs=1, path=tmp_path / "run"))
+    replayed = dl.replay(tmp_path / "run")
+    assert len(replayed.searches) == 1 and replayed.status.value.startswith("<b>epoch 0</b>")

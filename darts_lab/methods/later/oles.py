@@ -20,10 +20,10 @@ EVERY, LEAST = 20, 0.4  # steps between two decisions, and the mean cosine below
 
 def operations(supernet) -> list[tuple[list[Tensor], int]]:
     """(weights, copies) of the operations that have weights; stacked copies stand together, first index copy."""
-    found = []
+    found: list[tuple[list[Tensor], int]] = []
     for module in supernet.modules():
         if isinstance(module, Convolution | Strips):
-            weights = list(module.parameters())
+            weights: list[Tensor] = list(module.parameters())
             found.append((weights, len(weights[0])))
         elif isinstance(module, EdgeByEdge):
             found += [(list(edge.parameters()), 1) for edge in module.edges]
@@ -40,8 +40,8 @@ def freeze(descent, train, valid) -> None:
     losses = [descent.loss_of(batch)(mixing) for batch in (train, valid)]
     sides, cosines = [iter(torch.autograd.grad(loss, every, materialize_grads=True)) for loss in losses], []
     for weights, copies in stacks:
-        pair = (torch.cat([next(side).reshape(copies, -1) for _ in weights], 1) for side in sides)
-        cosines.append(torch.cosine_similarity(*pair, 1))
+        one, other = (torch.cat([next(side).reshape(copies, -1) for _ in weights], 1) for side in sides)
+        cosines.append(torch.cosine_similarity(one, other, 1))
     cosines = torch.cat(cosines)
     if not memory:
         memory |= {"steps": mixing.new_zeros(()), "cosines": 0 * cosines, "frozen": cosines > 2}

@@ -27,7 +27,7 @@ def on_simplex(mixing: Tensor) -> Tensor:
     return torch.where(total > 0, cut / total, largest)
 
 
-def epsilon(progress) -> Tensor | float:
+def epsilon(progress):
     """How far mixing weights are perturbed at `progress` of the search."""
     return LEAST + (MOST - LEAST) * progress
 
@@ -45,7 +45,8 @@ def against(mixing: Tensor, loss, progress, space, generator, steps: int = STEPS
     for _ in range(steps):
         point = found.detach().requires_grad_()
         gradient = torch.autograd.grad(loss(point), point)[0]
-        found = on_simplex(mixing + (point.detach() + 2 * most / steps * gradient.sign() - mixing).clamp(-most, most))
+        moved = point.detach() + 2 * most / steps * gradient.sign()
+        found = on_simplex(mixing + (moved - mixing).clamp(-most, most))
     with torch.no_grad():
         return torch.where(loss(found) > loss(mixing), found, mixing)
 
