@@ -1,5 +1,6 @@
 """The pages of docs/: every link leads somewhere, every page can be reached, every public name has a place and a word."""
 
+import doctest
 import inspect
 import re
 import subprocess
@@ -8,6 +9,9 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+import torch
+
+import darts_lab as dl
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -80,6 +84,29 @@ def written(thing) -> bool:
     """Whether somebody wrote the docstring; a dataclass without one gets its signature."""
     text = getattr(thing, "__doc__", None) or ""
     return bool(text.strip()) and not text.startswith(f"{getattr(thing, '__name__', '')}(")
+
+
+EXAMPLES = [
+    example
+    for room, name, thing in PUBLIC
+    for example in doctest.DocTestFinder().find(thing, f"{room}.{name}", module=False, globs={"dl": dl, "torch": torch})
+    if example.examples
+]
+
+
+@pytest.mark.parametrize("example", {one.name: one for one in EXAMPLES}.values(), ids=lambda example: example.name)
+def test_examples_in_docstrings_give_what_they_say(example, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    told = []
+    doctest.DocTestRunner(verbose=False).run(example, out=told.append)
+    assert not told, "".join(told)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_a_package_offers_stands_in_its_list():
+    for _, _, room in pages.ROOMS:
+        if hasattr(room, "__path__"):
+            assert pages.public(room).keys() <= {*room.__all__}, room.__name__
 
 
 def test_docstrings_become_pages_whatever_stands_in_them():
