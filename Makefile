@@ -5,7 +5,7 @@ RUN = $(BIN)/python
 NOTEBOOKS = $(wildcard notebooks/*.ipynb)
 SOLUTIONS = $(wildcard notebooks/solutions/*.ipynb)
 # rfc3987-syntax, which Jupyter loads, spends three seconds building a grammar nobody here needs
-QUICK = PYTHONPATH="$(CURDIR)/tests/quick_start"
+QUICK = PYTHONPATH="$(CURDIR)/tests/quick_start" OMP_NUM_THREADS=1
 # inside a container everyone is root, and Jupyter wants to be told
 AS_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
 
@@ -29,8 +29,8 @@ test: .venv/ready
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check darts_lab tests experiments benchmarks examples
 	$(RUN) -m mypy
-	@$(QUICK) $(RUN) -m pytest -q -rs -n 2 --dist loadfile tests; tests=$$?; \
-	$(QUICK) OMP_NUM_THREADS=1 DARTS_LAB_SCALE=tiny $(RUN) -m pytest -q -n 2 --dist loadfile --nbval-lax \
+	@$(QUICK) $(RUN) -m pytest -q -rs -n 2 --dist loadfile --no-loadscope-reorder tests; tests=$$?; \
+	$(QUICK) DARTS_LAB_SCALE=tiny $(RUN) -m pytest -q -n 2 --dist loadfile --nbval-lax \
 		--nbval-current-env --nbval-cell-timeout=7200 --nbval-kernel-startup-timeout=600 notebooks; notebooks=$$?; \
 	ended() { [ $$1 = 0 ] && echo passed || echo FAILED; }; \
 	echo "make test: tests $$(ended $$tests), notebooks $$(ended $$notebooks)"; [ $$tests = 0 ] && [ $$notebooks = 0 ]
@@ -39,7 +39,7 @@ test: .venv/ready
 # have a monitor for it; what numba has compiled cannot be seen.
 coverage: export COVERAGE_CORE = sysmon
 coverage: .venv/ready
-	$(QUICK) $(RUN) -m pytest -q -n 2 --dist loadfile --cov --cov-report=term:skip-covered tests
+	$(QUICK) $(RUN) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered tests
 
 # The site, into build/site: Markdown, notebooks with their committed outputs, the API. A warning is an error.
 docs: .venv/ready .venv/docs

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
-from darts_lab import ranks
+from darts_lab import optimizers, ranks
 
 KINDS = ("cuda",)  # of devices whose steps can be recorded
 WARM_UP = 2  # calls of every form that are computed as usual, in which optimizers and libraries make what they keep
@@ -34,12 +34,12 @@ def number(value: float, device: torch.device) -> float | Tensor:
     return torch.full((), value, device=device) if device.type in KINDS else value
 
 
-def sgd(weights, learning_rate: float, momentum: float, weight_decay: float) -> torch.optim.SGD:
+def sgd(weights, learning_rate: float, momentum: float, weight_decay: float) -> optimizers.SGD:
     """SGD that can be recorded where steps can be: its learning rate is then a tensor."""
     weights = list(weights)
     can = weights[0].device.type in KINDS
     rate = number(learning_rate, weights[0].device)
-    return torch.optim.SGD(
+    return optimizers.SGD(
         weights, rate, momentum=momentum, weight_decay=weight_decay, foreach=not can, fused=can or None
     )
 

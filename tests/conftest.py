@@ -17,6 +17,12 @@ hypothesis.settings.register_profile(
     "darts_lab", deadline=None, derandomize=True, database=None, max_examples=60, suppress_health_check=slow
 )
 hypothesis.settings.load_profile("darts_lab")
+LONG = ("browser", "sweeps", "widgets", "fused", "capture", "ranks", "curvature", "cli", "torture")
+
+
+def pytest_collection_modifyitems(items):
+    """The files that take longest come first, so that no process is left alone with one at the end."""
+    items.sort(key=lambda item: item.path.stem.removeprefix("test_") not in LONG)
 
 
 @pytest.fixture(scope="session", autouse=True)

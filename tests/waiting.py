@@ -2,7 +2,7 @@
 
 import time
 
-PATIENCE = 3600  # seconds; ends what hangs, and nothing else
+PATIENCE = 1200  # seconds; ends what hangs, and nothing else
 
 
 def until(condition, pause: float = 0.02) -> None:

@@ -15,6 +15,7 @@ from darts_lab.networks import fused
 from darts_lab.networks.cell import frozen_statistics
 from darts_lab.networks.norms import share_foreign
 from darts_lab.networks.operations import draws_noise
+from darts_lab.optimizers import Adam
 from darts_lab.plan import Plan
 from darts_lab.search import bilevel
 from darts_lab.tasks import Task
@@ -53,7 +54,7 @@ class Descent:
         decay = settings.weight_decay * settings.decay_scale
         self.optimizer = sgd(self.weights.values(), settings.learning_rate, settings.momentum, decay)
         self.unrolled_decay: float | None = None  # that of w in the unrolled step, where it is not the optimizer's
-        self.alpha_optimizer = torch.optim.Adam(
+        self.alpha_optimizer = Adam(
             [self.alpha],
             settings.alpha_learning_rate,
             betas=(settings.alpha_betas[0], settings.alpha_betas[1]),

@@ -2,12 +2,11 @@
 
 import math
 
-import torch
-
 from darts_lab.capture import capturable, number
+from darts_lab.optimizers import ASGD
 
 
-class AveragedSGD(torch.optim.ASGD):
+class AveragedSGD(ASGD):
     """SGD without momentum that keeps the mean of its weights once `begin` is called: Polyak averaging."""
 
     def __init__(self, parameters, learning_rate: float, weight_decay: float):

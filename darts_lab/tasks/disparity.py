@@ -14,6 +14,7 @@ from darts_lab.checks import Amount, Natural
 from darts_lab.data import stereo
 from darts_lab.genotype import Genotype
 from darts_lab.networks.hourglass import DenseNetwork, DenseSupernet, check_pairs
+from darts_lab.optimizers import Adam
 from darts_lab.settings import EvaluationSettings, Scale, SearchSettings
 from darts_lab.spaces import CELL_TYPES, UPSAMPLE, SearchSpace
 from darts_lab.tasks.base import Task, at_least_float32
@@ -102,7 +103,7 @@ class Disparity(Task):
         """Adam, as Zela et al. 2020 train the networks that they found (appendix D)."""
         weights, s = list(weights), self.settings
         rate = number(s.learning_rate, weights[0].device)
-        return torch.optim.Adam(weights, rate, weight_decay=s.weight_decay, **capturable(weights))
+        return Adam(weights, rate, weight_decay=s.weight_decay, **capturable(weights))
 
     def training_batch(self, split: str, place: Tensor, generator, strength: float | None = None):
         """Augmented as strongly as `settings.augmentation` says; there is no Cutout."""

@@ -330,7 +330,7 @@ import warnings, sys
 import darts_lab as dl
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
-    search = dl.Search("DARTS", scale="tiny", epochs=1, path=False)
+    search = dl.Search("S5", scale="tiny", epochs=1, path=False)
     list(search)
     dl.check()
 print("warned:", sum(str(w.message).startswith("fused: ") for w in caught))
@@ -351,7 +351,7 @@ def alpha_of(printed: str) -> str:
     return printed.split("alpha:")[1].strip()
 
 
-def test_where_it_cannot_be_had_one_line_says_so_and_everything_is_as_without(tmp_path):
+def test_where_it_cannot_be_had_one_line_says_so_and_everything_is_as_without():
     switched_off = alone(DARTS_LAB_FUSED="0")
     assert "Fused kernels: off, because DARTS_LAB_FUSED=0 was set" in switched_off
     missing = alone("sys.modules['numba'] = None")
@@ -362,7 +362,6 @@ def test_where_it_cannot_be_had_one_line_says_so_and_everything_is_as_without(tm
     old = "import torch; torch.backends.cpu.get_cpu_capability = lambda: 'DEFAULT'"
     assert "Fused kernels: off, because this processor has no AVX2" in alone(old)
     assert alpha_of(switched_off) == alpha_of(missing) == alpha_of(unusable)
-    assert "Fused kernels: on (numba" in alone()
 
 
 def test_no_folder_in_which_kernels_can_be_kept():
@@ -390,5 +389,5 @@ def test_a_row_is_verified_by_the_kernels_that_made_it(small_search, monkeypatch
 def test_kernels_are_compiled_once_and_from_the_cache_have_the_same_bits(tmp_path):
     said = "The fused kernels are compiled now, once"
     first, second = (alone(NUMBA_CACHE_DIR=str(tmp_path), with_errors=True) for _ in range(2))
-    assert said in first and said not in second
+    assert said in first and said not in second and "Fused kernels: on (numba" in second
     assert alpha_of(first) == alpha_of(second)
