@@ -330,7 +330,7 @@ import warnings, sys
 import darts_lab as dl
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
-    search = dl.Search("S5", scale="tiny", epochs=1, path=False)
+    search = dl.Search("DARTS", scale="tiny", epochs=1, path=False)
     list(search)
     dl.check()
 print("warned:", sum(str(w.message).startswith("fused: ") for w in caught))
