@@ -6,7 +6,9 @@ Every process computes in one thread. In every round the first of them takes a s
 fused one (which is what a process alone takes by default), while the others wait; then all take one together. What
 counts is the ratio of a round, alone over together, of which the median and the range are given: in seconds on the wall,
 which others on the machine spoil, and in processor seconds of the busiest process, which they do not, but in which
-waiting for messages costs nothing. The load that the system gives (running processes, mean of a minute) stands beside.
+waiting for messages costs nothing. Last in a round every process takes a plain step alone, all at the same time and without
+a message: what they then do more than one is the most that this machine can give (two threads of one core are not two
+cores). The load that the system gives (running processes, mean of a minute) stands beside.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from darts_lab import ranks
 from darts_lab.networks import fused
 
 FORMS = {"plain": False, "fused": True}  # of a process alone
+AT_ONCE = "at once"  # every process a plain step of its own
 
 
 def measured(space: str, size: str, rounds: int, order: int) -> dict[str, list[tuple[float, float]]]:
@@ -34,9 +37,9 @@ def measured(space: str, size: str, rounds: int, order: int) -> dict[str, list[t
     options = {"space": space, "scale": size, "order": order, "path": False}
     steps = {"together": dl.Search(**options).step}
     count, ranks._count = ranks.count(), 1
-    steps |= {form: dl.Search(**options).step for form in FORMS if ranks.rank() == 0}
+    steps |= {form: dl.Search(**options).step for form in FORMS}
     ranks._count = count
-    spent = {name: [] for name in steps}
+    spent = {name: [] for name in (*steps, AT_ONCE)}
     for _ in range(rounds + 1):
         for form in FORMS:
             if ranks.rank() == 0:
@@ -48,6 +51,12 @@ def measured(space: str, size: str, rounds: int, order: int) -> dict[str, list[t
         wall, processor = _spent(steps["together"])
         busiest = float(ranks.gathered(torch.tensor([processor], dtype=torch.float64)).max())
         spent["together"].append((wall, busiest))
+        ranks._count = 1
+        with fused.switched(False):
+            wall, processor = _spent(steps["plain"])
+        ranks._count = count
+        slowest = ranks.gathered(torch.tensor([wall, processor], dtype=torch.float64)).amax(0)
+        spent[AT_ONCE].append(tuple(slowest.tolist()))
     return {name: times[1:] for name, times in spent.items()}
 
 
@@ -57,9 +66,9 @@ def _spent(step: Callable) -> tuple[float, float]:
     return time.perf_counter() - wall, time.process_time() - processor
 
 
-def table(spent: dict[str, list[tuple[float, float]]]) -> list[str]:
-    """A line for each form of a process alone."""
-    lines = ["alone over together   ratio           range   in processor seconds           range   a step alone"]
+def table(spent: dict[str, list[tuple[float, float]]], count: int) -> list[str]:
+    """A line for each form of a process alone, and one for what `count` processes do more than one that share nothing."""
+    lines = ["alone over together  ratio           range   in processor seconds           range   a step alone"]
     for form in FORMS:
         pairs = list(zip(spent[form], spent["together"], strict=True))
         cells = []
@@ -68,6 +77,8 @@ def table(spent: dict[str, list[tuple[float, float]]]) -> list[str]:
             cells.append(f"{statistics.median(ratios):5.2f}    {min(ratios):5.2f} to {max(ratios):5.2f}")
         alone = statistics.median(processor for _, processor in spent[form])
         lines.append(f"{form:20s} {cells[0]}                  {cells[1]}   {alone:6.2f} s of processor")
+    most = [count * alone[0] / both[0] for alone, both in zip(spent["plain"], spent[AT_ONCE], strict=True)]
+    lines.append(f"the most of plain    {statistics.median(most):5.2f}    {min(most):5.2f} to {max(most):5.2f}")
     return lines
 
 
@@ -86,7 +97,7 @@ def main() -> None:
         f"on {os.cpu_count()} cores, {options.rounds} rounds, load {before:.1f} before and {os.getloadavg()[0]:.1f} after, "
         f"torch {torch.__version__}"
     )
-    print("\n".join(table(spent)))
+    print("\n".join(table(spent, options.processes)))
 
 
 if __name__ == "__main__":

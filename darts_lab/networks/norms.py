@@ -71,21 +71,18 @@ class _Shared(torch.autograd.Function):
             )
             return *(next(results) if needed else None for needed in ctx.needs_input_grad[:3]), None
         if x.numel():
-            of_x, of_scale, of_shift = torch.ops.aten.native_batch_norm_backward(
-                gradient, x, scale, mean, var, None, None, False, ctx.epsilon, [True] * 3
+            _, of_scale, of_shift = torch.ops.aten.native_batch_norm_backward(
+                gradient, x, scale, mean, var, None, None, False, ctx.epsilon, [False, True, True]
             )
         else:  # no sample is this rank's; PyTorch's kernel would end the process
-            of_x, of_scale, of_shift = torch.zeros_like(x), torch.zeros_like(mean), torch.zeros_like(mean)
-        if not ctx.needs_input_grad[0]:
-            of_x = None
-        else:  # (sum over the batch of the gradient, of its product with the normalised x) / number, in every x again
+            of_scale, of_shift = torch.zeros_like(mean), torch.zeros_like(mean)
+        of_x = None
+        if ctx.needs_input_grad[0]:
+            # factor * (gradient - (its sum over the batch + the normalised x * the sum of its product with that) / number)
             summed, along = ranks.total(torch.stack([of_shift, of_scale])) / number
-            rate = (var + ctx.epsilon).rsqrt()
-            factor = rate if scale is None else rate * scale
-            slope = factor * rate * along
-            shape = (1, -1) + (1,) * (x.dim() - 2)
-            of_x = torch.addcmul(of_x, x, slope.view(shape).to(x.dtype), value=-1)
-            of_x -= (factor * summed - slope * mean).view(shape)
+            factor = (var + ctx.epsilon).rsqrt() * (1 if scale is None else scale)
+            of_x = F.batch_norm(x, mean, var, -factor * along, -factor * summed, False, 0.0, ctx.epsilon)
+            of_x.addcmul_(gradient, factor.view((1, -1) + (1,) * (x.dim() - 2)).to(x.dtype))
         needed = ctx.needs_input_grad
         return of_x, of_scale if needed[1] else None, of_shift if needed[2] else None, None
 
