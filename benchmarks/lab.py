@@ -2,6 +2,7 @@
 
     python benchmarks/lab.py first        # from a new Python to the first picture
     python benchmarks/lab.py buttons      # from a click in a real browser to its answer, and until the search stands still
+    python benchmarks/lab.py opened       # from the start of JupyterLab to the collapse and its cure in the first notebook
     python benchmarks/lab.py pictures     # which share of the time goes into pictures
     python benchmarks/lab.py memory       # what 2,000 epochs leave behind, with the lab and without it
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import gc
 import os
+import re
 import shutil
 import socket
 import statistics
@@ -22,9 +24,11 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+NOTEBOOK = "window.jupyterapp.shell.currentWidget"  # of JupyterLab
 _SMALL = {
     "scale": "tiny", "epochs": 2000, "nodes": 1, "channels": 2, "train_samples": 32, "valid_samples": 32, "batch_size": 32,
     "curvature_every": 10,
@@ -114,46 +118,98 @@ def _resident() -> float:
 def buttons(times: int = 20) -> list[dict]:
     """Milliseconds from clicks on Pause in a browser, at moments of a laptop search: until the status answers, and until
     the search stands still; beside the time of a step then."""
-    from playwright.sync_api import sync_playwright
+    found = []
+    command = ["voila", "--no-browser", "--Voila.ip=127.0.0.1", str(ROOT / "dashboard.ipynb")]
+    with _served(command, "/voila/static/voila.js") as address, _page() as page:
+        page.goto(address)
+        page.locator(".darts-lab-start").first.click()
+        status = page.locator(".darts-lab-status").first
+        while "ms a step" not in status.inner_text():
+            page.wait_for_timeout(50)
+        for number in range(times):
+            page.wait_for_timeout(700 + 137 * number % 500)
+            measured = page.evaluate(_CLICK)
+            measured["step"] = float(status.inner_text().split(" ms a step")[0].split()[-1])
+            found.append(measured)
+            page.locator(".darts-lab-resume").first.click()
+            while "Searching" not in status.inner_text():
+                page.wait_for_timeout(20)
+    return found
 
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+
+def opened(scale: str = "laptop", notebook: str = "00_start_here") -> Iterator[tuple[float, str]]:
+    """(seconds since JupyterLab was started, what was to be seen then) of the first notebook in a browser: run as far as
+    its lab, S4 searched there by DARTS, then by R-DARTS(L2), and both cells trained from scratch."""
+    command = ["jupyterlab", "--no-browser", "--ip=127.0.0.1", "--allow-root", "--expose-app-in-browser"]
+    command += ["--IdentityProvider.token=", "--ServerApp.disable_check_xsrf=True", f"--ServerApp.root_dir={ROOT}"]
+    began = time.time()
+    with _served(command, "/api") as address, _page() as page:
+        page.goto(f"{address}/lab/tree/notebooks/{notebook}.ipynb?reset")
+        page.wait_for_selector(".jp-Notebook .jp-CodeCell")
+        yield time.time() - began, "the notebook"
+        page.evaluate(f"window.notebook = () => {NOTEBOOK}")
+        page.wait_for_function("notebook().sessionContext?.session?.kernel?.status == 'idle'")
+        number = "notebook().content.widgets.findIndex(cell => cell.model.sharedModel.source.includes('lab = dl.lab('))"
+        for _ in range(page.evaluate(number) + 1):
+            page.evaluate("window.jupyterapp.commands.execute('notebook:run-cell-and-select-next')")
+        lab = page.locator(".darts-lab").first
+        status = lab.locator(".darts-lab-status")
+        for what, value in (("space", "S4"), ("scale", scale)):
+            lab.locator(f".darts-lab-{what} select").first.select_option(value)
+        yield time.time() - began, "the lab"
+        for method in ("DARTS", "R-DARTS(L2)"):
+            lab.locator(".darts-lab-method select").first.select_option(method)
+            lab.locator(".darts-lab-start").first.click()
+            while not lab.locator("img.darts-lab-eigenvalue").count():
+                page.wait_for_timeout(20)
+            yield time.time() - began, f"{method}: a picture"
+            collapsed = False
+            while "Finished" not in (words := status.inner_text()):
+                if not collapsed and re.search(r"noise [34]", words):
+                    collapsed = True
+                    yield time.time() - began, f"{method}, for the first time: {' '.join(words.split())}"
+                page.wait_for_timeout(100)
+            yield time.time() - began, f"{method}: {' '.join(words.split())}"
+            lab.locator(".darts-lab-retrain").first.press("Enter")
+            while "retrained test error" not in status.inner_text():
+                page.wait_for_timeout(100)
+            yield time.time() - began, f"{method}: {' '.join(status.inner_text().split())}"
+
+
+@contextmanager
+def _served(command: list[str], ready: str) -> Iterator[str]:
+    """The address of a server that answers at `ready`."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = ["voila", "--no-browser", "--Voila.ip=127.0.0.1", f"--port={port}", str(ROOT / "dashboard.ipynb")]
     server = subprocess.Popen(
-        [sys.executable, "-m", *command], env=_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    found = []
+        [sys.executable, "-m", *command, f"--port={port}"], env=_environment(), stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )  # fmt: skip
     try:
-        with sync_playwright() as playwright:
-            flags = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
-            page = playwright.chromium.launch(executable_path=chromium, args=flags).new_page()
-            page.set_default_timeout(120_000)
-            page.route("https://cdn.jsdelivr.net/**", lambda route: route.fulfill(content_type="text/css", body=""))
-            for _ in range(600):
-                try:
-                    urllib.request.urlopen(f"http://127.0.0.1:{port}/voila/static/voila.js", timeout=5).close()
-                    break
-                except OSError:
-                    time.sleep(0.1)
-            page.goto(f"http://127.0.0.1:{port}")
-            page.locator(".darts-lab-start").first.click()
-            status = page.locator(".darts-lab-status").first
-            while "ms a step" not in status.inner_text():
-                page.wait_for_timeout(50)
-            for number in range(times):
-                page.wait_for_timeout(700 + 137 * number % 500)
-                measured = page.evaluate(_CLICK)
-                measured["step"] = float(status.inner_text().split(" ms a step")[0].split()[-1])
-                found.append(measured)
-                page.locator(".darts-lab-resume").first.click()
-                while "Searching" not in status.inner_text():
-                    page.wait_for_timeout(20)
+        while True:
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}{ready}", timeout=5).close()
+                break
+            except OSError:
+                time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}"
     finally:
         server.terminate()
         server.wait(30)
-    return found
+
+
+@contextmanager
+def _page():
+    from playwright.sync_api import sync_playwright
+
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    with sync_playwright() as playwright:
+        flags = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+        page = playwright.chromium.launch(executable_path=chromium, args=flags).new_page()
+        page.set_default_timeout(1_200_000)
+        page.route("https://cdn.jsdelivr.net/**", lambda route: route.fulfill(content_type="text/css", body=""))
+        yield page
 
 
 _CLICK = """() => new Promise(resolve => {
@@ -174,7 +230,8 @@ def _environment() -> dict:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=["first", "buttons", "pictures", "memory", "memory_of_one"])
+    parser.add_argument("what", choices=["first", "buttons", "opened", "pictures", "memory", "memory_of_one"])
+    parser.add_argument("--scale", default="laptop", help="opened: the scale of the searches")
     parser.add_argument("--plain", action="store_true", help="memory_of_one: without the lab")
     chosen = parser.parse_args()
     os.environ.setdefault("DARTS_LAB_RUNS", tempfile.mkdtemp(prefix="darts_lab_benchmark_"))
@@ -191,6 +248,9 @@ def main() -> None:
             f"{found['share']:.1%} of the time for pictures, {found['pictures_a_second']:.2f} a second, one takes "
             f"{1000 * found['one_picture']:.0f} ms beside steps of {1000 * found['step']:.0f} ms; {found['epochs']} epochs"
         )
+    elif chosen.what == "opened":
+        for seconds, what in opened(chosen.scale):
+            print(f"{seconds:6.1f} s  {what}", flush=True)
     elif chosen.what == "buttons":
         found = buttons()
         for name in ("answered", "held", "step"):

@@ -6,7 +6,7 @@ On S2 and S4 five methods, each with the seed that results/protocol.md chooses f
 found cells are trained from scratch. Of a run directory only what a replay needs is kept: its config, its history and costs,
 its cell, and the row of the table that the job gives. With the published logs of Zela et al. 2020 (Apache-2.0) also one of
 their searches: errors, cells and eigenvalues as `dl.read_robustdarts` reads them, without the mixing weights, which they did
-not log. Searches lie below runs/stored until then, and are not made again.
+not log. Searches that the folder holds are left as they are; the others lie below runs/stored until they are whole.
 """
 
 from __future__ import annotations
@@ -43,6 +43,8 @@ def main() -> None:
         for space in SPACES:
             (one,) = dl.grid(space=space, method=method, seed=shown_seed(table, space))
             asked = plan.of_job(one)
+            if (FOLDER / asked.name).exists():
+                continue
             row = jobs.work(asked.to_json(), RUNS)
             if row["error"] is not None:
                 sys.exit(f"{asked.name}: {row['error']}")

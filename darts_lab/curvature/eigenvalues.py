@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
-from scipy.optimize import brentq
+import scipy  # its optimize is imported on first use
 
 from darts_lab.checks import Seed, checked, one_of, whole
 from darts_lab.curvature.hessian import Hessian
@@ -157,7 +157,7 @@ def _reach(values: np.ndarray, lengths: list[float], least: float, shortest: flo
     farthest = shortest
     while excess(farthest) < 0:
         farthest *= 2
-    return farthest if farthest == shortest else brentq(excess, farthest / 2, farthest)
+    return farthest if farthest == shortest else scipy.optimize.brentq(excess, farthest / 2, farthest)
 
 
 def spectrum(search, *, progress: bool = False, **options) -> Spectrum:

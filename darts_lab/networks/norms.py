@@ -78,7 +78,7 @@ class _Shared(torch.autograd.Function):
             of_scale, of_shift = torch.zeros_like(mean), torch.zeros_like(mean)
         of_x = None
         if ctx.needs_input_grad[0]:
-            # factor * (gradient - (its sum over the batch + the normalised x * the sum of its product with that) / number)
+            # factor * (gradient - (its sum over the batch + normalised x * the sum of its product with that) / number)
             summed, along = ranks.total(torch.stack([of_shift, of_scale])) / number
             factor = (var + ctx.epsilon).rsqrt() * (1 if scale is None else scale)
             of_x = F.batch_norm(x, mean, var, -factor * along, -factor * summed, False, 0.0, ctx.epsilon)
