@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
+import darts_lab as dl
 from darts_lab.methods import monitors
 
 PAGE = Path(__file__).parents[1] / "docs" / "replay"
@@ -50,11 +51,15 @@ def page():
         browser.close()
 
 
-def test_the_stored_searches_are_those_of_both_spaces_and_of_the_authors(searches):
-    titles = {search["title"] for search in searches}
+def test_the_searches_of_the_page_are_all_that_come_with_the_package(searches):
+    titles = [search["title"] for search in searches]
     for space in ("S2", "S4"):
-        assert f"{space}, DARTS" in titles
-    assert any("Zela et al." in title for title in titles)
+        for method in ("DARTS", "R-DARTS(L2)", "DARTS-ES", "DARTS-ADA", "DARTS-PRIME"):
+            assert f"{space}, {method}" in titles
+    assert titles[0] == "S4, DARTS" and "Zela et al." in titles[-1]
+    assert sorted(search["name"] for search in searches) == sorted(
+        dl.runs.read(one).name for one in dl.runs.stored().values()
+    )
     assert (PAGE / "searches.js").stat().st_size < 1_000_000
 
 

@@ -4,8 +4,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Polygon
 
+from darts_lab import spaces
 from darts_lab.checks import Count, Positive, checked
-from darts_lab.figures.style import DARK, PALETTE, empty_axes, short_name, style_of
+from darts_lab.figures.style import DARK, METHOD_STYLE, PALETTE, empty_axes, short_name, style_of
 from darts_lab.spaces import CELL_TYPES, SEP3, SKIP
 
 WEIGHTS, ALPHA, PALE = PALETTE[0], PALETTE[1], "#f2f2f2"  # the colours of w and of alpha, and of what is neither
@@ -163,6 +164,54 @@ def unrolled_step(ax: Axes | None = None) -> Axes:
     ax.text(6.2, 4.1, words, color=PALETTE[3], ha="center", va="center", fontsize=9)
     ax.text(2.25, 3.4, "one batch of\ntraining data", ha="center", va="bottom", fontsize=7)
     ax.text(10.4, 2.6, "one batch of validation data", ha="center", va="bottom", fontsize=7)
+    return ax
+
+
+@checked
+def candidates(ax: Axes | None = None) -> Axes:
+    """What one edge of the normal cell offers in S1 to S4, and what each operation makes of its input (Zela et al.
+    2020, section 3). In S1 every edge has two operations of its own; the first edge's are drawn."""
+    ax = _board(ax, (9, 2.6), 14.4, 4.0)
+    makes = {SKIP: "passes it on", SEP3: "can learn", "noise": "random numbers", "none": "nothing"}
+    for number, name in enumerate(("S1", "S2", "S3", "S4")):
+        left, operations = 3.6 * number + 0.35, spaces.get(name).normal[0]
+        ax.text(left + 1.5, 3.75, name, ha="center", va="center", fontsize=10, fontweight="bold")
+        for row, operation in enumerate(operations):
+            colour, dash = style_of(operation)
+            bend = 0.55 * ((len(operations) - 1) / 2 - row)
+            _arrow(ax, (left + 0.25, 2.5), (left + 2.75, 2.5), -bend, colour, dash, width=1.8, shrink=10)
+            words = f"{short_name(operation)}: {makes.get(operation, 'can learn' if 'conv' in operation else '')}"
+            ax.plot([left, left + 0.45], [1.25 - 0.42 * row] * 2, color=colour, linestyle=dash, linewidth=1.8)
+            ax.text(left + 0.6, 1.25 - 0.42 * row, words, va="center", fontsize=8)
+        for node, place in (("i", left + 0.2), ("j", left + 2.8)):
+            _box(ax, place, 2.5, node, 0.4, 0.5)
+    return ax
+
+
+@checked
+def going_back(ax: Axes | None = None) -> Axes:
+    """What three searches do when the eigenvalue has risen too much: DARTS goes on, DARTS-ES ends and returns the cell
+    of an epoch before, DARTS-ADA goes back to that epoch and on from there with ten times the weight decay (Zela et al.
+    2020, section 5)."""
+    ax = _board(ax, (9, 2.9), 14.0, 4.5)
+    start, stop, known, end = 2.4, 6.4, 9.0, 13.2
+    lanes = {"DARTS": 3.9, "DARTS-ES": 2.75, "DARTS-ADA": 1.6}
+    for method, height in lanes.items():
+        colour = METHOD_STYLE[method][0]
+        ax.text(0.1, height, method, va="center", fontsize=9, color=colour, fontweight="bold")
+        _arrow(ax, (start, height), (end if method == "DARTS" else known, height), colour=colour, width=1.8)
+    colour = METHOD_STYLE["DARTS-ES"][0]
+    ax.plot(stop, lanes["DARTS-ES"], "*", color=colour, markersize=13)
+    ax.text(known + 0.25, lanes["DARTS-ES"], "ends; the cell of the star is returned", va="center", fontsize=8)
+    colour, low = METHOD_STYLE["DARTS-ADA"][0], 0.75
+    _arrow(ax, (known, lanes["DARTS-ADA"]), (stop, low), bend=0.12, colour=colour, dash="--", shrink=3)
+    _arrow(ax, (stop, low), (end, low), colour=colour, width=2.6)
+    ax.text(known + 0.25, lanes["DARTS-ADA"], "goes back, weights and all", va="center", fontsize=8)
+    ax.text((stop + end) / 2, low - 0.3, "weight decay ten times as large", ha="center", va="center", fontsize=8)
+    for place, words in ((stop, "the stop"), (known, "known only here")):
+        ax.plot([place] * 2, [0.4, 4.15], color="#999999", linestyle=":", linewidth=1, zorder=0)
+        ax.text(place, 4.45, words, ha="center", va="top", fontsize=8)
+    ax.text(end, 3.65, "epochs", ha="right", va="top", fontsize=8)
     return ax
 
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch
 from PIL import Image
 
 import darts_lab as dl
@@ -391,6 +392,7 @@ def test_errors_in_another_unit_are_shown_in_it():
 
 DRAWINGS = {  # hashes of the words in it and the number of its lines and arrows
     "network": "1edcf6d8", "taking_turns": "c9139aec", "flat_and_sharp": "21486087", "projection": "a793cdeb", "unrolled_step": "f2316be0",
+    "candidates": "5f0400f3", "going_back": "2428fec8",
 }  # fmt: skip
 
 
@@ -409,6 +411,14 @@ def test_drawings_say_what_is_so(ax):
     assert kinds == [kind[0].upper() for kind in network.backbone.cell_types]
     figures.drawings.flat_and_sharp(flat=0.5, sharp=4, ax=ax)
     assert {"+0.25", "+2"} < {text.get_text() for text in ax.texts}
+
+
+def test_the_drawing_of_candidates_has_an_arrow_for_each_operation(ax):
+    figures.drawings.candidates(ax)
+    offered = [operation for space in (spaces.S1, spaces.S2, spaces.S3, spaces.S4) for operation in space.normal[0]]
+    words = [text.get_text() for text in ax.texts if ":" in text.get_text()]
+    assert [word.split(":")[0] for word in words] == [dl.figures.style.short_name(operation) for operation in offered]
+    assert sum(isinstance(patch, FancyArrowPatch) for patch in ax.patches) == len(offered) == 9
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 5])
