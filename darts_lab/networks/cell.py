@@ -343,15 +343,15 @@ def frozen_statistics(network: nn.Module):
     """Within it, training passes use statistics of their batch and leave the running ones, for evaluation, alone."""
     foreign = nn.modules.batchnorm._BatchNorm  # in the user's operations
     names = ((BatchNorm, "update"), (foreign, "track_running_stats"))
-    switches = [(module, name) for kind, name in names for module in network.modules() if isinstance(module, kind)]
+    switches = [(module, name) for module in network.modules() for kind, name in names if isinstance(module, kind)]
     before = [getattr(*switch) for switch in switches]
     for switch in switches:
-        setattr(*switch, False)
+        object.__setattr__(*switch, False)  # modules look for parameters in whatever is set, which takes long
     try:
         yield network
     finally:
         for switch, value in zip(switches, before, strict=True):
-            setattr(*switch, value)
+            object.__setattr__(*switch, value)
 
 
 def positive(**sizes: int) -> None:

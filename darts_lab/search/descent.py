@@ -145,12 +145,17 @@ class Descent:
         self.task.carry("train", state)
         return tuple(measured)
 
+    def _train(self) -> None:
+        """Training mode; where it is on already, the walk over all modules would take a twentieth of a small step."""
+        if not self.supernet.training:
+            self.supernet.train()
+
     def _drawn(self, train, progress) -> Tensor | None:
         """The mixing weights of a step of w, where the method draws or perturbs them, maybe on the host."""
         method = self.method
         if method.draw is None and method.perturb is None:
             return None
-        self.supernet.train()
+        self._train()
         mixing = self.draw(self.alpha, progress).detach()
         if method.perturb is None:
             return mixing
@@ -158,7 +163,7 @@ class Descent:
 
     def _weight_step(self, train, drawn: Tensor | None, progress, drop_path: float, decay: float):
         """(what `weight_step` gives, what the task carries on); `drawn` as `_drawn`, `decay` as in `_alpha_step`."""
-        self.supernet.train()
+        self._train()
         mixing = self.activate(self.alpha).detach() if drawn is None else drawn
         with fused.step(self.supernet, self.settings, drop_path):
             outputs = self.outputs(train[0], mixing, drop_path)
@@ -204,7 +209,7 @@ class Descent:
 
     def _alpha_gradient(self, train, valid, learning_rate, progress, drop_path: float, multipliers):
         """(gradient, the outputs and the loss on the batch `valid`)."""
-        self.supernet.train()
+        self._train()
         statistics = nullcontext() if self.settings.parity else frozen_statistics(self.supernet)
         with statistics, fused.step(self.supernet, self.settings, drop_path):
             if self.settings.order == 2:
