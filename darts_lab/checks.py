@@ -39,6 +39,9 @@ class Allowed(NamedTuple):
     words: str
     accepts: Callable[[object], bool]
 
+    def __repr__(self) -> str:
+        return self.words  # for signatures in documentation
+
 
 def _number(words: str, accepts: Callable[[float], bool], kind=int | float) -> Allowed:
     return Allowed(words, lambda value: isinstance(value, kind) and not isinstance(value, bool) and accepts(value))

@@ -1,5 +1,6 @@
 """Numbers of NumPy, tables and tensors are numbers: the same plan, the same hash, the same JSON."""
 
+import inspect
 import json
 
 import numpy as np
@@ -96,3 +97,8 @@ def test_all_else_is_left_as_it_is():
     space, words = dl.spaces.get("S2"), ("a", None)
     assert plain(space) is space and plain(words) == words and plain(range(3)) == range(3)
     assert plain({"a": [np.int8(1)]}) == {"a": [1]}
+
+
+def test_signatures_say_in_words_what_is_allowed():
+    signature = str(inspect.signature(dl.curvature.extreme_eigenvalues))
+    assert "'largest' or 'smallest'" in signature and "0x" not in signature
