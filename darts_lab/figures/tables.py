@@ -31,7 +31,9 @@ def by_kind(
     kinds = list(dict.fromkeys(rows[kind]))
     colours = {name: colour for name, (colour, _, _) in _styles(rows[kind]).items()}
     options = {"data": rows, "x": value, "y": kind, "order": kinds, "orient": "h", "legend": False, "ax": ax}
+    state = np.random.get_state()  # seaborn draws from it, without jitter too
     seaborn.stripplot(**options, hue=kind, palette=colours, jitter=False, size=5, alpha=0.6)
+    np.random.set_state(state)
     for dots in ax.collections:  # spread by their order in the table; seaborn's jitter would be random
         x, y = np.ma.asarray(dots.get_offsets()).T
         dots.set_offsets(np.column_stack([x, y + np.linspace(-0.2, 0.2, len(y) + 2)[1:-1]]))
