@@ -28,7 +28,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-NOTEBOOK = "window.jupyterapp.shell.currentWidget"  # of JupyterLab
 _SMALL = {
     "scale": "tiny", "epochs": 2000, "nodes": 1, "channels": 2, "train_samples": 32, "valid_samples": 32, "batch_size": 32,
     "curvature_every": 10,
@@ -139,15 +138,19 @@ def buttons(times: int = 20) -> list[dict]:
 
 def opened(scale: str = "laptop", notebook: str = "00_start_here") -> Iterator[tuple[float, str]]:
     """(seconds since JupyterLab was started, what was to be seen then) of the first notebook in a browser: run as far as
-    its lab, S4 searched there by DARTS, then by R-DARTS(L2), and both cells trained from scratch."""
+    its lab, S4 searched there by DARTS, then by R-DARTS(L2), and both cells trained from scratch. JupyterLab saves what it
+    shows, so it gets a copy."""
+    folder = tempfile.mkdtemp(prefix="darts_lab_benchmark_")
+    for name in ("notebooks", "results"):
+        shutil.copytree(ROOT / name, Path(folder) / name)
     command = ["jupyterlab", "--no-browser", "--ip=127.0.0.1", "--allow-root", "--expose-app-in-browser"]
-    command += ["--IdentityProvider.token=", "--ServerApp.disable_check_xsrf=True", f"--ServerApp.root_dir={ROOT}"]
+    command += ["--IdentityProvider.token=", "--ServerApp.disable_check_xsrf=True", f"--ServerApp.root_dir={folder}"]
     began = time.time()
     with _served(command, "/api") as address, _page() as page:
         page.goto(f"{address}/lab/tree/notebooks/{notebook}.ipynb?reset")
         page.wait_for_selector(".jp-Notebook .jp-CodeCell")
         yield time.time() - began, "the notebook"
-        page.evaluate(f"window.notebook = () => {NOTEBOOK}")
+        page.evaluate("window.notebook = () => window.jupyterapp.shell.currentWidget")
         page.wait_for_function("notebook().sessionContext?.session?.kernel?.status == 'idle'")
         number = "notebook().content.widgets.findIndex(cell => cell.model.sharedModel.source.includes('lab = dl.lab('))"
         for _ in range(page.evaluate(number) + 1):
@@ -192,6 +195,8 @@ def _served(command: list[str], ready: str) -> Iterator[str]:
                 urllib.request.urlopen(f"http://127.0.0.1:{port}{ready}", timeout=5).close()
                 break
             except OSError:
+                if server.poll() is not None:
+                    raise
                 time.sleep(0.1)
         yield f"http://127.0.0.1:{port}"
     finally:

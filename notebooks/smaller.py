@@ -17,8 +17,10 @@ from darts_lab.runs import files
 
 def smaller(picture: str) -> str:
     """A PNG picture as base64, with a palette, if that is shorter."""
-    found = io.BytesIO()
-    Image.open(io.BytesIO(base64.b64decode(picture))).convert("RGB").quantize(256).save(found, "png", optimize=True)
+    found, image = io.BytesIO(), Image.open(io.BytesIO(base64.b64decode(picture)))
+    if image.mode == "P":
+        return picture
+    image.convert("RGB").quantize(256).save(found, "png", optimize=True)
     return min(picture, base64.b64encode(found.getvalue()).decode(), key=len)
 
 
