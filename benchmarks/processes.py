@@ -31,8 +31,8 @@ AT_ONCE = "at once"  # every process a plain step of its own
 
 
 def measured(space: str, size: str, rounds: int, order: int) -> dict[str, list[tuple[float, float]]]:
-    """(wall seconds, processor seconds of the busiest process) of every round's step together and, on the first process,
-    alone in either form. The first round is not counted."""
+    """(wall seconds, processor seconds of the busiest process) of every round's step together, on the first process of
+    one alone in either form, and of the slowest process at once with the others. The first round is not counted."""
     torch.set_num_threads(1)
     options = {"space": space, "scale": size, "order": order, "path": False}
     steps = {"together": dl.Search(**options).step}

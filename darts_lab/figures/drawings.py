@@ -172,7 +172,7 @@ def candidates(ax: Axes | None = None) -> Axes:
     """What one edge of the normal cell offers in S1 to S4, and what each operation makes of its input (Zela et al.
     2020, section 3). In S1 every edge has two operations of its own; the first edge's are drawn."""
     ax = _board(ax, (9, 2.6), 14.4, 4.0)
-    makes = {SKIP: "passes it on", SEP3: "can learn", "noise": "random numbers", "none": "nothing"}
+    makes = {SKIP: "passes it on", "noise": "random numbers", "none": "nothing"}  # convolutions can learn
     for number, name in enumerate(("S1", "S2", "S3", "S4")):
         left, operations = 3.6 * number + 0.35, spaces.get(name).normal[0]
         ax.text(left + 1.5, 3.75, name, ha="center", va="center", fontsize=10, fontweight="bold")
@@ -180,7 +180,7 @@ def candidates(ax: Axes | None = None) -> Axes:
             colour, dash = style_of(operation)
             bend = 0.55 * ((len(operations) - 1) / 2 - row)
             _arrow(ax, (left + 0.25, 2.5), (left + 2.75, 2.5), -bend, colour, dash, width=1.8, shrink=10)
-            words = f"{short_name(operation)}: {makes.get(operation, 'can learn' if 'conv' in operation else '')}"
+            words = f"{short_name(operation)}: {makes.get(operation, 'can learn')}"
             ax.plot([left, left + 0.45], [1.25 - 0.42 * row] * 2, color=colour, linestyle=dash, linewidth=1.8)
             ax.text(left + 0.6, 1.25 - 0.42 * row, words, va="center", fontsize=8)
         for node, place in (("i", left + 0.2), ("j", left + 2.8)):
