@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from contextlib import contextmanager
 from functools import cache
+from threading import Lock
 
 import torch
 
@@ -15,6 +16,9 @@ try:
     import resource
 except ImportError:  # Windows
     resource = None  # type: ignore[assignment]
+
+_lock = Lock()
+_asked: list[int] = []  # how many threads PyTorch was told to take, once for each thread within `fewer_threads`
 
 
 def choose_device(device: str | torch.device | None = None) -> tuple[torch.device, str]:
@@ -83,6 +87,21 @@ def stopwatch(device: torch.device) -> Callable[[], dict]:
         "processor_seconds": time.process_time() - processor_started,
         "peak_memory_bytes": peak_memory(device),
     }
+
+
+@contextmanager
+def fewer_threads(number: Callable[[int], int]):
+    """Within it operations of PyTorch take number(n) threads of the n that it was told to take; the context gives n."""
+    with _lock:  # a thread that begins while others are within would find the number that they have set
+        threads = _asked[0] if _asked else torch.get_num_threads()
+        _asked.append(threads)
+    torch.set_num_threads(number(threads))
+    try:
+        yield threads
+    finally:
+        with _lock:
+            torch.set_num_threads(threads)
+            _asked.pop()
 
 
 @cache

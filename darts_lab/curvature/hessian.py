@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
+from contextvars import copy_context
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,9 @@ from scipy.sparse.linalg import LinearOperator
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from darts_lab import ranks
 from darts_lab.checks import checked
+from darts_lab.environment import fewer_threads
 
 
 class Hessian(LinearOperator):
@@ -72,25 +76,37 @@ class Hessian(LinearOperator):
 
     def per_batch(self, vector: np.ndarray) -> np.ndarray:
         """H_b `vector` for every batch b, (batches, n). Raises FloatingPointError where it is not finite."""
-        direction, products = self._tensor(vector), []
+        direction = self._tensor(vector)
+
+        def of_batch(batch: int) -> Tensor:
+            if self.product is not None:
+                return self.product(direction, self.point, self.batches[batch])
+            variables, gradient = self._graph(batch)
+            return torch.autograd.grad(gradient, variables, direction, retain_graph=self.keep_graphs)[0]
+
         with self.context():
-            for batch in range(len(self.batches)):
-                if self.product is not None:
-                    product = self.product(direction, self.point, self.batches[batch])
-                else:
-                    variables, gradient = self._graph(batch)
-                    product = torch.autograd.grad(gradient, variables, direction, retain_graph=self.keep_graphs)[0]
-                products.append(product.flatten())
+            found = self._of_each(of_batch)
         self.products += len(self.batches)
-        products = torch.stack(products).cpu().double().numpy()
+        products = torch.stack([product.flatten() for product in found]).cpu().double().numpy()
         if not np.isfinite(products).all():
             raise FloatingPointError("curvature: the Hessian holds NaN or infinite values")
         return products
 
+    def _of_each(self, of_batch: Callable[[int], Tensor]) -> list[Tensor]:
+        """What `of_batch` gives for every batch. On a CPU threads share the batches: those that PyTorch has for each
+        operation gain next to nothing where images are small and few."""
+        numbers = range(len(self.batches))
+        threads = min(len(numbers), torch.get_num_threads()) if self.point.device.type == "cpu" else 1
+        if threads == 1 or not self.keep_graphs or ranks.count() > 1:  # what ranks say to one another has an order
+            return [of_batch(number) for number in numbers]
+        contexts = [copy_context() for _ in numbers]
+        with fewer_threads(lambda all_of_them: max(all_of_them // threads, 1)), ThreadPoolExecutor(threads) as pool:
+            return [*pool.map(lambda context, number: context.run(of_batch, number), contexts, numbers)]
+
     def gradient(self) -> np.ndarray:
         """The gradient of every batch's loss, (batches, n)."""
         with self.context():
-            gradients = [self._graph(batch)[1].detach().flatten() for batch in range(len(self.batches))]
+            gradients = self._of_each(lambda batch: self._graph(batch)[1].detach().flatten())
         return torch.stack(gradients).cpu().double().numpy()
 
     @torch.no_grad()

@@ -12,6 +12,7 @@ from darts_lab.figures.curves import (
     fisher_trace,
     landscape,
     losses,
+    ranks,
     spectrum,
     telling_operation,
     telling_operations,
@@ -34,7 +35,7 @@ from darts_lab.figures.style import (
 from darts_lab.figures.tables import by_kind, over_epochs, over_setting, scatter
 
 __all__ = ["drawings", "cell", "mixing", "cost", "counts", "eigenvalues", "errors", "fisher_trace", "landscape"]
-__all__ += ["losses", "spectrum", "telling_operation", "telling_operations", "weight_shares", "OVERLAYS", "overlay"]
-__all__ += ["retrained", "CURVES", "PANELS", "Dashboard", "View", "panel", "picture", "pixel_map", "gallery"]
-__all__ += ["plotted", "save", "DARK", "METHOD_STYLE", "OPERATION_STYLE", "PALETTE", "STYLE", "methods_style"]
-__all__ += ["style_of", "use_style", "by_kind", "over_epochs", "over_setting", "scatter"]
+__all__ += ["losses", "ranks", "spectrum", "telling_operation", "telling_operations", "weight_shares", "OVERLAYS"]
+__all__ += ["overlay", "retrained", "CURVES", "PANELS", "Dashboard", "View", "panel", "picture", "pixel_map"]
+__all__ += ["gallery", "plotted", "save", "DARK", "METHOD_STYLE", "OPERATION_STYLE", "PALETTE", "STYLE"]
+__all__ += ["methods_style", "style_of", "use_style", "by_kind", "over_epochs", "over_setting", "scatter"]

@@ -97,6 +97,21 @@ def cost(history: History, steps: Count | None = None, ax: Axes | None = None) -
 
 
 @checked
+def ranks(history: History, truth: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Where the cell that a search would return stands among all cells of its space, 1 the best, over its epochs.
+    `truth` is the table of `ground_truth`."""
+    ax = empty_axes(ax)
+    places = [truth.at[str(record.genotype.canonical), "rank"] for record in history]
+    ax.plot(*_series(history, places), color=PALETTE[0], drawstyle="steps-mid", marker=".", markersize=4)
+    if places:
+        error = 100 * truth.at[str(history[-1].genotype.canonical), "test_error"]
+        words = f" {places[-1]}: {error:.1f} %"
+        ax.annotate(words, (history[-1].epoch, places[-1]), ha="right", va="bottom", fontweight="bold")
+    label_epochs(ax, "rank", (len(truth) + 1, 0), f"rank among all {len(truth)} cells, trained")
+    return ax
+
+
+@checked
 def counts(
     history: History, operations: str | Sequence[str], ax: Axes | None = None, space: SearchSpace | None = None
 ) -> Axes:

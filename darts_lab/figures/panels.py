@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from darts_lab.checks import checked
 from darts_lab.figures.cells import cell, mixing
-from darts_lab.figures.curves import cost, counts, eigenvalues, errors, fisher_trace, losses, telling_operations
+from darts_lab.figures.curves import cost, counts, eigenvalues, errors, fisher_trace, losses, ranks, telling_operations
 from darts_lab.figures.style import DARK
 from darts_lab.genotype import Genotype
 from darts_lab.methods.monitors import RULE, Rule
@@ -22,7 +23,7 @@ from darts_lab.tasks import Classification, Task
 class View:
     """What a panel shows of a search: its epochs so far, its mixing weights (None: unknown) and genotype at one moment.
     `rule` reads its eigenvalues, with `finished` as for `Rule.stop`; `steps` are the batches of an epoch, if known;
-    `at` is an epoch to be marked in the curves; `task` says what an error is."""
+    `at` is an epoch to be marked in the curves; `task` says what an error is; `truth` ranks all cells, where known."""
 
     space: SearchSpace
     history: Sequence
@@ -33,10 +34,12 @@ class View:
     finished: bool = False
     at: int | None = None
     task: type[Task] = Classification
+    truth: pd.DataFrame | None = None
 
 
 _CURVES: dict[str, Callable[[View, Axes | None], Axes]] = {
     "eigenvalue": lambda view, ax: eigenvalues(view.history, view.rule, ax, view.finished),
+    "rank": lambda view, ax: ranks(view.history, view.truth, ax),
     "counts": lambda view, ax: counts(view.history, telling_operations(view.space), ax, view.space),
     "errors": lambda view, ax: errors(view.history, ax, view.task),
     "losses": lambda view, ax: losses(view.history, ax),

@@ -20,7 +20,7 @@ from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from queue import SimpleQueue
-from threading import Lock, Thread
+from threading import Thread
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -30,7 +30,7 @@ from torch.autograd.function import once_differentiable
 from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 from darts_lab import ranks
-from darts_lab.environment import processor
+from darts_lab.environment import fewer_threads, processor
 from darts_lab.networks.gradients import Gradients
 from darts_lab.networks.operations import Convolution, FactorizedReduce, Noise
 from darts_lab.networks.program import Program
@@ -44,8 +44,6 @@ KINDS = (torch.float32,)  # others are for comparisons
 _once: ContextVar[bool] = ContextVar("once", default=False)
 _threads: ContextVar[int | None] = ContextVar("threads", default=None)
 _programs: WeakKeyDictionary = WeakKeyDictionary()  # those of each cell
-_lock = Lock()
-_asked: list[int] = []  # how many threads PyTorch was told to take, once for each thread that is in a step
 
 
 @contextmanager
@@ -112,18 +110,12 @@ def step(network: nn.Module, settings, drop_path: float = 0.0):
     if _threads.get() or not cells or plain or not all(takes(cell, weights, drop_path, once=True) for cell in cells):
         yield
         return
-    with _lock:  # a thread that begins while others are in a step would find the one that they have set
-        threads = _asked[0] if _asked else torch.get_num_threads()
-        _asked.append(threads)
-    token = _threads.set(threads)
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        with _lock:
-            torch.set_num_threads(threads)
-            _asked.pop()
-        _threads.reset(token)
+    with fewer_threads(lambda _: 1) as threads:
+        token = _threads.set(threads)
+        try:
+            yield
+        finally:
+            _threads.reset(token)
 
 
 def _is_fusable(cell) -> bool:

@@ -1,10 +1,25 @@
 """Batch normalisation by the statistics of the whole batch, also where several processes share it (`ranks`)."""
 
+from contextlib import contextmanager
+from contextvars import ContextVar
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from darts_lab import ranks
+
+_twice: ContextVar[bool] = ContextVar("twice", default=False)
+
+
+@contextmanager
+def differentiated_twice():
+    """Within it second derivatives of norms are cheap: with PyTorch's they are half of a Hessian-vector product."""
+    token = _twice.set(True)
+    try:
+        yield
+    finally:
+        _twice.reset(token)
 
 
 def batch_norm(
@@ -13,9 +28,10 @@ def batch_norm(
 ) -> Tensor:  # fmt: skip
     """As `F.batch_norm`: x (samples, channels, ...) normalised in training by its own statistics, of which the running
     `mean` and `var` are moved, else by those."""
-    if not training or ranks.count() == 1:
+    own = ranks.count() > 1 or (_twice.get() and x.device.type == "cpu")
+    if not training or not own:
         return F.batch_norm(x, mean, var, scale, shift, training, momentum, epsilon)
-    x, *moments, number = _Shared.apply(x, scale, shift, epsilon)
+    x, *moments, number = _Normed.apply(x, scale, shift, epsilon)
     if mean is not None and var is not None:
         with torch.no_grad():
             mean.lerp_(moments[0].to(mean.dtype), momentum)
@@ -49,42 +65,84 @@ class _Foreign:
         return batch_norm(x, *running, module.weight, module.bias, training, momentum or 0.0, module.eps)
 
 
-class _Shared(torch.autograd.Function):
+class _Normed(torch.autograd.Function):
     """(x normalised, scaled and shifted; mean, variance, number of values a channel) over all ranks, of which only the
-    first has a derivative."""
+    first has derivatives, the first two."""
 
     @staticmethod
     def forward(ctx, x, scale, shift, epsilon: float):
         mean, var, number = _moments(x)
-        ctx.save_for_backward(x, scale, shift, mean, var, number)
+        ctx.save_for_backward(x, scale, mean, var, number)
         ctx.epsilon = epsilon
         ctx.mark_non_differentiable(mean, var, number)
         return F.batch_norm(x, mean, var, scale, shift, False, 0.0, epsilon), mean, var, number
 
     @staticmethod
     def backward(ctx, gradient, *_):
-        x, scale, shift, mean, var, number = ctx.saved_tensors
-        if torch.is_grad_enabled():  # it will be differentiated again, with the statistics
-            inputs = [one for one, needed in zip((x, scale, shift), ctx.needs_input_grad) if needed]
-            results = iter(
-                torch.autograd.grad(_composed(x, scale, shift, ctx.epsilon), inputs, gradient, create_graph=True)
-            )
-            return *(next(results) if needed else None for needed in ctx.needs_input_grad[:3]), None
-        if x.numel():
-            _, of_scale, of_shift = torch.ops.aten.native_batch_norm_backward(
-                gradient, x, scale, mean, var, None, None, False, ctx.epsilon, [False, True, True]
-            )
-        else:  # no sample is this rank's; PyTorch's kernel would end the process
-            of_scale, of_shift = torch.zeros_like(mean), torch.zeros_like(mean)
-        of_x = None
-        if ctx.needs_input_grad[0]:
-            # factor * (gradient - (its sum over the batch + normalised x * the sum of its product with that) / number)
-            summed, along = ranks.total(torch.stack([of_shift, of_scale])) / number
-            factor = (var + ctx.epsilon).rsqrt() * (1 if scale is None else scale)
-            of_x = F.batch_norm(x, mean, var, -factor * along, -factor * summed, False, 0.0, ctx.epsilon)
-            of_x.addcmul_(gradient, factor.view((1, -1) + (1,) * (x.dim() - 2)).to(x.dtype))
-        needed = ctx.needs_input_grad
-        return of_x, of_scale if needed[1] else None, of_shift if needed[2] else None, None
+        gradients = _Gradients.apply(gradient, *ctx.saved_tensors, ctx.epsilon)
+        return *(one if needed else None for one, needed in zip(gradients, ctx.needs_input_grad)), None
+
+
+class _Gradients(torch.autograd.Function):
+    """The gradients of x, scale and shift for the gradient g of what a norm gives.
+
+    With x' for x normalised, r = 1 / sqrt(var + epsilon), means over all ranks, and the projection
+
+        P g = g - mean(g) - x' mean(x' g),
+
+    they are scale r P g, and the sums of x' g and of g over own samples. P is symmetric, and d x' = r P dx, so the
+    derivative of the sum of u (r P g) by x is
+
+        - r^2 (mean(u P g) x' + P(mean(x' g) u + mean(x' u) g)).
+    """
+
+    @staticmethod
+    def forward(ctx, g, x, scale, mean, var, number, epsilon: float):
+        own = _sums(g, x, mean, var, epsilon)
+        ctx.save_for_backward(g, x, scale, mean, var, number, own)
+        ctx.epsilon = epsilon
+        factor = _factor(scale, var, epsilon)
+        along, average = ranks.total(own) / number
+        of_x = F.batch_norm(x, mean, var, -factor * along, -factor * average, False, 0.0, epsilon)
+        return _added(of_x, factor, g), *own
+
+    @staticmethod
+    def backward(ctx, u, of_scale, of_shift):
+        if torch.is_grad_enabled():  # `once_differentiable` would let `grad` go round it, and be wrong
+            raise NotImplementedError("batch_norm: no third derivative of this form; PyTorch's own has one")
+        g, x, scale, mean, var, number, own_g = ctx.saved_tensors
+        own_u = _sums(u, x, mean, var, ctx.epsilon)
+        own_ug = (u * g).sum([0, *range(2, x.dim())])
+        own = torch.cat([own_u, own_g, of_scale * own_g, own_ug[None]])
+        x_u, mean_u, x_g, mean_g, x_h, mean_h, ug = ranks.total(own) / number  # h = of_scale g
+        root, factor = _factor(None, var, ctx.epsilon), _factor(scale, var, ctx.epsilon)
+        bend = factor * root
+        of_g = F.batch_norm(x, mean, var, of_scale - factor * x_u, of_shift - factor * mean_u, False, 0.0, ctx.epsilon)
+        along = bend * (3 * x_u * x_g + mean_u * mean_g - ug) - root * x_h
+        level = bend * (x_g * mean_u + x_u * mean_g) - root * mean_h
+        of_x = F.batch_norm(x, mean, var, along, level, False, 0.0, ctx.epsilon)
+        _added(_added(of_x, -bend * x_g, u), root * of_scale - bend * x_u, g)
+        of_scale = None if scale is None else root * (own_ug - x_g * own_u[0] - mean_g * own_u[1])
+        return _added(of_g, factor, u), of_x, of_scale, None, None, None, None
+
+
+def _sums(g: Tensor, x: Tensor, mean: Tensor, var: Tensor, epsilon: float) -> Tensor:
+    """The sums of g times x normalised, and of g, over own samples: (2, channels)."""
+    if not x.numel():  # no sample is this rank's; PyTorch's kernel would end the process
+        return mean.new_zeros(2, len(mean))
+    _, *sums = torch.ops.aten.native_batch_norm_backward(
+        g, x, None, mean, var, None, None, False, epsilon, [False, True, True]
+    )
+    return torch.stack(sums)
+
+
+def _factor(scale: Tensor | None, var: Tensor, epsilon: float) -> Tensor:
+    return (var + epsilon).rsqrt() * (1 if scale is None else scale)
+
+
+def _added(to: Tensor, factor: Tensor, x: Tensor) -> Tensor:
+    """`to`, to which `factor` (channels,) times x has been added."""
+    return to.addcmul_(x, factor.view((1, -1) + (1,) * (x.dim() - 2)).to(x.dtype))
 
 
 @torch.no_grad()
@@ -108,17 +166,3 @@ def _together(own: Tensor, mean: Tensor, squares: Tensor) -> tuple[Tensor, Tenso
     number = numbers.sum()
     mean = (numbers * means).sum(0) / number
     return mean, (squares + numbers * (means - mean).square()).sum(0) / number, number
-
-
-def _composed(x: Tensor, scale: Tensor | None, shift: Tensor | None, epsilon: float) -> Tensor:
-    """The same of operations that can be differentiated any number of times."""
-    dims, shape = [0, *range(2, x.dim())], (1, -1) + (1,) * (x.dim() - 2)
-    own = x.numel() // x.shape[1]
-    mean = x.sum(dims) / max(own, 1)
-    squares = (x - mean.view(shape)).square().sum(dims)
-    mean, var, _ = _together(x.new_tensor([own]), mean, squares)
-    mean, var = ranks.spread(mean, var)
-    x = (x - mean.view(shape)) * (var + epsilon).rsqrt().view(shape)
-    if scale is not None:
-        x = x * scale.view(shape)
-    return x if shift is None else x + shift.view(shape)

@@ -14,6 +14,7 @@ from darts_lab.checks import Seed, checked, one_of
 from darts_lab.curvature import Eigenpair, Hessian
 from darts_lab.environment import full_precision
 from darts_lab.networks.cell import frozen_statistics
+from darts_lab.networks.norms import differentiated_twice
 from darts_lab.networks.operations import draws_noise
 
 
@@ -66,7 +67,7 @@ def hessian(
         for weight in trained:
             weight.requires_grad_(False)
         try:
-            with frozen_statistics(supernet), full_precision(first.device):
+            with frozen_statistics(supernet), differentiated_twice(), full_precision(first.device):
                 yield
         finally:
             supernet.train(before)

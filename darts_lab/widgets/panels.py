@@ -20,7 +20,7 @@ _GRAPH = (0.01, 0.09, 0.98, 0.81)  # with the legend below
 _SIZE: dict[str, Any] = {"figsize": (4.6, 3.0), "dpi": 100}
 _LARGE: dict[str, Any] = {"figsize": (3.3, 2.15), "dpi": 140}  # before a class
 _LARGE_CURVE, _LARGE_GRAPH = (0.18, 0.22, 0.79, 0.65), (0.01, 0.09, 0.98, 0.78)
-_FOR_A_CLASS = ("weights normal", "cell normal", "eigenvalue", "counts", "errors", "retrained")
+_FOR_A_CLASS = ("weights normal", "cell normal", "eigenvalue", "rank", "counts", "errors", "retrained")
 
 
 class _Pictures(widgets.GridBox):
@@ -160,6 +160,8 @@ def _content(name: str, view: View):
             return None
         return view.genotype, None if view.mixing is None else view.mixing.tobytes()
     if not view.history or name == "fisher" and not any(record.moments for record in view.history[-1:]):
+        return None
+    if name == "rank" and view.truth is None:
         return None
     more = (view.rule, view.finished) if name == "eigenvalue" else view.steps
     return len(view.history), view.history[-1:], more, view.at

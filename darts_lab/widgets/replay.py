@@ -19,6 +19,7 @@ from darts_lab.interop import quark0
 from darts_lab.methods.monitors import LITERAL, RULE, UNITS, Adaptation, Rule, measurements
 from darts_lab.runs.records import Recorded
 from darts_lab.spaces import KNOWN_OPERATIONS, SearchSpace
+from darts_lab.studies.cells import known_truth
 from darts_lab.widgets.keys import Seen, answer_beside_cells
 from darts_lab.widgets.panels import Panels
 from darts_lab.widgets.wording import counted, one_shot
@@ -187,6 +188,7 @@ class Replay(widgets.VBox):
         weights = None if record.mixing is None else np.asarray(record.mixing)
         finished = search.history[-1].stop_epoch is None
         more: dict[str, Any] = {"finished": finished, "at": record.epoch, "task": self._task}
+        more["truth"] = known_truth(self._space, search.data)
         view = View(self._space, search.history, weights, record.genotype, self.rule, **more)
         epochs, values = measurements(search.history)
         self.stop = self.rule.replay(epochs, values, finished)

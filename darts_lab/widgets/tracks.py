@@ -16,6 +16,7 @@ from darts_lab.figures.panels import View
 from darts_lab.methods.monitors import RULE
 from darts_lab.runs import files
 from darts_lab.search.search import Search
+from darts_lab.studies.cells import known_truth
 from darts_lab.widgets.choices import MethodChoice
 from darts_lab.widgets.panels import Panels
 from darts_lab.widgets.wording import counted, forgets, one_shot
@@ -149,6 +150,7 @@ class Track:
         rule = RULE if search.method.monitor is None else search.method.monitor.rule
         weights = search.mixing.detach().cpu().numpy()
         more: dict[str, Any] = {"steps": search.steps_per_epoch, "finished": search.finished, "task": type(search.task)}
+        more["truth"] = known_truth(search.space, search.plan.names["data"])
         return View(search.space, search.history, weights, search.genotype, rule, **more)
 
     def draw(self, most: int | None = None) -> float:
@@ -168,6 +170,9 @@ class Track:
         if search.history:
             last = search.history[-1]
             parts += [one_shot(last, search.task), counted(last.genotype, search.space)]
+            if (truth := known_truth(search.space, search.plan.names["data"])) is not None:
+                rank = truth.at[str(last.genotype.canonical), "rank"]
+                parts.append(f"number {rank} of all {len(truth)} cells, trained (1: the best)")
             if measured := [value for record in search.history if (value := record.dominant_eigenvalue) is not None]:
                 parts.append(f"dominant eigenvalue {measured[-1]:.2f}")
             if last.stop_epoch is not None:

@@ -3,6 +3,7 @@
 import functools
 import shutil
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -66,9 +67,9 @@ def test_dense_hessian_is_that_of_torch_func(name, mode, small_search, monkeypat
         return hessian.loss(alpha, hessian.batches[0])
 
     with hessian.context():
+        monkeypatch.setattr(operations.BatchNorm, "forward", scaled_behind)
         row = torch.func.jvp(torch.func.grad(loss), (hessian.point,), (torch.ones_like(hessian.point),))[1]
         assert np.abs(found.sum(1) - row.flatten().numpy()).max() < 1e-8
-        monkeypatch.setattr(operations.BatchNorm, "forward", scaled_behind)
         expected = torch.func.jacfwd(torch.func.jacrev(loss), randomness="same")(hessian.point)  # torch.func.hessian
     expected = expected.reshape(found.shape).numpy()
     assert np.abs(found - expected).max() < 1e-8 * np.abs(expected).max()
@@ -103,6 +104,45 @@ def test_several_batches_are_their_mean_and_each_alone_is_one_of_them(small_sear
     assert np.allclose(together.matvec(vector), np.mean([one @ vector for one in alone], 0), atol=1e-5)
     samples = torch.cat([inputs for inputs, _ in together.batches])
     assert len(torch.unique(samples, dim=0)) == 16, "every sample of the split once"
+
+
+@pytest.mark.parametrize(
+    "threads, keep, shared", [(2, True, True), (8, True, True), (2, False, False), (1, True, False)]
+)
+def test_threads_share_the_batches_where_there_are_several(threads, keep, shared, small_search):
+    hessian = in_float64(small_search("S4")).hessian(batches=3, batch_size=4, keep_graphs=keep)
+    vector, loss, seen = np.random.default_rng(0).standard_normal(hessian.shape[0]), hessian.loss, []
+
+    def watched(point, batch):
+        seen.append((threading.get_ident(), torch.get_num_threads()))
+        return loss(point, batch)
+
+    alone = hessian.per_batch(vector), hessian.gradient()
+    hessian._graphs.clear()
+    hessian.loss = watched
+    torch.set_num_threads(threads)
+    try:
+        together = hessian.per_batch(vector), hessian.gradient()
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(1)
+    idents, numbers = map(set, zip(*seen, strict=True))
+    assert (threading.get_ident() not in idents) == shared and numbers == {max(threads // 3, 1) if shared else threads}
+    assert all(np.allclose(*pair, rtol=1e-10, atol=1e-14) for pair in zip(alone, together, strict=True))
+
+
+def test_what_fails_on_one_batch_is_raised_where_threads_share_them():
+    def loss(point, batch):
+        if batch == 2:
+            raise ArithmeticError("two")
+        return batch * (point**3).sum()
+
+    torch.set_num_threads(2)
+    try:
+        with pytest.raises(ArithmeticError, match="two"):
+            Hessian(loss, torch.ones(3), [1, 2, 3]).dense()
+    finally:
+        torch.set_num_threads(1)
 
 
 def test_graphs_built_anew_give_what_kept_ones_give(small_search):

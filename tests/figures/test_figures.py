@@ -17,6 +17,7 @@ import darts_lab as dl
 from darts_lab import figures, spaces
 from darts_lab.methods.monitors import Adaptation, Rule
 from darts_lab.studies import statistics
+from darts_lab.studies.cells import known_truth
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +89,27 @@ def test_curves_show_the_history(search, ax):
     figures.weight_shares(search.history, search.space, "normal", ax)
     total = sum(line.get_ydata() for line in ax.lines)
     np.testing.assert_allclose(total, 1, atol=1e-6)
+
+
+def test_ranks_are_those_of_the_cells_among_all_that_were_trained(ax):
+    search = dl.Search("S5", scale="tiny", path=False)
+    list(search)
+    truth = known_truth(search.space, "digits")
+    assert list(truth["rank"]) == list(range(1, 82)) and truth["test_error"].is_monotonic_increasing
+    figures.ranks(search.history, truth, ax)
+    expected = [truth.loc[str(record.genotype.canonical), "rank"] for record in search.history]
+    assert list(ax.lines[0].get_ydata()) == expected and ax.get_ylim() == (82, 0), "the best are above"
+    assert ax.texts[0].get_text().startswith(f" {expected[-1]}: ")
+    figures.ranks([], truth, ax)
+    weights = search.mixing.detach().numpy()
+    view = figures.View(search.space, search.history, weights, search.genotype, truth=truth)
+    figures.panel("rank", view, ax)
+    assert list(ax.lines[0].get_ydata()) == expected
+    with pytest.raises(ValueError, match="^truth: None is not allowed"):
+        figures.panel("rank", replace(view, truth=None), ax)
+    assert known_truth(search.space, "cifar10") is None and known_truth(spaces.S1, "digits") is None
+    other = dl.SearchSpace("S5", {name: [("skip_connect", "noise")] * 2 for name in ("normal", "reduce")})
+    assert known_truth(other, "digits") is None
 
 
 def test_the_fisher_trace_is_drawn_with_a_mark_for_every_alpha_step(ax):
@@ -273,6 +295,7 @@ def test_none_is_counted_where_it_weighs_most(ax):
 
 
 OF_IMAGES = [name for name in figures.PANELS if name in figures.CURVES or name.split()[1] in spaces.CELL_TYPES]
+OF_IMAGES.remove("rank")  # of S5 alone
 
 
 @pytest.mark.parametrize("name", OF_IMAGES)

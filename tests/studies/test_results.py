@@ -181,6 +181,7 @@ def test_the_summary_of_s5_is_that_of_its_tables(made_by):
     assert script.summary(trainings, epochs) == script.CELLS.with_name("s5.md").read_text()
     assert set(trainings.groupby("genotype").size()) == {len(script.CELL_SEEDS)}
     assert trainings["genotype"].nunique() == 81
+    assert script.packaged(trainings) == script.PACKAGED.read_text()
     wanted = {plan.of_job(one).hash for one in script.searches()}
     assert set(epochs["config_hash"]) == wanted
 

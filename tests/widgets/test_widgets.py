@@ -466,6 +466,18 @@ def test_two_methods_go_on_side_by_side_epoch_by_epoch_and_each_is_what_it_is_al
     assert not any(image.value for image in lab.shared.images.values())
 
 
+def test_on_s5_the_rank_among_all_cells_is_shown(tmp_path, monkeypatch):
+    monkeypatch.setenv("DARTS_LAB_RUNS", str(tmp_path))
+    lab = dl.lab("S5", scale="tiny")
+    lab.start()
+    lab.result(PATIENCE)
+    until(lambda: at_rest(lab.worker))
+    (track,) = lab.tracks
+    assert track.panels.images["rank"].value and "of all 81 cells" in lab.status.value
+    replay = dl.replay(track.search.run.path)
+    until(lambda: replay.panels.images["rank"].value)
+
+
 def test_a_stronger_l2_that_makes_the_supernet_forget_is_said_to():
     def record(epoch, error, **more):
         return SimpleNamespace(**{"epoch": epoch, "train_error": error, "valid_error": error, "changed": None} | more)
