@@ -3,9 +3,9 @@
     make ladder        (or: python experiments/ladder.py)
 
 Plain searches with the five factors of Zela et al. 2020 on S1 to S4, design seeds 100 and 101, no training from scratch and
-no eigenvalues: the training error at the end, beside that of the authors' own searches of S1. The strongest factor with which every one of these
-searches learns is what R-DARTS(L2) takes at this scale (`Scale.strong_decay`). Runs are kept below runs/ladder, and rows that
-the table holds already are not made again.
+no eigenvalues: the training error at the end, beside that of the authors' own searches of S1. The strongest factor with
+which every one of these searches learns is what R-DARTS(L2) takes at this scale (`Scale.strong_decay`). Runs are kept below
+runs/ladder, and rows that the table holds already are not made again.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from darts_lab.plan import Plan
 from darts_lab.search.training import Training
 from darts_lab.studies.verify import asked_by
 
-GROWING = ("collapse.csv", "ladder.csv")
+GROWING = ("collapse.csv",)
 NAME, BEFORE = "multiply_adds", "parameters"
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
-from darts_lab.data import bathymetry, corpus, stereo
+from darts_lab.data import bathymetry, corpus, fashion, stereo
 from darts_lab.data.handwriting import digits
 from darts_lab.data.images import from_tensors
 from darts_lab.data.splits import SPLITS, Dataset, Splits, folder_of
@@ -22,6 +22,7 @@ _EMBEDDED: dict[str, Callable] = {
     "stereo": stereo.stereo,
     "bathymetry": bathymetry.bathymetry,
 }
+_FASHION = {"fashion_mnist": 16, "fashion_mnist32": 32}  # and their pixels
 _FILES = {
     "cifar10": [f"cifar-10-batches-py/{file}" for file in ("test_batch", *(f"data_batch_{i}" for i in range(1, 6)))],
     "cifar100": ["cifar-100-python/train", "cifar-100-python/test"],
@@ -35,6 +36,7 @@ _MOMENTS: dict[str, dict[str, Any]] = {  # as in RobustDARTS (Zela et al. 2020),
 }
 DOWNLOADS = tuple(_MOMENTS)  # what `load` can download
 NAMES = ("digits", *DOWNLOADS, "pydocs", "ptb", "stereo", "flyingthings3d", "bathymetry", "digits32")
+NAMES += tuple(_FASHION)
 
 
 def load(data: Any, *, folder: str | Path | None = None, download: bool = False) -> Splits:
@@ -59,6 +61,8 @@ def load(data: Any, *, folder: str | Path | None = None, download: bool = False)
         return _EMBEDDED[name]()
     if name == "ptb":
         return corpus.ptb(folder)
+    if name in _FASHION:
+        return fashion.fashion_mnist(folder, _FASHION[name])
     if name == "flyingthings3d":
         return stereo.flying_things(folder_of(folder) / "flyingthings3d")
     if name in DOWNLOADS:
@@ -73,6 +77,7 @@ def available(folder: str | Path | None = None) -> dict[str, bool]:
     """Which sets that are not embedded have all files (FlyingThings3D: its folder) in `folder`, sums unchecked."""
     folder = folder_of(folder)
     complete = {name: all((folder / file).is_file() for file in files) for name, files in _FILES.items()}
+    complete |= dict.fromkeys(_FASHION, fashion.place(folder) is not None)
     return complete | {"flyingthings3d": (folder / "flyingthings3d").is_dir()}
 
 

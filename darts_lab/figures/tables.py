@@ -9,7 +9,15 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from darts_lab.checks import checked
-from darts_lab.figures.style import DARK, DASHES, PALETTE, empty_axes, label_epochs, show_legend
+from darts_lab.figures.style import (
+    DARK,
+    DASHES,
+    METHOD_STYLE,
+    empty_axes,
+    label_epochs,
+    methods_style,
+    show_legend,
+)
 from darts_lab.studies import statistics
 
 
@@ -128,9 +136,14 @@ def _interval(values) -> tuple[float, float]:
 
 
 def _styles(kinds: pd.Series) -> dict:
-    """(colour, dash, marker) of every kind: of its category if it is a pandas categorical, else by first appearance."""
+    """(colour, dash, marker) of every kind: a method's own, else of its category if it is a pandas categorical, else by
+    first appearance."""
     known = kinds.dtype.categories if isinstance(kinds.dtype, pd.CategoricalDtype) else dict.fromkeys(kinds)
-    return {kind: (PALETTE[n % 8], DASHES[n % 4], "os^Dv"[n // 8 % 5]) for n, kind in enumerate(known)}
+    colours = methods_style(known)
+    return {
+        kind: (colours[kind], DASHES[n % 4], METHOD_STYLE[kind][1] if kind in METHOD_STYLE else "os^Dv"[n // 8 % 5])
+        for n, kind in enumerate(known)
+    }
 
 
 def _lines(rows: pd.DataFrame, kind: str):

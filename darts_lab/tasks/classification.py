@@ -62,7 +62,7 @@ WORKSTATION = Scale(
     "workstation",
     replace(UNSCALED_WORKSTATION, decay_scale=as_strong_as_in_the_papers(UNSCALED_WORKSTATION, 5000)),
     EvaluationSettings(channels=16, layers=8, epochs=40),
-    instead={"digits": "digits32"},
+    instead={"digits": "digits32", "fashion_mnist": "fashion_mnist32"},
 )
 BOTH_CELLS: dict[str, Any] = {"layers": 8, "reductions": "searched"}  # at laptop scale
 TINY = Scale(

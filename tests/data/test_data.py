@@ -390,7 +390,8 @@ def test_cifar_is_read_in_the_order_of_its_files(name, half, end, tmp_path, monk
     believe(monkeypatch, name, files)
     monkeypatch.setenv("DARTS_LAB_DATA", str(tmp_path))
     check_protocol(data.load(name.upper()), pixels, labels, half, end)
-    assert data.available() == {n: n == name for n in (*PAPERS, "ptb", "flyingthings3d")}
+    there = {one: found for one, found in data.available().items() if not one.startswith("fashion")}
+    assert there == {n: n == name for n in (*PAPERS, "ptb", "flyingthings3d")}
 
 
 def test_svhn_is_read_without_extra_and_its_ten_is_zero(tmp_path, monkeypatch):

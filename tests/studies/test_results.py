@@ -18,7 +18,7 @@ RESULTS = Path(__file__).parents[2] / "results"
 SEARCHED = ("robustness.csv", "longer.csv")
 TABLES = (
     *SEARCHED, "s5_cells.csv", "over_epochs_cells.csv", "language.csv", "dense.csv", "prime.csv", "fixed_cells.csv",
-    "collapse.csv",
+    "collapse.csv", "ladder.csv",
 )  # fmt: skip
 ISSUE = (
     "space data method seed scale one_shot_error test_error discretization_drop dominant_eigenvalue_mean "
@@ -123,7 +123,16 @@ def test_fixed_cells_are_those_of_their_script_and_hold_what_the_protocol_asks_o
 
 def test_the_ladder_names_the_strongest_factor_with_which_every_search_learns(made_by):
     script = made_by("ladder")
-    assert len({plan.of_job(one).hash for one in script.jobs()}) == 5 * 4 * 2
+    table, epochs, authors = map(pd.read_csv, (script.PATH, script.EPOCHS, script.AUTHORS))
+    assert set(table["config_hash"]) == set(epochs["config_hash"]) == {plan.of_job(one).hash for one in script.jobs()}
+    assert len(table) == 5 * 4 * 2
+    text = script.summary(epochs, authors)
+    assert text == script.PATH.with_suffix(".md").read_text()
+    strongest = dl.methods.get("R-DARTS(L2)").defaults(dl.tasks.classification.LAPTOP)["weight_decay"]
+    assert f"is {strongest}, 9 times the plain one" in text
+    last = epochs[epochs["epoch"] == script.AT[-1]]
+    failed = last[last["train_error"] > script.LEARNT].groupby("weight_decay").size()
+    assert failed.to_dict() == {0.0081: 1, 0.0243: 6} and "with 0.0243 six" in (RESULTS / "protocol.md").read_text()
     rows = [
         {"space": space, "seed": seed, "weight_decay": factor, "epoch": 39, "one_shot_error": 0.2,
          "train_error": 0.9 if factor > 0.0081 or (space, seed, factor) == ("S4", 101, 0.0081) else 0.01}
