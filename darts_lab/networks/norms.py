@@ -156,7 +156,7 @@ def _moments(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         mean, var = torch.batch_norm_update_stats(x, None, None, 0.0)
     else:
         var, mean = torch.var_mean(x, [0, *range(2, x.dim())], correction=0)
-    return _together(x.new_tensor([own]), mean, var * own)
+    return _together(x.new_full((1,), own), mean, var * own)
 
 
 def _together(own: Tensor, mean: Tensor, squares: Tensor) -> tuple[Tensor, Tensor, Tensor]:
