@@ -204,6 +204,25 @@ def test_the_cell_of_every_fifth_epoch_has_been_trained(made_by):
     assert set(table["config_hash"]) == wanted
 
 
+def test_the_jobs_on_other_images_are_the_declared_ones_and_their_summary_says_what_they_hold(made_by):
+    script, protocol = made_by("fashion"), (RESULTS / "protocol.md").read_text()
+    plans = [plan.of_job(one) for one in script.jobs()]  # which needs none of the images
+    assert len({one.hash for one in plans}) == 2 * 10 * 3 and {one.data for one in plans} == {script.DATA}
+    assert f"`{script.DATA}`, 1 x 16 x 16), S2 and S4, seeds 200 to 209" in protocol
+    rows = []
+    for number, one in enumerate(plans):  # numbers that nobody measured
+        row = job._row(one, 1) | {
+            "test_error": (0.5 if one.names["method"] == script.DARTS else 0.1) + 0.001 * (number**2 % 13)
+        }
+        rows.append(
+            row | {"one_shot_error": 0.2, "skips_normal": 2, "noise_normal": 3, "dominant_eigenvalue_mean": 0.5}
+        )
+    text = script.summary(pd.DataFrame(rows))
+    assert "\n| S2 | 10 | 40.0 [" in text and text.count("] | 10 of 10 | 0.002 | 0.0039 |") == 2
+    assert text.count(f"\n| {script.RANDOM} | 10 | 1") == 2 and "nan" not in text and "Not finished" not in text
+    assert "**Not finished: 6 of 60 trainings are done.**" in script.summary(pd.DataFrame(rows[:6]))
+
+
 def test_selection_chose_one_cell_of_each_group_by_the_least_error_of_its_short_training():
     table = pd.read_csv(RESULTS / "selection.csv")
     runs = pd.read_csv(RESULTS / "robustness.csv").set_index("config_hash")
