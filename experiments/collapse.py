@@ -174,13 +174,15 @@ def summary(table: pd.DataFrame) -> str:
         "" if done == whole else f" **Not finished: {done} of {whole} searches are done; nothing is decided before.**"
     )
     clear = [space for space, p in corrected.items() if p < 0.05]
+    found = alone["method"].isin([DARTS, REMEDY, RANDOM]).sum()
+    with_both = "" if len(papers) == found else f" (so far {len(papers)} of {found}, seed by seed)"
     text = [
         "# What the collapse costs at laptop scale",
         "",
         f"Ours: data digits, scale laptop, darts_lab {dl.__version__}, {len(table)} trainings. The comparison is declared in "
         f"protocol.md, seeds {SEEDS[0]} to {SEEDS[-1]}.{state} Retrained test errors in per cent, of the normal cell alone "
-        "(reduction cells of skips); in the last column of the later tables of both cells, as the papers train them. Made by "
-        "`make collapse` from `experiments/collapse.py`; every training stands in `collapse.csv` with the processor that computed it.",
+        "(reduction cells of skips); in the last column of the later tables of both cells, as the papers train them"
+        f"{with_both}. Made by `make collapse` from `experiments/collapse.py`; every training stands in `collapse.csv` with the processor that computed it.",
         "",
         "## The declared comparison",
         "",
