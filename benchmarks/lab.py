@@ -163,6 +163,8 @@ def opened(scale: str = "laptop", notebook: str = "00_start_here") -> Iterator[t
         for method in ("DARTS", "R-DARTS(L2)"):
             lab.locator(".darts-lab-method select").first.select_option(method)
             lab.locator(".darts-lab-start").first.click()
+            while "Finished" in status.inner_text():  # what it still says of the search before
+                page.wait_for_timeout(20)
             while not lab.locator("img.darts-lab-eigenvalue").count():
                 page.wait_for_timeout(20)
             yield time.time() - began, f"{method}: a picture"

@@ -161,7 +161,9 @@ def questions() -> dict[str, list[Row]]:
         [difference(f"retrained: at the end minus after epoch 10, DARTS, {space}", s5_published(), by_space[space], DARTS, STOPPED)
          for space in SPACES]
     )  # fmt: skip
-    asked["d. The one-shot error misleads"] = [row for pair in zip(map(falling, SPACES), ended, strict=True) for row in pair]
+    asked["d. The one-shot error misleads"] = [
+        row for pair in zip(map(falling, SPACES), ended, strict=True) for row in pair
+    ]
 
     sharp = published.table("sharpness_drop").pivot(index="setting", columns="statistic", values="value").dropna()
     rank = statistics.correlation(sharp["dominant eigenvalue"], sharp["accuracy drop"], "spearman")
