@@ -10,16 +10,13 @@ Runs are kept below runs/fashion, and rows that the table holds already are not 
 
 from __future__ import annotations
 
-import sys
-
 import pandas as pd
 from collapse import DARTS, GUESSING, RANDOM, REMEDY, random_cells
 from fixed_cells import word
-from writing import RESULTS, markdown, means, shown, swept, written
+from writing import RESULTS, made, markdown, means, shown
 
 import darts_lab as dl
 from darts_lab.studies import statistics
-from darts_lab.studies import sweep as sweeps
 
 DATA, SPACES, SEEDS = "fashion_mnist", ("S2", "S4"), range(200, 210)
 PATH = RESULTS / "fashion.csv"
@@ -89,13 +86,5 @@ def summary(table: pd.DataFrame) -> str:
     return "\n".join(text) + "\n"
 
 
-def main() -> None:
-    if "--so-far" not in sys.argv:
-        swept(jobs(), RUNS, PATH)
-    known = [pd.read_csv(PATH)] if PATH.exists() else []
-    found = pd.concat([*known, sweeps.read(RUNS)], ignore_index=True)
-    written(PATH, RUNS, found[found["error"].isna()].drop_duplicates("config_hash"), lambda table, _: summary(table))
-
-
 if __name__ == "__main__":
-    main()
+    made(jobs(), PATH, RUNS, summary)

@@ -10,17 +10,14 @@ the normal cell alone. Runs are kept below runs/remedies, and rows that the tabl
 
 from __future__ import annotations
 
-import sys
-
 import pandas as pd
 from collapse import DARTS, GUESSING, REMEDY
 from fixed_cells import word
-from writing import RESULTS, markdown, means, swept, written
+from writing import RESULTS, made, markdown, means
 
 import darts_lab as dl
 from darts_lab.methods import later
 from darts_lab.studies import statistics
-from darts_lab.studies import sweep as sweeps
 
 SPACES, SEEDS = ("S2", "S4"), range(200, 210)
 ZELA = ("R-DARTS(DP)", "DARTS-ES", "DARTS-ADA", "RS-ws")
@@ -121,13 +118,5 @@ def summary(table: pd.DataFrame) -> str:
     return "\n".join(text + across(rows)) + "\n"
 
 
-def main() -> None:
-    if "--so-far" not in sys.argv:
-        swept(jobs(), RUNS, PATH)
-    known = [pd.read_csv(PATH)] if PATH.exists() else []
-    found = pd.concat([*known, sweeps.read(RUNS)], ignore_index=True)
-    written(PATH, RUNS, found[found["error"].isna()].drop_duplicates("config_hash"), lambda table, _: summary(table))
-
-
 if __name__ == "__main__":
-    main()
+    made(jobs(), PATH, RUNS, summary)

@@ -81,6 +81,15 @@ def written(path: Path, runs: Path, table: pd.DataFrame, summary: Callable) -> N
     print(text)
 
 
+def made(jobs: list[dict], path: Path, runs: Path, summary: Callable) -> None:
+    """Does `jobs`, unless the command says --so-far, and writes the table `path` of all that are done, as `written`."""
+    if "--so-far" not in sys.argv:
+        swept(jobs, runs, path)
+    known = [pd.read_csv(path)] if path.exists() else []
+    found = pd.concat([*known, sweeps.read(runs)], ignore_index=True)
+    written(path, runs, found[found["error"].isna()].drop_duplicates("config_hash"), lambda table, _: summary(table))
+
+
 def epochs_path(path: Path) -> Path:
     """Where the epochs of the searches in the table `path` are kept."""
     return path.with_name(f"{path.stem}_epochs.csv")
