@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from threading import Lock
 
@@ -87,6 +88,16 @@ def stopwatch(device: torch.device) -> Callable[[], dict]:
         "processor_seconds": time.process_time() - processor_started,
         "peak_memory_bytes": peak_memory(device),
     }
+
+
+@contextmanager
+def holding(variable: ContextVar, value):
+    """Within it `variable` has this value, for this thread alone."""
+    token = variable.set(value)
+    try:
+        yield
+    finally:
+        variable.reset(token)
 
 
 @contextmanager

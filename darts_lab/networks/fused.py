@@ -30,7 +30,7 @@ from torch.autograd.function import once_differentiable
 from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 from darts_lab import ranks
-from darts_lab.environment import fewer_threads, processor
+from darts_lab.environment import fewer_threads, holding, processor
 from darts_lab.networks.gradients import Gradients
 from darts_lab.networks.operations import Convolution, FactorizedReduce, Noise
 from darts_lab.networks.program import Program
@@ -46,14 +46,9 @@ _threads: ContextVar[int | None] = ContextVar("threads", default=None)
 _programs: WeakKeyDictionary = WeakKeyDictionary()  # those of each cell
 
 
-@contextmanager
 def differentiated_once():
-    """Within it networks may compute in the fused form: first derivatives only are taken of their outputs, backward."""
-    token = _once.set(True)
-    try:
-        yield
-    finally:
-        _once.reset(token)
+    """A context in which networks may compute in the fused form: only first derivatives of them are taken, backward."""
+    return holding(_once, True)
 
 
 def available() -> tuple[bool, str]:
@@ -110,12 +105,8 @@ def step(network: nn.Module, settings, drop_path: float = 0.0):
     if _threads.get() or not cells or plain or not all(takes(cell, weights, drop_path, once=True) for cell in cells):
         yield
         return
-    with fewer_threads(lambda _: 1) as threads:
-        token = _threads.set(threads)
-        try:
-            yield
-        finally:
-            _threads.reset(token)
+    with fewer_threads(lambda _: 1) as threads, holding(_threads, threads):
+        yield
 
 
 def _is_fusable(cell) -> bool:

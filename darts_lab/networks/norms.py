@@ -1,6 +1,5 @@
 """Batch normalisation by the statistics of the whole batch, also where several processes share it (`ranks`)."""
 
-from contextlib import contextmanager
 from contextvars import ContextVar
 
 import torch
@@ -8,18 +7,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from darts_lab import ranks
+from darts_lab.environment import holding
 
 _twice: ContextVar[bool] = ContextVar("twice", default=False)
 
 
-@contextmanager
 def differentiated_twice():
-    """Within it second derivatives of norms are cheap: with PyTorch's they are half of a Hessian-vector product."""
-    token = _twice.set(True)
-    try:
-        yield
-    finally:
-        _twice.reset(token)
+    """A context in which second derivatives of norms are cheap: PyTorch's are half of a Hessian-vector product."""
+    return holding(_twice, True)
 
 
 def batch_norm(
@@ -109,7 +104,7 @@ class _Gradients(torch.autograd.Function):
     @staticmethod
     def backward(ctx, u, of_scale, of_shift):
         if torch.is_grad_enabled():  # `once_differentiable` would let `grad` go round it, and be wrong
-            raise NotImplementedError("batch_norm: no third derivative of this form; PyTorch's own has one")
+            raise RuntimeError("batch_norm: no third derivative of this form; PyTorch's own has one")
         g, x, scale, mean, var, number, own_g = ctx.saved_tensors
         own_u = _sums(u, x, mean, var, ctx.epsilon)
         own_ug = (u * g).sum([0, *range(2, x.dim())])

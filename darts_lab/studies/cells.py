@@ -170,6 +170,6 @@ def ground_truth(trainings: pd.DataFrame) -> pd.DataFrame:
 
 @cache
 def known_truth(space: SearchSpace, data: str) -> pd.DataFrame | None:
-    """The `ground_truth` of a space on data, at laptop scale; None unless the package has it, as of S5 on digits."""
+    """The `ground_truth` of a space on data, at laptop scale (both cells trained); None where it is unknown."""
     name = KNOWN.get((space.name, data)) if space == spaces.SPACES.get(space.name) else None
     return None if name is None else pd.read_csv(str(files("darts_lab.studies") / name), index_col="genotype")

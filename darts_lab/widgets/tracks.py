@@ -142,6 +142,11 @@ class Track:
         return (1 - self.progress) * steps * self.spent / max(self.batches, 1)
 
     @property
+    def truth(self):
+        """How all cells of its space rank, where that is known."""
+        return known_truth(self.begun.space, self.begun.plan.names["data"])
+
+    @property
     def view(self) -> View | None:
         """The search as it is now."""
         search = self.search
@@ -150,7 +155,7 @@ class Track:
         rule = RULE if search.method.monitor is None else search.method.monitor.rule
         weights = search.mixing.detach().cpu().numpy()
         more: dict[str, Any] = {"steps": search.steps_per_epoch, "finished": search.finished, "task": type(search.task)}
-        more["truth"] = known_truth(search.space, search.plan.names["data"])
+        more["truth"] = self.truth
         return View(search.space, search.history, weights, search.genotype, rule, **more)
 
     def draw(self, most: int | None = None) -> float:
@@ -170,7 +175,7 @@ class Track:
         if search.history:
             last = search.history[-1]
             parts += [one_shot(last, search.task), counted(last.genotype, search.space)]
-            if (truth := known_truth(search.space, search.plan.names["data"])) is not None:
+            if (truth := self.truth) is not None:
                 rank = truth.at[str(last.genotype.canonical), "rank"]
                 parts.append(f"number {rank} of all {len(truth)} cells, trained (1: the best)")
             if measured := [value for record in search.history if (value := record.dominant_eigenvalue) is not None]:
