@@ -17,7 +17,7 @@ from darts_lab import idle  # before anything imports PyTorch
 from darts_lab import curvature, data, figures, genotype, methods, ranks, runs, settings, spaces
 from darts_lab.check import check
 from darts_lab.data import bathymetry, corpus, stereo
-from darts_lab.exercises import exercise
+from darts_lab.exercises import exercise, stop_here
 from darts_lab.genotype import Genotype, discretize, enumerate_genotypes, random_genotype, uniform_genotype
 from darts_lab.interop import official
 from darts_lab.interop.quark0 import read_quark0
@@ -41,7 +41,7 @@ from darts_lab.studies.sweep import grid, sweep
 from darts_lab.tasks import scales
 
 __all__ = ["__version__", "curvature", "data", "figures", "genotype", "methods", "ranks", "runs", "settings"]
-__all__ += ["spaces", "check", "bathymetry", "corpus", "stereo", "exercise", "Genotype", "discretize"]
+__all__ += ["spaces", "check", "bathymetry", "corpus", "stereo", "exercise", "stop_here", "Genotype", "discretize"]
 __all__ += ["enumerate_genotypes", "random_genotype", "uniform_genotype", "official", "read_quark0"]
 __all__ += ["read_robustdarts", "monitors", "schedules", "terms", "Method", "Network", "Supernet", "Plan"]
 __all__ += ["EpochRecord", "progress", "Search", "search_by", "Evaluation", "Training", "evaluate", "Scale"]

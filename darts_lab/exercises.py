@@ -1,13 +1,24 @@
-"""The checks below a notebook's exercises."""
+"""What notebooks call beside the lab: the checks below their exercises, and the cell at which Run All stops."""
 
+import os
 from collections.abc import Callable
 
+_stopped: list[bool] = []  # whether stop_here has stopped once in this kernel
 
-class WrongAnswer(AssertionError):
-    """An answer that is not right (yet); a notebook shows its sentence alone."""
+
+class Shown(Exception):
+    """An error of which a notebook shows the sentence alone."""
 
     def _render_traceback_(self) -> list[str]:
         return [str(self)]
+
+
+class WrongAnswer(Shown, AssertionError):
+    """An answer that is not right (yet)."""
+
+
+class StopHere(Shown):
+    """Cells below wait until they are asked for."""
 
 
 def exercise(number: int, answer, right: Callable, hint: str = "") -> None:
@@ -26,3 +37,18 @@ def exercise(number: int, answer, right: Callable, hint: str = "") -> None:
         print(f"Exercise {number}: right.")
     else:
         raise WrongAnswer(f"Exercise {number}: not yet. {hint}".rstrip())
+
+
+def stop_here() -> None:
+    """Ends *Run All* of Jupyter's page at this cell, so that cells below that compute for minutes do not take the
+    processor from a lab above. The second time it passes, and so it does at once where nobody looks at a page: a notebook
+    executed by nbconvert or nbval.
+
+    Raises StopHere, of which the page shows one sentence: how to go on.
+    """
+    if "JPY_SESSION_NAME" in os.environ and not _stopped:  # Jupyter's server says it to the kernels of its pages
+        _stopped.append(True)
+        raise StopHere(
+            "Run All stops here, so that the lab has the processor. To go on: click on this cell, then Run > Run Selected "
+            "Cell and All Below."
+        )

@@ -27,3 +27,13 @@ def value_of_failing_exercise() -> tuple:
         dl.exercise(1, 5, lambda answer: answer == 4, hint="Count again.")
     except AssertionError:
         return sys.exc_info()
+
+
+def test_run_all_stops_once_in_a_page_and_never_where_nobody_looks(monkeypatch):
+    monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
+    dl.stop_here()
+    monkeypatch.setenv("JPY_SESSION_NAME", "00_start_here.ipynb")
+    monkeypatch.setattr("darts_lab.exercises._stopped", [])
+    with pytest.raises(Exception, match="^Run All stops here"):
+        dl.stop_here()
+    dl.stop_here()
