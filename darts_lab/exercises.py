@@ -40,15 +40,14 @@ def exercise(number: int, answer, right: Callable, hint: str = "") -> None:
 
 
 def stop_here() -> None:
-    """Ends *Run All* of Jupyter's page at this cell, so that cells below that compute for minutes do not take the
-    processor from a lab above. The second time it passes, and so it does at once where nobody looks at a page: a notebook
-    executed by nbconvert or nbval.
+    """Ends *Run All* of Jupyter's page at this cell, so that a lab above it keeps the processor.
 
+    Run again, it passes; so it does at once in a notebook that nbconvert or nbval executes.
     Raises StopHere, of which the page shows one sentence: how to go on.
     """
     if "JPY_SESSION_NAME" in os.environ and not _stopped:  # Jupyter's server says it to the kernels of its pages
         _stopped.append(True)
         raise StopHere(
-            "Run All stops here, so that the lab has the processor. To go on: click on this cell, then Run > Run Selected "
-            "Cell and All Below."
+            "Run All stops here, so that the lab has the processor. To go on: click on this cell, then "
+            "Run > Run Selected Cell and All Below."
         )
