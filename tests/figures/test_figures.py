@@ -209,6 +209,18 @@ def test_save_writes_pdf_png_and_what_is_plotted_with_the_hash_of_the_run(search
     ]
 
 
+def test_a_figure_for_a_paper_is_as_wide_as_a_column_with_type_of_eight_points(search, tmp_path):
+    with matplotlib.rc_context():
+        figures.use_style("paper")
+        figure = Figure(figsize=(5, 3), layout="constrained")
+        ax = figures.errors(search.history, figure.subplots())
+        _, png, _ = figures.save("errors", figure, folder=tmp_path, width=3.3)
+    with Image.open(png) as picture:
+        assert picture.size == (990, 594)  # 3.3 x 1.98 inches of 300 dpi
+    assert {text.get_fontsize() for text in (ax.title, ax.xaxis.label, *ax.get_xticklabels())} == {8}
+    assert tuple(figure.get_size_inches()) == (5, 3)
+
+
 def test_the_csv_holds_lines_points_images_bars_error_bars_and_arrows(search):
     figure = Figure()
     axes = figure.subplots(2, 3).ravel()
