@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
+import fashion
 import pandas as pd
 import remedies
 from collapse import DARTS, RANDOM, REMEDY, SEEDS, SPACES, STOPPED
@@ -106,11 +107,11 @@ def quoted() -> str:
     return f"CIFAR-100: {rows}, as other papers quote them"
 
 
-def ladder(space: str) -> str:
+def ladder(space: str, data: str = "cifar10") -> str:
     """The published test errors along the L2 factors (one search each)."""
     table = published.table("l2")
-    of = table[(table["space"] == space) & (table["data"] == "cifar10") & (table["method"] == "DARTS")]
-    return "L2 0.0003 to 0.0243: " + ", ".join(f"{value:.2f}" for value in of["value"])
+    of = table[(table["space"] == space) & (table["data"] == data) & (table["method"] == "DARTS")]
+    return "L2 0.0003 to 0.0243: " + ", ".join(f"{v:.2f}" if v == v else "not given" for v in of["value"])
 
 
 def questions() -> dict[str, list[Row]]:
@@ -179,7 +180,13 @@ def questions() -> dict[str, list[Row]]:
     ]  # fmt: skip
 
     language, dense = (pd.read_csv(RESULTS / f"{name}.csv") for name in ("language", "dense"))
-    asked["f. Other data and domains"] = corrected([*recurrent(language), augmented(dense)])
+    clothes = pd.read_csv(fashion.PATH) if fashion.PATH.exists() else alone.iloc[:0]
+    asked["f. Other data and domains"] = [
+        *corrected([difference(f"Fashion-MNIST: DARTS minus R-DARTS(L2), {space}",
+                               f"CIFAR-100, {ladder(space, 'cifar100')}; SVHN, {ladder(space, 'svhn')}",
+                               clothes[clothes["space"] == space], DARTS, REMEDY) for space in fashion.SPACES]),
+        *corrected([*recurrent(language), augmented(dense)]),
+    ]  # fmt: skip
 
     parts = (("PRIME(random)", "DARTS-PRIME"), ("PRIME(fixed)", "DARTS-PRIME"), ("PRIME(schedule only)", "DARTS-PRIME"),
              ("PRIME(random timing only)", "PRIME(schedule only)"))  # fmt: skip
