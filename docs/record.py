@@ -1,4 +1,4 @@
-"""Records the moving picture in README, docs/lab.webp: the lab in a real browser.
+"""Records the moving picture in README and the first notebook, notebooks/lab.webp: the lab in a real browser.
 
     python docs/record.py                  # a search that comes with the package, played epoch by epoch
     python docs/record.py --page           # the same search on the page docs/replay, which needs no kernel
@@ -176,7 +176,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--live", metavar="SPACE")
     parser.add_argument("--page", action="store_true")
-    parser.add_argument("--target", type=Path, default=DOCS / "lab.webp")
+    parser.add_argument("--target", type=Path, default=DOCS.parent / "notebooks" / "lab.webp")
     chosen = parser.parse_args()
     if chosen.page:
         return encode(paged(), chosen.target, 8)
