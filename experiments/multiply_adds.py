@@ -1,6 +1,6 @@
 """Gives tables of trainings a column of the multiply-adds of their networks, and changes nothing else in them.
 
-    python experiments/multiply_adds.py [TABLE ...]      (default: all of results but those that still grow)
+    python experiments/multiply_adds.py [TABLE ...]      (default: all of results)
 
 For tables made before sweeps told them. Nothing is trained: a row says which network it was. Can be repeated at any time.
 """
@@ -19,7 +19,6 @@ from darts_lab.plan import Plan
 from darts_lab.search.training import Training
 from darts_lab.studies.verify import asked_by
 
-GROWING = ("collapse.csv",)
 NAME, BEFORE = "multiply_adds", "parameters"
 
 
@@ -71,6 +70,5 @@ def tables(folder: Path) -> list[Path]:
 if __name__ == "__main__":
     results = Path(__file__).parents[1] / "results"
     for path in map(Path, sys.argv[1:]) if sys.argv[1:] else tables(results):
-        if sys.argv[1:] or path.name not in GROWING:
-            path.write_bytes(filled(path))
-            print(path)
+        path.write_bytes(filled(path))
+        print(path)
