@@ -24,7 +24,7 @@ from pathlib import Path
 
 import nbformat
 from PIL import Image
-from playwright.sync_api import Error, Page, sync_playwright
+from playwright.sync_api import Error, Locator, Page, sync_playwright
 
 DOCS = Path(__file__).parent
 WIDTH, LARGEST = 900, 2_000_000  # pixels; bytes
@@ -117,14 +117,23 @@ def played(page: Page) -> Iterator[bytes]:
     last = int(float(handle.get_attribute("aria-valuemax")))
     handle.press("Home")  # the page begins where its player stands, at the last epoch
     still(page, "")
-    yield widget.screenshot()
+    yield without_controls(widget)
     for epoch in range(EVERY, last + 1, EVERY):
         before = page.evaluate(SOURCES)
         for _ in range(EVERY):
             handle.press("ArrowRight")
         still(page, before)
         print(f"epoch {epoch} of {last}", flush=True)
-        yield widget.screenshot()
+        yield without_controls(widget)
+
+
+def without_controls(widget: Locator) -> bytes:
+    """A picture of what stands below the controls of a widget, which nobody could press in a picture."""
+    end = "[...widget.querySelectorAll('select, input, .noUi-target')].map(one => one.getBoundingClientRect().bottom)"
+    top = widget.evaluate(f"widget => Math.max(...{end}) - widget.getBoundingClientRect().top") + 8
+    found, picture = io.BytesIO(), Image.open(io.BytesIO(widget.screenshot()))
+    picture.crop((0, round(top), *picture.size)).save(found, "png")
+    return found.getvalue()
 
 
 def still(page: Page, before: str, longest: float = 20) -> None:
