@@ -86,6 +86,7 @@ def made(jobs: list[dict], path: Path, runs: Path, summary: Callable) -> None:
     if "--so-far" not in sys.argv:
         swept(jobs, runs, path)
     known = [pd.read_csv(path)] if path.exists() else []
+    runs.mkdir(parents=True, exist_ok=True)  # where nothing was computed here, the table alone tells
     found = pd.concat([*known, sweeps.read(runs)], ignore_index=True)
     written(path, runs, found[found["error"].isna()].drop_duplicates("config_hash"), lambda table, _: summary(table))
 

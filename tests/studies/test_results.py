@@ -18,7 +18,7 @@ RESULTS = Path(__file__).parents[2] / "results"
 SEARCHED = ("robustness.csv", "longer.csv")
 TABLES = (
     *SEARCHED, "s5_cells.csv", "over_epochs_cells.csv", "language.csv", "dense.csv", "prime.csv", "fixed_cells.csv",
-    "collapse.csv", "ladder.csv",
+    "collapse.csv", "ladder.csv", "fashion.csv",
 )  # fmt: skip
 ISSUE = (
     "space data method seed scale one_shot_error test_error discretization_drop dominant_eigenvalue_mean "
@@ -232,6 +232,9 @@ def test_the_jobs_on_other_images_are_the_declared_ones_and_their_summary_says_w
     assert "\n| S2 | 10 | 40.0 [" in text and text.count("] | 10 of 10 | 0.002 | 0.0039 |") == 2
     assert text.count(f"\n| {script.RANDOM} | 10 | 1") == 2 and "nan" not in text and "Not finished" not in text
     assert "**Not finished: 6 of 60 trainings are done.**" in script.summary(pd.DataFrame(rows[:6]))
+    table = pd.read_csv(script.PATH)
+    assert script.summary(table) == script.PATH.with_suffix(".md").read_text()
+    assert set(table["config_hash"]) <= {one.hash for one in plans}
 
 
 def test_selection_chose_one_cell_of_each_group_by_the_least_error_of_its_short_training():
