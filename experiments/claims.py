@@ -46,9 +46,9 @@ def difference(claim: str, papers: str, rows: pd.DataFrame, one: str, other: str
     return Row(claim, papers, told, apart.mean(), p)
 
 
-def secondary(method: str, space: str, papers: str, rows: pd.DataFrame) -> Row:
+def secondary(method: str, space: str, papers: str, compared: dict[str, tuple]) -> Row:
     """DARTS minus a remedy, corrected as protocol.md declares: over its family on the space, once all of it are there."""
-    claim, compared = f"DARTS minus {method}, {space}", remedies.against_plain(rows)
+    claim = f"DARTS minus {method}, {space}"
     if method not in compared:
         return Row(claim, papers)
     family = next(family for family in remedies.FAMILIES if method in family)
@@ -151,9 +151,10 @@ def questions() -> dict[str, list[Row]]:
 
     declared = {row.claim: row for row in asked["a. DARTS degenerates, and its cells lose"]}
     beside = {space: others[others["space"] == space] for space in remedies.SPACES}
+    compared = {space: remedies.against_plain(of) for space, of in beside.items()}
     asked["c. Early stopping, adaptation, L2 and drop path mend it"] = [
         row
-        for space, of in beside.items()
+        for space, of in compared.items()
         for row in (
             declared[f"DARTS minus R-DARTS(L2), {space} (declared)"],
             secondary("R-DARTS(DP)", space, "one search a setting, `published.table('drop_path')`", of),
@@ -197,7 +198,7 @@ def questions() -> dict[str, list[Row]]:
         row
         for space, of in beside.items()
         for row in (
-            secondary("DARTS-PRIME", space, prime, of),
+            secondary("DARTS-PRIME", space, prime, compared[space]),
             *corrected([difference(f"{one} minus {other}, {space}", "", of, one, other) for one, other in parts]),
         )
     ]

@@ -113,8 +113,8 @@ def summary(table: pd.DataFrame) -> str:
         f"Ours: data digits, scale laptop, darts_lab {dl.__version__}, seeds {SEEDS[0]} to {SEEDS[-1]}.{state} Secondary comparisons, "
         "as protocol.md declares them: retrained test errors in per cent, of the normal cell alone; DARTS minus each method in "
         "points, paired by seed, with bootstrap intervals, Wilcoxon's signed-rank test and Holm's correction over the methods "
-        "of a family (Zela et al.'s, DARTS-PRIME's, the later ones) on a space, once all of it are there. The rows of DARTS and R-DARTS(L2) are those of collapse.csv; they were computed in "
-        "the plain form of cells, the others in the fused one where their processor says so. Made by `make remedies` from "
+        "of a family (Zela et al.'s, DARTS-PRIME's, the later ones) on a space, once all of it are there. The rows of DARTS and "
+        "R-DARTS(L2) are those of collapse.csv; they were computed in the plain form of cells, the others in the fused one where their processor says so. Made by `make remedies` from "
         "`experiments/remedies.py`.",
     ]
     for space in SPACES:

@@ -6,6 +6,7 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
 import darts_lab as dl
+from darts_lab.exercises import StopHere
 
 
 def test_an_exercise_says_right_or_nothing_yet_and_a_wrong_answer_fails_with_its_hint(capsys):
@@ -34,6 +35,6 @@ def test_run_all_stops_once_in_a_page_and_never_where_nobody_looks(monkeypatch):
     dl.stop_here()
     monkeypatch.setenv("JPY_SESSION_NAME", "00_start_here.ipynb")
     monkeypatch.setattr("darts_lab.exercises._stopped", [])
-    with pytest.raises(Exception, match="^Run All stops here"):
+    with pytest.raises(StopHere, match="^Run All stops here"):
         dl.stop_here()
     dl.stop_here()

@@ -31,7 +31,7 @@ def save(
     and PNG and in the first line of the CSV (`pandas.read_csv(path, comment="#")`).
 
     `width` lays the files out anew, so many inches wide, in the figure's proportions; type keeps its size. After
-    `use_style("paper")` 3.3 makes a column, 7 a page."""
+    `use_style("paper")` 3.3 makes a column, 7 a page. The PNG has the dots of rcParams["savefig.dpi"]."""
     if not isinstance(name, str) or runs.folder_name(name) != name:
         raise ValueError(f"name: {name!r} is not allowed; it must be a file's name without its ending")
     if figure is None:
@@ -46,11 +46,13 @@ def save(
     paths = [folder / f"{name}.{ending}" for ending in ("pdf", "png", "csv")]
     wide, high = figure.get_size_inches()
     figure.set_size_inches(width or wide, high * (width or wide) / wide)
-    for ending, path in zip(metadata, paths, strict=False):
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format=ending, metadata={"Title": name} | metadata[ending])
-        files.write(path, buffer.getvalue())
-    figure.set_size_inches(wide, high)
+    try:
+        for ending, path in zip(metadata, paths, strict=False):
+            buffer = io.BytesIO()
+            figure.savefig(buffer, format=ending, metadata={"Title": name} | metadata[ending])
+            files.write(path, buffer.getvalue())
+    finally:  # a full disk leaves the figure as it was
+        figure.set_size_inches(wide, high)
     table = plotted(figure).to_csv(index=False, float_format="%.8g", lineterminator="\n")
     files.write(paths[2], f"# {source}\n{table}".encode())
     return paths
