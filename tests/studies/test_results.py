@@ -242,6 +242,20 @@ def test_the_jobs_on_other_images_are_the_declared_ones_and_their_summary_says_w
     assert set(table["config_hash"]) <= {one.hash for one in plans}
 
 
+def test_a_family_of_remedies_is_decided_once_it_is_whole_and_corrected_over_itself_alone(made_by):
+    script = made_by("remedies")
+    methods = (script.DARTS, *script.ZELA, *script.PRIME)
+    rows = pd.DataFrame(
+        [{"method": method, "seed": seed, "test_error": 0.5 - 0.001 * number * (10 + seed % 7)}
+         for number, method in enumerate(methods) for seed in script.SEEDS]
+    )  # fmt: skip
+    lacking = rows[(rows["method"] != script.PRIME[0]) | (rows["seed"] != script.SEEDS[-1])]
+    found = script.against_plain(lacking)
+    assert set(found) == set(script.ZELA), "one search of the other family is not there yet"
+    assert {round(corrected / p) for _, p, corrected in found.values()} == {len(script.ZELA)}
+    assert set(script.against_plain(rows)) == {*script.ZELA, *script.PRIME}
+
+
 def test_selection_chose_one_cell_of_each_group_by_the_least_error_of_its_short_training():
     table = pd.read_csv(RESULTS / "selection.csv")
     runs = pd.read_csv(RESULTS / "robustness.csv").set_index("config_hash")
