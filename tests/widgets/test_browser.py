@@ -57,7 +57,7 @@ def page(browser, request):
     if page.url != "about:blank":
         picture(page, request.node.name)
     context.close()
-    assert not errors, errors
+    assert not errors, "\n\n".join(errors)
 
 
 def picture(page, name):
@@ -116,10 +116,6 @@ def server(tmp_path_factory):
     folder = tmp_path_factory.mktemp("jupyter")
     shutil.copytree(ROOT / "notebooks", folder / "notebooks", ignore=shutil.ignore_patterns("runs", "figures"))
     shutil.copytree(ROOT / "results", folder / "results")
-    for name, sources in {"two": TWO_LABS, "busy": BUSY}.items():
-        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
-        notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-        nbformat.write(notebook, folder / "notebooks" / f"{name}.ipynb")
     command = "jupyterlab --no-browser --ip=127.0.0.1 --allow-root --expose-app-in-browser --IdentityProvider.token="
     command += f" --ServerApp.disable_check_xsrf=True --ServerApp.root_dir={folder}"
     with served(command.split(), folder, "/api") as (address, _):
@@ -128,7 +124,12 @@ def server(tmp_path_factory):
 
 @pytest.fixture
 def jupyter(server):
-    """(address, folder) of JupyterLab; kernels end with their test, since each holds a gigabyte."""
+    """(address, folder) of JupyterLab, whose own notebooks are new for each test: JupyterLab reports every lab that a
+    saved one showed and that is gone. Kernels end with their test, since each holds a gigabyte."""
+    for name, sources in {"two": TWO_LABS, "busy": BUSY}.items():
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
+        notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        nbformat.write(notebook, server[1] / "notebooks" / f"{name}.ipynb")
     yield server
     for one in sessions(server[0]):
         asked = urllib.request.Request(f"{server[0]}/api/sessions/{one['id']}", method="DELETE")
