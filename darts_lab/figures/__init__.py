@@ -29,6 +29,7 @@ from darts_lab.figures.style import (
     PALETTE,
     STYLE,
     methods_style,
+    share_legend,
     style_of,
     use_style,
 )
@@ -38,4 +39,5 @@ __all__ = ["drawings", "cell", "mixing", "cost", "counts", "eigenvalues", "error
 __all__ += ["losses", "ranks", "spectrum", "telling_operation", "telling_operations", "weight_shares", "OVERLAYS"]
 __all__ += ["overlay", "retrained", "CURVES", "PANELS", "Dashboard", "View", "panel", "picture", "pixel_map"]
 __all__ += ["gallery", "plotted", "save", "DARK", "METHOD_STYLE", "OPERATION_STYLE", "PALETTE", "STYLE"]
-__all__ += ["methods_style", "style_of", "use_style", "by_kind", "over_epochs", "over_setting", "scatter"]
+__all__ += ["methods_style", "share_legend", "style_of", "use_style", "by_kind", "over_epochs", "over_setting"]
+__all__ += ["scatter"]

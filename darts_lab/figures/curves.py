@@ -17,6 +17,7 @@ from darts_lab.figures.style import (
     WholeNumbers,
     empty_axes,
     label_epochs,
+    methods_style,
     short_name,
     show_legend,
     style_of,
@@ -169,8 +170,8 @@ def eigenvalues(
     histories, rule: Rule = RULE, ax: Axes | None = None, finished: bool = True, colours: Mapping | None = None
 ) -> Axes:
     """Dominant eigenvalue over the epochs of a search, or of several (name -> history), whose `colours` may be given by
-    name. A history is a list of EpochRecord, or a table with the columns `epoch` and `dominant_eigenvalue`
-    (`runs.table`).
+    name; a method has its own. A history is a list of EpochRecord, or a table with the columns `epoch` and
+    `dominant_eigenvalue` (`runs.table`).
 
     Dots are the measurements, with their standard errors if known; the line is the local average of `rule`; the star is
     where it would have stopped a search (with `finished` False: one that still runs). For a single search the threshold
@@ -182,8 +183,9 @@ def eigenvalues(
         elif missing := {"epoch", "dominant_eigenvalue"} - {*history}:
             raise ValueError(f"histories: the table has no column {min(missing)!r}")
     ax = empty_axes(ax)
+    colours = methods_style(histories if several else [""]) | dict(colours or {})
     for number, (name, history) in enumerate(histories.items() if several else [("", histories)]):
-        colour = (colours or {}).get(name, PALETTE[number % 8])
+        colour = colours[name]
         epochs, values, bars, recent = _measured(history)
         ax.errorbar(epochs, values, bars, fmt=".", color=colour, alpha=0.5, markersize=6, capsize=2)
         if not recent.any():

@@ -5,7 +5,10 @@ from typing import Annotated, Any
 import matplotlib
 import numpy as np
 from cycler import cycler
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
 from darts_lab.checks import Positive, argument, checked, one_of
@@ -142,6 +145,22 @@ def show_legend(ax: Axes) -> None:
     """A legend without a title, if anything in `ax` has a label."""
     if ax.get_legend_handles_labels()[0]:
         ax.legend()
+
+
+@checked
+def share_legend(figure: Figure) -> None:
+    """One legend for all axes of `figure`, right of them, in place of their own, so that no data lies below it; a label
+    that several axes have stands there once. The figure's layout must be "constrained"; raises ValueError otherwise."""
+    if not isinstance(figure.get_layout_engine(), ConstrainedLayoutEngine):
+        raise ValueError('figure: must have layout="constrained", which makes room for the legend')
+    found: dict[str, Artist] = {}
+    for ax in figure.axes:
+        for handle, label in zip(*ax.get_legend_handles_labels()):
+            found.setdefault(label, handle)
+        if legend := ax.get_legend():
+            legend.remove()
+    if found:
+        figure.legend(found.values(), found, loc="outside right upper")
 
 
 def short_name(operation: str) -> str:

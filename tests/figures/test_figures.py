@@ -169,6 +169,32 @@ def test_kinds_of_a_category_keep_their_colours_from_picture_to_picture(ax):
         assert ax.get_legend().get_title().get_text() == ""
 
 
+def test_a_shared_legend_has_every_label_once_and_covers_no_axes():
+    figure = Figure(figsize=(7, 2), layout="constrained")
+    axes = figure.subplots(1, 2)
+    for ax, names in zip(axes, ("ab", "bc")):
+        figures.spectrum(dict.fromkeys(names, [2.0, 1.0]), ax)
+    figures.share_legend(figure)
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["a", "b", "c"]
+    assert not any(ax.get_legend() for ax in axes)
+    figure.draw_without_rendering()
+    assert legend.get_window_extent().x0 > max(ax.get_tightbbox().x1 for ax in axes)
+    figures.share_legend(Figure(layout="constrained"))  # nothing to tell
+    with pytest.raises(ValueError, match="constrained"):
+        figures.share_legend(Figure())
+
+
+def test_methods_have_their_colours_in_eigenvalues_too(ax):
+    table = pd.DataFrame({"epoch": [0, 2], "dominant_eigenvalue": [0.1, 0.2]})
+    names = ["R-DARTS(L2)", "L2 0.0003", "DARTS"]
+    figures.eigenvalues(dict.fromkeys(names, table), ax=ax)
+    drawn = {line.get_label(): line.get_color() for line in ax.lines if line.get_label() in names}
+    assert drawn == figures.methods_style(names)
+    figures.eigenvalues({"DARTS": table}, ax=ax, colours={"DARTS": "black"})
+    assert "black" in {line.get_color() for line in ax.lines}
+
+
 def test_settings_stand_side_by_side_with_means_of_their_runs(ax):
     table = pd.DataFrame({"space": "S2", "weight_decay": [3e-4, 3e-4, 0.0243], "skips_normal": [4.0, 3.0, 2.0]})
     figures.over_setting(table, "weight_decay", "skips_normal", ax=ax)
