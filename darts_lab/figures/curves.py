@@ -194,7 +194,7 @@ def eigenvalues(
         places, averages = rule.averages(epochs, values)
         ax.plot(places, averages, DASHES[number % 4], color=colour, label=name or "local average")
         if (stop := rule.stop(epochs, values, finished)) is not None:
-            star = {"color": colour, "markersize": 12, "markeredgecolor": "black"}
+            star: dict[str, Any] = {"color": colour, "markersize": 12, "markeredgecolor": "black"}
             ax.plot(stop, np.interp(stop, places, averages), "*", **star)
         if not several:
             counted = places[: -rule.delta] >= rule.start

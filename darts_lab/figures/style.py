@@ -160,7 +160,7 @@ def share_legend(figure: Figure) -> None:
         if legend := ax.get_legend():
             legend.remove()
     if found:
-        figure.legend(found.values(), found, loc="outside right upper")
+        figure.legend(list(found.values()), list(found), loc="outside right upper")
 
 
 def short_name(operation: str) -> str:
