@@ -119,7 +119,7 @@ def buttons(times: int = 20) -> list[dict]:
     the search stands still; beside the time of a step then."""
     found = []
     command = ["voila", "--no-browser", "--Voila.ip=127.0.0.1", str(ROOT / "dashboard.ipynb")]
-    with _served(command, "/voila/static/voila.js") as address, _page() as page:
+    with _served(command, "/voila/static/voila.js") as (_, address), _page() as page:
         page.goto(address)
         page.locator(".darts-lab-start").first.click()
         status = page.locator(".darts-lab-status").first
@@ -137,16 +137,15 @@ def buttons(times: int = 20) -> list[dict]:
 
 
 def opened(scale: str = "laptop", notebook: str = "00_start_here") -> Iterator[tuple[float, str]]:
-    """(seconds since JupyterLab was started, what was to be seen then) of the first notebook in a browser: run as far as
-    its lab, S4 searched there by DARTS until it keeps noise alone, then by R-DARTS(L2) to the end, and both cells trained from
+    """(seconds since JupyterLab was started as `make lab` does, what was to be seen then) of the first notebook in a
+    browser that was open before: run as far as its lab, S4 searched there by DARTS until it keeps noise alone, then by R-DARTS(L2) to the end, and both cells trained from
     scratch. JupyterLab saves what it shows, so it gets a copy."""
     folder = tempfile.mkdtemp(prefix="darts_lab_benchmark_")
     for name in ("notebooks", "results"):
         shutil.copytree(ROOT / name, Path(folder) / name)
     command = ["jupyterlab", "--no-browser", "--ip=127.0.0.1", "--allow-root", "--expose-app-in-browser"]
     command += ["--IdentityProvider.token=", "--ServerApp.disable_check_xsrf=True", f"--ServerApp.root_dir={folder}"]
-    began = time.time()
-    with _served(command, "/api") as address, _page() as page:
+    with _page() as page, _served(command, "/api") as (began, address):
         page.goto(f"{address}/lab/tree/notebooks/{notebook}.ipynb?reset")
         page.wait_for_selector(".jp-Notebook .jp-CodeCell")
         yield time.time() - began, "the notebook"
@@ -194,11 +193,12 @@ def opened(scale: str = "laptop", notebook: str = "00_start_here") -> Iterator[t
 
 
 @contextmanager
-def _served(command: list[str], ready: str) -> Iterator[str]:
-    """The address of a server that answers at `ready`."""
+def _served(command: list[str], ready: str) -> Iterator[tuple[float, str]]:
+    """(when it was started, the address) of a server that answers at `ready`."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
+    began = time.time()
     server = subprocess.Popen(
         [sys.executable, "-m", *command, f"--port={port}"], env=_environment(), stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -212,7 +212,7 @@ def _served(command: list[str], ready: str) -> Iterator[str]:
                 if server.poll() is not None:
                     raise
                 time.sleep(0.1)
-        yield f"http://127.0.0.1:{port}"
+        yield began, f"http://127.0.0.1:{port}"
     finally:
         server.terminate()
         server.wait(30)
@@ -244,7 +244,8 @@ _CLICK = """() => new Promise(resolve => {
 
 def _environment() -> dict:
     runs = tempfile.mkdtemp(prefix="darts_lab_benchmark_")
-    return os.environ | {"DARTS_LAB_RUNS": runs, "PYTHONPATH": str(ROOT), "DARTS_LAB_SCALE": "laptop"}
+    path = os.pathsep.join([str(ROOT / "jupyter" / "quick_start"), str(ROOT)])
+    return os.environ | {"DARTS_LAB_RUNS": runs, "PYTHONPATH": path, "DARTS_LAB_SCALE": "laptop"}
 
 
 def main() -> None:

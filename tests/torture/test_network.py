@@ -78,7 +78,7 @@ def test_a_server_listens_on_this_machine_only_and_wants_its_token(target, tmp_p
         port = free.getsockname()[1]
     own = {f"JUPYTER_{kind}_DIR": str(tmp_path / kind) for kind in ("CONFIG", "RUNTIME", "DATA")}
     own |= {"JUPYTER_PATH": str(ROOT / "jupyter")}  # as the Makefile does, of which make -n tells nothing
-    own |= {"PYTHONPATH": str(ROOT / "tests" / "quick_start"), "IPYTHONDIR": str(tmp_path / "ipython")}
+    own |= {"PYTHONPATH": str(ROOT / "jupyter" / "quick_start"), "IPYTHONDIR": str(tmp_path / "ipython")}
     with open(tmp_path / "log", "w") as log:
         server = subprocess.Popen(
             [sys.executable, *words[1:], "--no-browser", f"--port={port}"], cwd=tmp_path, env=os.environ | own, stdout=log,

@@ -79,7 +79,7 @@ def served(command, folder, ready, **more):
         "JUPYTER_CONFIG_DIR": str(own / "config"), "JUPYTER_RUNTIME_DIR": str(own / "runtime"),
         "JUPYTERLAB_SETTINGS_DIR": str(own / "settings"), "JUPYTERLAB_WORKSPACES_DIR": str(own / "workspaces"),
         "IPYTHONDIR": str(own / "ipython"), "DARTS_LAB_RUNS": str(folder / "runs"), "DARTS_LAB_SCALE": "tiny",
-        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests" / "quick_start")]),
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "jupyter" / "quick_start")]),
     }  # fmt: skip
     log = folder / "server.log"
     with open(log, "w") as output:
