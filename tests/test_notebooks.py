@@ -66,9 +66,10 @@ def test_a_notebook_is_short_executed_without_errors_and_opens_with_what_it_give
 def test_a_notebook_is_a_lesson_and_no_report(path):
     cells = nbformat.read(path, 4).cells
     text = "\n".join(cell["source"] for cell in cells if cell["cell_type"] == "markdown")
-    lines = [len(cell["source"].split("\n")) for cell in cells if cell["cell_type"] == "code"]
+    code = [cell["source"].split("\n") for cell in cells if cell["cell_type"] == "code"]
     assert len(text.split()) <= 1200 and max(len(line.split()) for line in text.split("\n")) <= 120
-    assert sum(lines) <= 200 and max(lines) <= 25
+    assert sum(map(len, code)) <= 200 and max(map(len, code)) <= 25
+    assert max(len(line) for lines in code for line in lines) <= 100, "too long for a page of 1280 pixels"
 
 
 def test_solutions_are_those_of_the_notebooks():
