@@ -90,7 +90,7 @@ def across(rows: pd.DataFrame) -> list[str]:
     for space, of in rows.groupby("space"):
         of = of[of["dominant_eigenvalue_mean"].notna()]
         points = of.groupby("method")[["dominant_eigenvalue_mean", "one_shot_error", "percent"]].mean()
-        if len(points) >= 5:
+        if len(points) >= 8:
             told = (
                 statistics.correlation(points[x], points["percent"], "spearman") for x in points.columns.drop("percent")
             )

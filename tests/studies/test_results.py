@@ -18,7 +18,7 @@ RESULTS = Path(__file__).parents[2] / "results"
 SEARCHED = ("robustness.csv", "longer.csv")
 TABLES = (
     *SEARCHED, "s5_cells.csv", "over_epochs_cells.csv", "language.csv", "dense.csv", "prime.csv", "fixed_cells.csv",
-    "collapse.csv", "ladder.csv", "fashion.csv",
+    "collapse.csv", "ladder.csv", "fashion.csv", "remedies.csv",
 )  # fmt: skip
 ISSUE = (
     "space data method seed scale one_shot_error test_error discretization_drop dominant_eigenvalue_mean "
