@@ -4,20 +4,22 @@ BIN = .venv/bin
 RUN = $(BIN)/python
 NOTEBOOKS = $(wildcard notebooks/*.ipynb)
 SOLUTIONS = $(wildcard notebooks/solutions/*.ipynb)
-# rfc3987-syntax, which Jupyter loads, spends two or three seconds building a grammar nobody here needs
-QUICK = PYTHONPATH="$(CURDIR)/jupyter/quick_start$${PYTHONPATH:+:$$PYTHONPATH}"
 # inside a container everyone is root, and Jupyter wants to be told
 AS_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .PHONY: lab dashboard demo test coverage docs notebooks figures torture ladder fixed_cells collapse remedies fashion robustness longer selection over_epochs prime language dense s5 clean
 
+# rfc3987-syntax, which Jupyter loads, spends two or three seconds building a grammar nobody here needs
+lab dashboard test coverage: export PYTHONPATH := $(CURDIR)/jupyter/quick_start$(if $(PYTHONPATH),:$(PYTHONPATH))
+test coverage: export OMP_NUM_THREADS = 1
+
 lab: .venv/ready
-	$(QUICK) $(RUN) -m jupyter lab --ip=127.0.0.1 $(AS_ROOT) notebooks/00_start_here.ipynb
+	$(RUN) -m jupyter lab --ip=127.0.0.1 $(AS_ROOT) notebooks/00_start_here.ipynb
 
 # The lab as a page of its own, without a notebook around it and without anything fetched from elsewhere.
 dashboard: export JUPYTER_PATH = $(CURDIR)/jupyter
 dashboard: .venv/ready
-	$(QUICK) $(RUN) -m voila --Voila.ip=127.0.0.1 --Voila.auto_token=True --template=darts_lab --theme=light dashboard.ipynb
+	$(RUN) -m voila --Voila.ip=127.0.0.1 --Voila.auto_token=True --template=darts_lab --theme=light dashboard.ipynb
 
 # The collapse and its cure on S4, two processes of one thread side by side, with progress and time left.
 demo: .venv/ready
@@ -29,8 +31,8 @@ test: .venv/ready
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check darts_lab tests experiments benchmarks examples
 	$(RUN) -m mypy
-	@$(QUICK) OMP_NUM_THREADS=1 $(RUN) -m pytest -q -rs -n 2 --dist loadfile --no-loadscope-reorder tests; tests=$$?; \
-	$(QUICK) OMP_NUM_THREADS=1 DARTS_LAB_SCALE=tiny $(RUN) -m pytest -q -n 2 --dist loadfile --nbval-lax \
+	@$(RUN) -m pytest -q -rs -n 2 --dist loadfile --no-loadscope-reorder tests; tests=$$?; \
+	DARTS_LAB_SCALE=tiny $(RUN) -m pytest -q -n 2 --dist loadfile --nbval-lax \
 		--nbval-current-env --nbval-cell-timeout=7200 --nbval-kernel-startup-timeout=600 notebooks; notebooks=$$?; \
 	ended() { [ $$1 = 0 ] && echo passed || echo FAILED; }; \
 	echo "make test: tests $$(ended $$tests), notebooks $$(ended $$notebooks)"; [ $$tests = 0 ] && [ $$notebooks = 0 ]
@@ -39,7 +41,7 @@ test: .venv/ready
 # have a monitor for it; what numba has compiled cannot be seen.
 coverage: export COVERAGE_CORE = sysmon
 coverage: .venv/ready
-	$(QUICK) OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered tests
+	$(RUN) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered tests
 
 # The site, into build/site: Markdown, notebooks with their committed outputs, the API. A warning is an error.
 docs: .venv/ready .venv/docs
