@@ -138,8 +138,8 @@ def buttons(times: int = 20) -> list[dict]:
 
 def opened(scale: str = "laptop", notebook: str = "00_start_here") -> Iterator[tuple[float, str]]:
     """(seconds since JupyterLab was started as `make lab` does, what was to be seen then) of the first notebook in a
-    browser that was open before: run as far as its lab, S4 searched there by DARTS until it keeps noise alone, then by R-DARTS(L2) to the end, and both cells trained from
-    scratch. JupyterLab saves what it shows, so it gets a copy."""
+    browser that was open before: run as far as its lab, S4 searched there by DARTS until it keeps noise alone, then by
+    R-DARTS(L2) to the end, and both cells trained from scratch. JupyterLab saves what it shows, so it gets a copy."""
     folder = tempfile.mkdtemp(prefix="darts_lab_benchmark_")
     for name in ("notebooks", "results"):
         shutil.copytree(ROOT / name, Path(folder) / name)

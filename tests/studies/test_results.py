@@ -256,6 +256,24 @@ def test_a_family_of_remedies_is_decided_once_it_is_whole_and_corrected_over_its
     assert set(script.against_plain(rows)) == {*script.ZELA, *script.PRIME}
 
 
+def test_the_pages_say_of_the_remedies_what_their_table_holds(made_by):
+    script, text = made_by("remedies"), (RESULTS.parent / "docs" / "choose.md").read_text()
+    table = pd.read_csv(script.PATH)
+    assert script.summary(table) == script.PATH.with_suffix(".md").read_text()
+    assert set(table["config_hash"]) <= {plan.of_job(job).hash for job in script.jobs()}
+    rows, silent = script.beside(table), []
+    for space in script.SPACES:
+        apart, _, _ = script.against_plain(rows[rows["space"] == space])["R-DARTS(DP)"]
+        interval = statistics.bootstrap(apart)
+        told = f"{space} {interval.value:.1f}{' points' * (space == 'S2')} [{interval.low:.1f}, {interval.high:.1f}]"
+        assert told in text
+        for method in ("DARTS-ES", "DARTS-ADA"):
+            of = table[(table["space"] == space) & (table["method"] == method)]
+            silent.append(f"{(of['epochs'] == 40).sum()} of {len(of)}")
+    assert silent[0] == silent[1] and silent[2] == silent[3]
+    assert f"silent in {silent[0]} searches of S2 and {silent[2]} of S4" in text
+
+
 def test_selection_chose_one_cell_of_each_group_by_the_least_error_of_its_short_training():
     table = pd.read_csv(RESULTS / "selection.csv")
     runs = pd.read_csv(RESULTS / "robustness.csv").set_index("config_hash")
