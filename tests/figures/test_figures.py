@@ -187,7 +187,7 @@ def test_a_shared_legend_has_every_label_once_and_covers_no_axes():
 
 def test_methods_have_their_colours_in_eigenvalues_too(ax):
     table = pd.DataFrame({"epoch": [0, 2], "dominant_eigenvalue": [0.1, 0.2]})
-    names = ["R-DARTS(L2)", "L2 0.0003", "DARTS"]
+    names = ["DARTS", "L2 0.0003", "R-DARTS(L2)"]
     figures.eigenvalues(dict.fromkeys(names, table), ax=ax)
     drawn = {line.get_label(): line.get_color() for line in ax.lines if line.get_label() in names}
     assert drawn == figures.methods_style(names)
