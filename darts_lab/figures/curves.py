@@ -23,7 +23,7 @@ from darts_lab.figures.style import (
     style_of,
 )
 from darts_lab.methods.monitors import RULE, Rule
-from darts_lab.spaces import IDENTITY, NOISE, NONE, SKIP, SearchSpace
+from darts_lab.spaces import IDENTITY, NOISE, NONE, SKIP, SearchSpace, inputs_of
 from darts_lab.tasks import Classification, Task
 
 History = Annotated[
@@ -151,17 +151,22 @@ def _led_by_none(mixing, space: SearchSpace, cell_type: str) -> float:
 
 @checked
 def weight_shares(history: History, space: SearchSpace, cell_type: str, ax: Axes | None = None) -> Axes:
-    """Mean mixing weight of every operation over the edges that offer it, over the epochs of a search."""
+    """Mean mixing weight of every operation over the edges that offer it, over the epochs of a search; thin, those edges
+    one by one."""
     candidates = space.cell(cell_type)  # raises where the space has no such cell
     ax = empty_axes(ax)
-    index = space.cell_types.index(cell_type)
+    index, inputs = space.cell_types.index(cell_type), inputs_of(cell_type)
     names = np.array(candidates)  # (edges, candidates), as are the weights of a record
     history = [record for record in history if record.mixing is not None]  # unknown in the logs of others
     for name in dict.fromkeys(names.flat):
         colour, dash = style_of(name)
-        means = [np.asarray(record.mixing[index])[names == name].mean() for record in history]
-        ax.plot(*_series(history, means), color=colour, linestyle=dash, label=name)
-    label_epochs(ax, "mean mixing weight", (0, 1), f"{cell_type} cell")
+        weights = np.array([np.asarray(record.mixing[index])[names == name] for record in history])
+        ax.plot(*_series(history, [edges.mean() for edges in weights]), color=colour, linestyle=dash, label=name)
+        offered = [edge for edge, row in zip(space.edges, candidates, strict=True) if name in row]
+        for (source, node), values in zip(offered, weights.T, strict=False):
+            thin = {"linewidth": 0.6, "alpha": 0.4, "label": "_edge", "gid": f"{source}→{node + inputs} {name}"}
+            ax.plot(*_series(history, values), color=colour, linestyle=dash, **thin)
+    label_epochs(ax, "mixing weight, bold: mean", (0, 1), f"{cell_type} cell")
     return ax
 
 

@@ -81,7 +81,7 @@ def _source(run) -> str:
 def plotted(figure: Figure) -> pd.DataFrame:
     """The values drawn in a figure, read from its artists, one row per point. `panel` is the title of its Axes (or
     their number); `artist` is line, points, bar, interval (of error bars), band, contour (`value` is its lower level),
-    image (`value` at column x and row y; heat maps too) or arrow (`value` is its width); `label` is the legend's."""
+    image (`value` at column x and row y; heat maps too) or arrow (`value` is its width); `label` is the legend's, of thin lines their edge's."""
     rows: list[tuple] = []
     for number, ax in enumerate(figure.axes):
         if ax.get_label() == "<colorbar>":
@@ -94,7 +94,7 @@ def plotted(figure: Figure) -> pd.DataFrame:
             rows.extend((panel, artist, label, *point) for point in zip(xs, ys, values, strict=True))
 
         for line in ax.lines:
-            add("line", line.get_label(), *line.get_data())
+            add("line", line.get_gid() or line.get_label(), *line.get_data())
         heat_maps = [collection for collection in ax.collections if isinstance(collection, QuadMesh)]
         for image in [*ax.images, *heat_maps]:
             values = np.asarray(image.get_array())

@@ -87,8 +87,14 @@ def test_curves_show_the_history(search, ax):
         ax.lines[1].get_ydata(), [record.genotype.count("skip_connect", "reduce") for record in search.history]
     )
     figures.weight_shares(search.history, search.space, "normal", ax)
-    total = sum(line.get_ydata() for line in ax.lines)
-    np.testing.assert_allclose(total, 1, atol=1e-6)
+    means = [line for line in ax.lines if not line.get_gid()]
+    np.testing.assert_allclose(sum(line.get_ydata() for line in means), 1, atol=1e-6)
+    edges = {line.get_gid(): line.get_ydata() for line in ax.lines if line.get_gid()}
+    assert len(edges) == 2 * len(search.space.edges)
+    for number, (source, node) in enumerate(search.space.edges):
+        weights = [record.mixing[0, number, 1] for record in search.history]
+        np.testing.assert_allclose(edges[f"{source}→{node + 2} sep_conv_3x3"], weights)
+    assert set(figures.plotted(ax.figure)["label"]) == {*edges, "skip_connect", "sep_conv_3x3"}
 
 
 def test_ranks_are_those_of_the_cells_among_all_that_were_trained(ax):
