@@ -151,8 +151,8 @@ def _led_by_none(mixing, space: SearchSpace, cell_type: str) -> float:
 
 @checked
 def weight_shares(history: History, space: SearchSpace, cell_type: str, ax: Axes | None = None) -> Axes:
-    """Mean mixing weight of every operation over the edges that offer it, over the epochs of a search; thin, those edges
-    one by one."""
+    """Mean mixing weight of every operation over the edges that offer it, over the epochs of a search, and thin those
+    edges one by one."""
     candidates = space.cell(cell_type)  # raises where the space has no such cell
     ax = empty_axes(ax)
     index, inputs = space.cell_types.index(cell_type), inputs_of(cell_type)

@@ -81,7 +81,8 @@ def _source(run) -> str:
 def plotted(figure: Figure) -> pd.DataFrame:
     """The values drawn in a figure, read from its artists, one row per point. `panel` is the title of its Axes (or
     their number); `artist` is line, points, bar, interval (of error bars), band, contour (`value` is its lower level),
-    image (`value` at column x and row y; heat maps too) or arrow (`value` is its width); `label` is the legend's, of thin lines their edge's."""
+    image (`value` at column x and row y; heat maps too) or arrow (`value` is its width); `label` is the
+    legend's, of thin lines the name of their edge."""
     rows: list[tuple] = []
     for number, ax in enumerate(figure.axes):
         if ax.get_label() == "<colorbar>":
