@@ -85,7 +85,8 @@ def made(jobs: list[dict], path: Path, runs: Path, summary: Callable) -> None:
     """Does `jobs`, unless the command says --so-far, and writes the table `path` of all that are done, as `written`."""
     if "--so-far" not in sys.argv:
         swept(jobs, runs, path)
-    known = [pd.read_csv(path)] if path.exists() else []
+    # settings are told as JSON, whose "null" is not an empty field
+    known = [pd.read_csv(path, keep_default_na=False, na_values=[""])] if path.exists() else []
     runs.mkdir(parents=True, exist_ok=True)  # where nothing was computed here, the table alone tells
     found = pd.concat([*known, sweeps.read(runs)], ignore_index=True)
     written(path, runs, found[found["error"].isna()].drop_duplicates("config_hash"), lambda table, _: summary(table))
