@@ -239,7 +239,11 @@ def test_the_jobs_on_other_images_are_the_declared_ones_and_their_summary_says_w
     assert "**Not finished: 6 of 60 trainings are done.**" in script.summary(pd.DataFrame(rows[:6]))
     table = pd.read_csv(script.PATH)
     assert script.summary(table) == script.PATH.with_suffix(".md").read_text()
-    assert set(table["config_hash"]) <= {one.hash for one in plans}
+    assert set(table["config_hash"]) == {one.hash for one in plans}
+    for space, of in table.groupby("space"):
+        apart = statistics.bootstrap(100 * statistics.differences(of, "test_error", script.DARTS, script.REMEDY))
+        quoted = f"{space} {apart.value:.1f} [{apart.low:.1f}, {apart.high:.1f}]"
+        assert all(quoted in (RESULTS.parent / page).read_text() for page in ("README.md", "docs/choose.md"))
 
 
 def test_a_family_of_remedies_is_decided_once_it_is_whole_and_corrected_over_itself_alone(made_by):
