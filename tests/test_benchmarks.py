@@ -114,3 +114,14 @@ def test_the_benchmark_of_a_gpu_measures_every_form_and_the_eigenvalue(monkeypat
     gpu.captured("cpu", (("tiny", "S5", 1),), times=2, scale="tiny")
     head, *rows = capsys.readouterr().out.splitlines()
     assert "textbook over captured" in head and len(rows) == 5 and all("recorded in" in row for row in rows[:3])
+
+
+def test_spinning_and_sleeping_threads_are_timed_in_turn(capsys, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["idle.py", "--size", "tiny", "--steps", "1", "--pairs", "2"])
+    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    benchmark("idle").main()
+    lines = capsys.readouterr().out.splitlines()
+    assert [line[:26].strip() for line in lines[1:]] == [
+        f"{form}, {beside}" for form in ("fused", "plain") for beside in ("nothing else", "beside 1 that count")
+    ]
+    assert all(float(line[26:].split()[0]) > 0 and " ms a step" in line for line in lines[1:])
