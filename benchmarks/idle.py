@@ -68,7 +68,7 @@ def main() -> None:
     )
     for fused in (True, False):
         pair = [begun(settings, fused, chosen) for settings in (SPINS, SLEEPS)]
-        for busy, pairs, steps in [(0, chosen.pairs, chosen.steps), (chosen.busy, 3, 1)][: 1 + (chosen.busy > 0)]:
+        for busy, pairs, steps in ((0, chosen.pairs, chosen.steps), (chosen.busy, 3, 1)):
             others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(busy)]
             seconds = []
             for number in range(pairs):

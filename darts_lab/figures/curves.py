@@ -164,12 +164,7 @@ def weight_shares(history: History, space: SearchSpace, cell_type: str, ax: Axes
         ax.plot(*_series(history, [edges.mean() for edges in weights]), color=colour, linestyle=dash, label=name)
         offered = [edge for edge, row in zip(space.edges, candidates, strict=True) if name in row]
         for (source, node), values in zip(offered, weights.T, strict=False):
-            thin: dict[str, Any] = {
-                "linewidth": 0.6,
-                "alpha": 0.4,
-                "label": "_edge",
-                "gid": f"{source}→{node + inputs} {name}",
-            }
+            thin: dict[str, Any] = {"linewidth": 0.6, "alpha": 0.4, "gid": f"{source}→{node + inputs} {name}"}
             ax.plot(*_series(history, values), color=colour, linestyle=dash, **thin)
     label_epochs(ax, "mixing weight, bold: mean", (0, 1), f"{cell_type} cell")
     return ax
