@@ -33,7 +33,7 @@ def jobs() -> list[dict]:
     return found
 
 
-def compared(table: pd.DataFrame) -> list[str]:
+def compared(table: pd.DataFrame, whole: bool) -> list[str]:
     """DARTS minus R-DARTS(L2) on each space, with its test once all trainings are done."""
     apart = {
         space: 100 * statistics.differences(rows, "test_error", DARTS, REMEDY)
@@ -44,7 +44,7 @@ def compared(table: pd.DataFrame) -> list[str]:
     lines = []
     for (space, values), corrected in zip(apart.items(), statistics.holm(list(p.values())) if p else [], strict=True):
         interval = statistics.bootstrap(values)
-        decided = [f"{p[space]:.2g}", f"{corrected:.2g}"] if len(table) == len(jobs()) else ["", ""]
+        decided = [f"{p[space]:.2g}", f"{corrected:.2g}"] if whole else ["", ""]
         lines.append(
             [space, str(len(values)), f"{interval.value:.1f} [{interval.low:.1f}, {interval.high:.1f}]",
              f"{(values > 0).sum()} of {len(values)}", *decided]
@@ -80,7 +80,7 @@ def summary(table: pd.DataFrame) -> str:
         "intervals, Wilcoxon's signed-rank test and Holm's correction over the two spaces; means ± half of the 95 % interval "
         "(Student's t). Made by `make fashion` from `experiments/fashion.py`.",
         "",
-        *compared(table),
+        *compared(table, len(table) == whole),
     ]
     for space, rows in table.groupby("space"):
         text += kinds(rows, space)

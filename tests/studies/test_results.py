@@ -246,6 +246,24 @@ def test_the_jobs_on_other_images_are_the_declared_ones_and_their_summary_says_w
         assert all(quoted in (RESULTS.parent / page).read_text() for page in ("README.md", "docs/choose.md"))
 
 
+def test_the_jobs_in_the_full_space_are_the_declared_ones_and_their_summary_says_what_they_hold(made_by):
+    script, protocol = made_by("full_space"), (RESULTS / "protocol.md").read_text()
+    plans = [plan.of_job(one) for one in script.jobs()]
+    assert len({one.hash for one in plans}) == 2 * 10 + 25 and {one.space.name for one in plans} == {"DARTS"}
+    assert len({str(one.genotype) for one in plans[20:]}) == 25, "every random cell is another"
+    assert "all eight operations, seeds 200 to 209, digits, the preset as it stands" in protocol
+    rows = []
+    for number, one in enumerate(plans):  # numbers that nobody measured
+        error = {script.DARTS: 0.3, script.REMEDY: 0.1}.get(one.names["method"], 0.2) + 0.001 * (number**2 % 13)
+        rows.append(job._row(one, 1) | {"test_error": error, "one_shot_error": 0.2, "skips_normal": 2})
+        rows[-1] |= {"dominant_eigenvalue_mean": 0.5}
+    text = script.summary(pd.DataFrame(rows))
+    assert "\n| full space | 10 | 20." in text and "] | 10 of 10 | 0.002 | 0.002 |" in text
+    assert "\nDARTS minus random cells: 10." in text and "\nR-DARTS(L2) minus random cells: -" in text
+    assert "nan" not in text and "Not finished" not in text
+    assert "**Not finished: 6 of 45 trainings are done.**" in script.summary(pd.DataFrame(rows[:6]))
+
+
 def test_a_family_of_remedies_is_decided_once_it_is_whole_and_corrected_over_itself_alone(made_by):
     script = made_by("remedies")
     methods = (script.DARTS, *script.ZELA, *script.PRIME)
@@ -319,7 +337,7 @@ def test_the_jobs_of_the_dense_tables_are_allowed_and_their_summary_says_what_th
     script = made_by("dense")
     jobs = script.jobs()
     plans = [plan.of_job(one) for one in jobs]
-    assert len({one.hash for one in plans}) == len(jobs) == 3 * ((3 + 3 + 1 + 3 + 5) + (3 + 2))
+    assert len({one.hash for one in plans}) == len(jobs) == 3 * ((3 + 3 + 1 + 3 + 5) + (3 + 2)) + 2 * 2
     rows = []
     for number, one in enumerate(plans):  # numbers that nobody measured, to see that all of them are found again
         row = job._row(one, 1) | {"one_shot_error": 5.0, "test_error": 3 + 0.01 * number, "parameters": 20_000}
@@ -327,7 +345,7 @@ def test_the_jobs_of_the_dense_tables_are_allowed_and_their_summary_says_what_th
         rows.append(row | {name: 0.5 for name in ("dominant_eigenvalue_mean", "dominant_eigenvalue_last")})
     text = script.summary(pd.DataFrame(rows).assign(skips_normal=1, skips_reduce=2))
     for strength in script.STRENGTHS:
-        assert f"\n| {strength:g} | 3 |" in text
+        assert f"\n| {strength:g} | {5 if strength in (0, 2) else 3} |" in text
     for name in ("DARTS-PRIME", "random cell", "R-DARTS(L2)", *(f"{factor:g}" for factor in script.FACTORS)):
         assert f"\n| {name} | 3 |" in text
     assert "| stereo | DARTS | 3." in text and "| bathymetry | random cell | 3." in text and "nan" not in text
