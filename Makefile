@@ -7,7 +7,7 @@ SOLUTIONS = $(wildcard notebooks/solutions/*.ipynb)
 # inside a container everyone is root, and Jupyter wants to be told
 AS_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: lab dashboard demo test coverage docs notebooks figures torture ladder fixed_cells collapse remedies fashion full_space robustness longer selection over_epochs prime language dense s5 clean
+.PHONY: lab dashboard demo test coverage docs notebooks figures torture ladder fixed_cells collapse remedies fashion full_space grids robustness longer selection over_epochs prime language dense s5 clean
 
 # rfc3987-syntax, which Jupyter loads, spends two or three seconds building a grammar nobody here needs
 lab dashboard test coverage: export PYTHONPATH := $(CURDIR)/jupyter/quick_start$(if $(PYTHONPATH),:$(PYTHONPATH))
@@ -77,8 +77,8 @@ figures: .venv/ready
 
 # results/protocol.md says what these are: the L2 factors that the laptop's search bears, what skips cost on fixed cells, and
 # the declared comparison, some fifteen hours of one core; the other remedies; the comparison on Fashion-MNIST, where its
-# images are, and in the full space. All go on where they were stopped.
-ladder fixed_cells collapse remedies fashion full_space: .venv/ready
+# images are, and in the full space; the grids of L2 and drop path. All go on where they were stopped.
+ladder fixed_cells collapse remedies fashion full_space grids: .venv/ready
 	$(RUN) experiments/$@.py
 
 # The committed tables results/robustness*: all methods, some five hours on two cores; goes on where it was stopped.

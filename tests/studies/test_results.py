@@ -264,6 +264,21 @@ def test_the_jobs_in_the_full_space_are_the_declared_ones_and_their_summary_says
     assert "**Not finished: 6 of 45 trainings are done.**" in script.summary(pd.DataFrame(rows[:6]))
 
 
+def test_the_grids_are_the_declared_ones_with_what_stands_elsewhere_and_their_summary_says_what_they_hold(made_by):
+    script, known = made_by("grids"), made_by("grids").elsewhere()
+    plans = [plan.of_job(one) for one in script.jobs()]
+    assert not {one.hash for one in plans} & set(known["config_hash"])
+    rows = [job._row(one, 1) | {"test_error": 0.1 + 0.001 * (number**2 % 13), "one_shot_error": 0.2, "skips_normal": 2,
+                                "noise_normal": 2, "dominant_eigenvalue_mean": 0.5, "discretization_drop": 0.3}
+            for number, one in enumerate(plans)]  # numbers that nobody measured  # fmt: skip
+    text = script.summary(pd.DataFrame(rows))
+    for values in script.GRIDS.values():
+        for value in values:
+            assert text.count(f"\n| {value:g} | 5 |") == len(script.SPACES), value
+    assert "nan" not in text and "Not finished" not in text
+    assert f"**Not finished: 7 of {len(plans)} searches are done.**" in script.summary(pd.DataFrame(rows[:7]))
+
+
 def test_a_family_of_remedies_is_decided_once_it_is_whole_and_corrected_over_itself_alone(made_by):
     script = made_by("remedies")
     methods = (script.DARTS, *script.ZELA, *script.PRIME)
