@@ -11,6 +11,7 @@ from contextvars import ContextVar
 from functools import cache
 from threading import Lock
 
+import psutil
 import torch
 
 try:
@@ -46,12 +47,8 @@ def free_memory(device: torch.device) -> int | None:
 
 
 def host_memory() -> int:
-    """Bytes of the host's memory that processes could still get; where the system does not say, all that there are."""
-    try:
-        with open("/proc/meminfo") as lines:
-            return next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
-    except (OSError, StopIteration):  # not Linux
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    """Bytes of the host's memory that processes could still get."""
+    return psutil.virtual_memory().available
 
 
 @cache
@@ -69,13 +66,12 @@ def processor(device: torch.device) -> str:
     return f"{name}, {torch.backends.cpu.get_cpu_capability()}"
 
 
-def peak_memory(device: torch.device) -> int | None:
-    """The peak memory of this process so far, in bytes: that of tensors on a CUDA device, else the resident set (None
-    on Windows, which does not tell)."""
+def peak_memory(device: torch.device) -> int:
+    """The peak memory of this process so far, in bytes: that of tensors on a CUDA device, else the resident set."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     if resource is None:
-        return None
+        return psutil.Process().memory_info().peak_wset
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 

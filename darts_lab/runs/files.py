@@ -4,6 +4,7 @@ import json
 import os
 import secrets
 import threading
+import time
 import zipfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,11 +24,21 @@ def write(path: Path, content: bytes, kept: Path | None = None) -> None:
             file.flush()
             os.fsync(file.fileno())
         if kept is not None and path.exists():
-            os.replace(path, kept)
-        os.replace(temporary, path)
+            _replace(path, kept)
+        _replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _replace(path: Path, target: Path) -> None:
+    """`os.replace`. Windows refuses it while somebody has either file open; there it is tried again for two seconds."""
+    for _ in range(20 if os.name == "nt" else 0):
+        try:
+            return os.replace(path, target)
+        except PermissionError:
+            time.sleep(0.1)
+    os.replace(path, target)
 
 
 def leftovers(folder: Path, *names: str) -> set[Path]:

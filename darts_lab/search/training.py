@@ -106,7 +106,6 @@ class Training(Loop):
         costs = stopwatch(self.device)
         learning_rate = cosine(s, epoch)
         self._agree(self.network.parameters())
-        self.network.train()
         losses: list[torch.Tensor] = []
         deviations = []
         for place in task.order(s.batch_size, generator):
@@ -136,6 +135,8 @@ class Training(Loop):
 
     def descend(self, inputs, targets, drop_path: float = 0.0) -> tuple[torch.Tensor, torch.Tensor]:
         """One step of SGD on one batch: (train loss, deviation), on the device."""
+        if not self.network.training:  # at the beginning, and after somebody has looked
+            self.network.train()
         averages_from = self.optimizer.param_groups[0].get("t0")
         *measured, state = self._recorded_step(inputs, targets, drop_path, averages_from)
         self.task.carry("train", state)

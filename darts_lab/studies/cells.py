@@ -131,8 +131,12 @@ def _answers(trained: Search | Training, task: tasks.Task, batches: list[Tensor]
         network, mixing = trained.network, ()
     mode = network.training
     network.eval()
-    answers = [task.answer(network(one, *mixing, generator=noise), (one.shape[-2], one.shape[-1])) for one in batches]
-    network.train(mode)
+    try:
+        answers = [
+            task.answer(network(one, *mixing, generator=noise), (one.shape[-2], one.shape[-1])) for one in batches
+        ]
+    finally:
+        network.train(mode)
     return torch.cat(answers).cpu().numpy()
 
 

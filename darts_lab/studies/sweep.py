@@ -20,6 +20,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, as_completed
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
@@ -77,8 +78,8 @@ def sweep(
     is None (one job after the other, here), "loky" (a process for every core), a number of such processes, or any
     `concurrent.futures.Executor`. A job whose worker dies is sent again, up to `retries` times; one that fails is a row
     with its `error`, and is done again by the next call. `threads` is how many of PyTorch's threads each job uses: the
-    same number gives the same bits, however many workers there are. `report` gets a line for every job that ends. The
-    table also stands in table.csv and table.parquet below `path` (`read`; `epochs` reads the epochs).
+    same number gives the same bits, however many workers there are. `report` gets a line for every job that ends. What
+    has ended below `path` also stands in its table.csv and table.parquet (`read`; `epochs` reads the epochs).
 
     Raises ValueError, before anything is done, where a job is not allowed or stands twice, `path` holds anything but a
     sweep of this version of darts_lab, or the executor takes no jobs.
@@ -107,14 +108,15 @@ def sweep(
     todo = {number: one for number, one in enumerate(plans) if number not in rows}
     if rows:
         report(f"{len(rows)} of {len(plans)} are finished already")
+    _write_table(path, report)  # a process that was killed may have left it behind its rows
     threads_before = torch.get_num_threads()
     try:
         with tqdm(total=len(plans), initial=len(rows), desc="sweep", unit="job", disable=None) as bar:
             for number, row in _worked(todo, path, executor, threads, retries, report):
                 rows[number] = row
-                _write_table(path)
                 bar.update()
                 report(f"{len(rows)} of {len(plans)}: {words(plans[number])}: {_result(row)}")
+                _write_table(path, report)
     finally:
         torch.set_num_threads(threads_before)  # jobs in threads side by side may have set one another's number
     return pd.DataFrame([rows[number] for number in sorted(rows)], columns=list(COLUMNS))
@@ -162,38 +164,53 @@ def _worked(todo: dict[int, Plan], path: Path, executor, threads, retries, repor
         yield from ((number, work(one.to_json(), path, threads)) for number, one in todo.items())
         return
     started = {number for number, one in todo.items() if any(map(begun, folder(one, path).glob("*")))}
-    for attempt in range(retries + 1):
-        pool, futures = _pool(executor), {}
+    deaths, sent_before = dict.fromkeys(todo, 0), False  # of a worker that had the job
+    while todo:
+        # what may have been the death of its worker has its last try alone, so that no other job pays for it
+        doubtful = [number for number in todo if 0 < deaths[number] == retries]
+        now = [number for number in todo if number not in doubtful] or doubtful[:1]
         lost: dict[int, Exception] = {}
-        try:
-            for number, one in todo.items():
-                futures[pool.submit(work, one.to_json(), str(path.resolve()), threads)] = number
-        except RuntimeError as error:  # it was shut down, or a worker's death has broken it
-            if not attempt:
-                raise ValueError(f"executor: {executor!r} takes no jobs: {error}") from error
-            lost |= dict.fromkeys(todo.keys() - futures.values(), error)
-        try:
-            for future in as_completed(futures):
-                try:
-                    row = future.result()
-                except Exception as error:  # `work` catches what a job raises, so this is the worker's own end
-                    lost[futures[future]] = error
-                else:
-                    number = futures[future]
-                    if row.get("resumed") and number not in started:  # the executor sends jobs again by itself
-                        report(f"{words(todo[number])}: its worker died; another has gone on with it")
-                    yield number, row
-        finally:
-            for future in futures:
-                future.cancel()
-        if not lost:
-            return
-        todo = {number: todo[number] for number in lost}
+        for number, result in _sent({number: todo[number] for number in now}, path, executor, threads, sent_before):
+            if isinstance(result, Exception):
+                lost[number] = result
+                continue
+            if result.get("resumed") and number not in started:  # the executor sends jobs again by itself
+                report(f"{words(todo[number])}: its worker died; another has gone on with it")
+            del todo[number]
+            yield number, result
+        sent_before = True
+        for number in [number for number in lost if folder(todo[number], path).exists()] or lost:
+            deaths[number] += 1
+            if deaths[number] > retries:
+                error = f"the worker died, {deaths[number]} times: {in_words(lost[number])}"
+                yield number, failed(todo.pop(number), path, threads, error)
+            else:
+                todo[number] = todo.pop(number)  # last, so that those which had not begun come first
         started |= lost.keys()
-        if attempt < retries:
+        if lost and todo:
             report(f"a worker died ({in_words(next(iter(lost.values())))}); {len(todo)} jobs are sent again")
-    for number, error in lost.items():
-        yield number, failed(todo[number], path, threads, f"the worker died, {retries + 1} times: {in_words(error)}")
+
+
+def _sent(jobs: dict[int, Plan], path: Path, executor, threads: int, before: bool) -> Iterator[tuple[int, Any]]:
+    """(number, row) of every job, or its worker's error, as they end. `before`: the executor has taken jobs already."""
+    pool, futures = _pool(executor), {}
+    try:
+        for number, one in jobs.items():
+            futures[pool.submit(work, one.to_json(), str(path.resolve()), threads)] = number
+    except RuntimeError as error:  # it was shut down, or a worker's death has broken it
+        if not before:
+            raise ValueError(f"executor: {executor!r} takes no jobs: {error}") from error
+        yield from ((number, error) for number in jobs.keys() - futures.values())
+    try:
+        for future in as_completed(futures):
+            try:
+                result = future.result()
+            except Exception as error:  # `work` catches what a job raises, so this is the worker's own end
+                result = error
+            yield futures[future], result
+    finally:
+        for future in futures:
+            future.cancel()
 
 
 def _pool(executor: Executor | str | int):
@@ -240,8 +257,11 @@ def _claim(path: Path) -> None:
     files.write(file, json.dumps({"version": __version__, "keys": KEYS}).encode())
 
 
-def _write_table(path: Path) -> None:
+def _write_table(path: Path, report: Callable[[str], object]) -> None:
     table, buffer = read(path), io.BytesIO()
-    files.write(path / "table.csv", table.to_csv(index=False).encode())
     table.to_parquet(buffer, index=False)
-    files.write(path / "table.parquet", buffer.getvalue())
+    try:
+        files.write(path / "table.csv", table.to_csv(index=False).encode())
+        files.write(path / "table.parquet", buffer.getvalue())
+    except PermissionError as error:  # on Windows, while another program has it open
+        report(f"the table is not up to date ({error}); close what has it open, and `read` gives it anyway")

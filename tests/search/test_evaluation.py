@@ -115,11 +115,12 @@ def test_test_error_is_that_of_the_network_in_evaluation_mode_on_the_whole_split
     assert run.test() == pytest.approx((result.test_loss, result.test_error), rel=1e-4)
 
 
-def test_testing_in_between_changes_nothing(training):
-    noise = uniform_genotype(spaces.S4.with_nodes(2), "noise")
-    plain, tested = training(noise), training(noise)
+@pytest.mark.parametrize("genotype", (CONVOLUTIONS, uniform_genotype(spaces.S4.with_nodes(2), "noise")))
+def test_testing_in_between_changes_nothing(genotype, training):
+    plain, tested = (training(genotype, batch_size=8) for _ in range(2))
     list(plain)
-    for _ in tested:
+    while not tested.finished:  # between two batches too
+        tested.step()
         tested.test()
     for (name, weight), other in zip(plain.network.named_parameters(), tested.network.parameters(), strict=True):
         assert torch.equal(weight, other), name

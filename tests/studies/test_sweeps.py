@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from waiting import PATIENCE, until
 
 import darts_lab as dl
 from darts_lab.networks.fused import arithmetic
-from darts_lab.plan import of_job
+from darts_lab.plan import Plan, of_job
 from darts_lab.runs import files
 from darts_lab.studies.job import COLUMNS, COSTS, _row, finished, folder, work
 from darts_lab.studies.sweep import epochs, grid, read, sweep
@@ -179,12 +180,19 @@ def test_what_is_finished_is_not_done_again(inline, jobs, monkeypatch):
     assert heard == ["4 of 4 are finished already"]
 
 
+def test_a_table_that_a_killed_process_left_behind_its_rows_is_made_good(inline, jobs, tmp_path):
+    shutil.copytree(inline[0], path := tmp_path / "s")
+    (path / "table.csv").unlink()
+    quietly(jobs, path)
+    assert len(pd.read_csv(path / "table.csv")) == len(jobs)
+
+
 def test_rows_of_a_table_that_is_known_are_taken_as_they_are(inline, jobs, tmp_path):
     table = pd.read_csv(inline[0] / "table.csv")
     told = []
     again = sweep(jobs, tmp_path / "other", report=told.append, known=table)
     assert same(again, inline[1]) and told == ["4 of 4 are finished already"]
-    assert [path.name for path in (tmp_path / "other").iterdir()] == ["sweep.json"]
+    assert not [path for path in (tmp_path / "other").iterdir() if path.is_dir()] and read(tmp_path / "other").empty
     spoilt = table.assign(error=["no", None, None, None], version=[*table["version"][:3], "0.0.1"])
     sweep(jobs, tmp_path / "other", report=told.append, known=spoilt)
     assert told[1] == "2 of 4 are finished already" and len(told) == 4, "failures and other versions are not known"
@@ -345,6 +353,22 @@ def test_a_worker_that_always_dies_is_a_row_with_its_error(jobs, tmp_path, monke
     table = quietly(jobs[:1], tmp_path / "s", 1, retries=1)
     assert "the worker died, 2 times" in table["error"][0]
     assert read(tmp_path / "s")["error"].notna().all()
+
+
+def test_a_job_that_always_kills_its_worker_takes_no_other_with_it(inline, jobs, tmp_path, monkeypatch):
+    monkeypatch.setattr("darts_lab.studies.sweep.work", _die_of_the_first)
+    table = quietly(jobs, tmp_path / "s", 2, retries=1)
+    assert "the worker died, 2 times" in table["error"][0]
+    assert same(table[1:], inline[1][1:])
+
+
+def _die_of_the_first(content, path, threads):
+    """The job that is sent first is the death of its worker once it has begun."""
+    one = Plan.from_json(content)
+    if (one.space.name, one.names["method"]) == ("S2", "DARTS"):
+        folder(one, Path(path)).mkdir(parents=True, exist_ok=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+    return work(content, path, threads)
 
 
 def _die(*_):
