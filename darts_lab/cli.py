@@ -168,7 +168,7 @@ def _settings(pairs: list[str]) -> dict:
         try:
             settings[name] = files.from_json(value)
         except ValueError:
-            raise ValueError(f"{name[:80]}: {value[:80]!r} is not a number") from None
+            settings[name] = value  # a word, such as that of precision=bfloat16
     return settings
 
 

@@ -28,6 +28,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import ExitStack, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -237,7 +238,11 @@ def run(
     threads = max(torch.get_num_threads() // processes, 1)
     call = cloudpickle.dumps((threads, function, arguments, named))
     loopback = [name for _, name in socket.if_nameindex() if name in ("lo", "lo0")][:1]
-    with tempfile.TemporaryDirectory(prefix="darts_lab-") as folder, ThreadPoolExecutor(processes) as waiting:
+    with (
+        tempfile.TemporaryDirectory(prefix="darts_lab-") as folder,
+        ExitStack() as after,
+        ThreadPoolExecutor(processes) as waiting,
+    ):
         environ = os.environ | {"WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes)}
         environ |= {MEETING: str(Path(folder, "meeting")), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         environ |= dict.fromkeys(["GLOO_SOCKET_IFNAME"] if loopback else [], *loopback)
@@ -249,6 +254,8 @@ def run(
             )
             for number in range(processes)
         ]  # fmt: skip
+        for process in started:
+            after.callback(_close, process)
         try:
             answers = [waiting.submit(_ended, process, call, on_report) for process in started]
             for answer in as_completed(answers):
@@ -278,6 +285,14 @@ def _send(kind: str, value) -> None:
     message = cloudpickle.dumps((kind, value))
     _answers.write(len(message).to_bytes(8, "big") + message)
     _answers.flush()
+
+
+def _close(process: subprocess.Popen) -> None:
+    """Waits for the end of a process that was killed, and closes its pipes."""
+    process.wait()
+    for pipe in filter(None, (process.stdin, process.stdout)):
+        with suppress(OSError):  # what was not sent to a process that is gone
+            pipe.close()
 
 
 def _ended(process: subprocess.Popen, call: bytes, on_report: Callable) -> tuple[str, Any]:

@@ -1,9 +1,11 @@
 """Two processes that share every batch come to what one comes to, but for rounding; each ends when the other does."""
 
+import gc
 import os
 import shutil
 import signal
 
+import psutil
 import pytest
 import shared
 import torch
@@ -93,3 +95,22 @@ def test_a_single_process_changes_nothing():
     x = torch.arange(5.0)
     assert ranks.count() == 1 and ranks.rank() == 0
     assert ranks.total(x) is x and ranks.spread(x) is x and ranks.share(x) is x and ranks.samples(5) == 5
+
+
+def test_a_run_that_was_begun_with_other_arguments_is_not_taken_for_this_one(tmp_path):
+    run = tmp_path / "run"
+    list(dl.Search("S5", scale="tiny", epochs=1, path=run))
+    assert len(dl.search_by(1, "S5", scale="tiny", epochs=1, path=run, bar=False).history) == 1
+    for other in ({"seed": 5}, {"epochs": 2}, {"method": "R-DARTS(L2)"}):
+        with pytest.raises(ValueError, match=f"{next(iter(other))}"):
+            dl.search_by(1, "S5", **({"scale": "tiny", "epochs": 1} | other), path=run, bar=False)
+    with pytest.raises(ValueError, match="method: the run .* was made with another one"):
+        dl.Search.resume(run, method="R-DARTS(L2)")
+
+
+def test_a_process_that_was_started_is_waited_for_and_its_pipes_are_closed(recwarn):
+    before = set(psutil.Process().children())
+    assert ranks.run(1, os.getpid) != os.getpid()
+    assert set(psutil.Process().children()) <= before
+    gc.collect()
+    assert not [one for one in recwarn if issubclass(one.category, ResourceWarning)]

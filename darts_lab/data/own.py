@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import itertools
 import os
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import torch
 from torch.utils.data import Dataset as TorchDataset
 from tqdm.auto import tqdm
@@ -140,17 +142,23 @@ def _store(files: list[Path], store: Path, size, mode: str | None) -> None:
     """Writes the pictures in `files` into the array file `store`, which appears whole or not at all."""
     store.parent.mkdir(parents=True, exist_ok=True)
     unfinished = store.with_name(f"{store.name}.{os.getpid()}.part")
+    for left in store.parent.glob(f"{store.name}.*.part"):  # by processes that were killed
+        if not (number := left.suffixes[-2][1:]).isdecimal() or not psutil.pid_exists(int(number)):
+            left.unlink(missing_ok=True)
     pictures = _pictures(files, size, mode)
     first = next(pictures)
+    header = {"descr": "|u1", "fortran_order": False, "shape": (len(files), *first.shape)}
     try:
-        shape = (len(files), *first.shape)
-        array = np.lib.format.open_memmap(unfinished, "w+", np.uint8, shape)
-        shown = tqdm(itertools.chain([first], pictures), "pictures", len(files), disable=None)
-        for place, picture in enumerate(shown):
-            array[place] = picture
-        array.flush()
-        del array
+        # written, not mapped: on a full disk to write is an error, to touch a map is the end of the process
+        with open(unfinished, "wb") as file:
+            np.lib.format.write_array_header_1_0(file, header)
+            for picture in tqdm(itertools.chain([first], pictures), "pictures", len(files), disable=None):
+                file.write(np.ascontiguousarray(picture, np.uint8).tobytes())
         os.replace(unfinished, store)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise OSError(error.errno, f"cache: the disk of {str(store.parent)!r} is full") from error
     finally:
         unfinished.unlink(missing_ok=True)
 

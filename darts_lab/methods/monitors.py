@@ -14,7 +14,7 @@ A monitor sees only the history, so a resumed search ends in the same epoch as o
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -116,6 +116,7 @@ class Verdict(NamedTuple):
 class EarlyStopping:
     """DARTS-ES: ends the search as soon as `rule` holds. The result is the cell of the epoch that the rule gives."""
 
+    kept: ClassVar[int] = 0  # of the epochs before: it never goes back
     rule: Rule = RULE
     at_end: Switch = True  # whether it judges after the last epoch too, as for the published figures; the code does not
 
@@ -164,13 +165,19 @@ class Adaptation:
 
     def verdict(self, history, finished: bool) -> Verdict:
         """As `EarlyStopping.verdict`, but after the last epoch or with the largest decay it is to go on."""
-        if finished or self.stronger(history[-1].weight_decay) is None:
+        if finished:
             return Verdict()
-        keep = self.rule.delta + self.rule.window
+        if self.stronger(history[-1].weight_decay) is None:  # until it is changed by hand
+            return Verdict(keep=self.kept)
         if self.keeps:
-            return Verdict(back=self._back_of_all(history), keep=keep)
+            return Verdict(back=self._back_of_all(history), keep=self.kept)
         back = self.rule.stop(*measurements(history), finished)
-        return Verdict(back=back, keep=keep if back is None else 0)
+        return Verdict(back=back, keep=self.kept if back is None else 0)
+
+    @property
+    def kept(self) -> int:
+        """The number of last measured epochs to which it may go back."""
+        return self.rule.delta + self.rule.window
 
     def _back_of_all(self, history) -> int | None:
         """The epoch to go back to, by the newest average of all measurements."""
@@ -227,7 +234,7 @@ def replay(searches: Iterable, rule: Rule = RULE) -> pd.DataFrame:
         row |= {"epochs": len(search.history), "problems": "; ".join(search.problems)}
         if values:
             last = search.history[-1]
-            stop, known_at = rule.replay(epochs, values) or (last.epoch, last.epoch)
+            stop, known_at = rule.replay(epochs, values, search.whole) or (last.epoch, last.epoch)
             stopped = next(record for record in reversed(search.history) if record.epoch == stop)
             row |= {"ev_first": values[0], "ev_last": values[-1], "ev_mean": float(np.mean(values))}
             row |= {"ev_max": max(values), "stop_epoch": stop, "known_at": known_at}

@@ -7,6 +7,7 @@ weights have little left to learn. `Random` is the control that tells whether th
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import dataclass, field, replace
 
@@ -116,7 +117,8 @@ class FisherTrace(Every):
         start = timing.first if self.start is None else self.start
         if start is None:
             return None
-        return start * self.growth ** (timing.batches - (self.batches + 1) * timing.alpha_steps)
+        exponent = timing.batches - (self.batches + 1) * timing.alpha_steps
+        return start * self.growth ** min(exponent, 700 / math.log(self.growth))  # e^700: a float holds little more
 
     def due(self, timing: Timing, seed: int) -> bool:
         """As `Every.due`; never before the first batch."""

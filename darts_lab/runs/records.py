@@ -84,6 +84,7 @@ class Recorded:
     history: list[EpochRecord]
     problems: list[str]
     test_error: float | None = None
+    epochs: int | None = None  # as asked for, where that is known
 
     @property
     def genotype(self) -> Genotype:
@@ -92,6 +93,11 @@ class Recorded:
             raise ValueError(f"run: {str(self.path)!r} has not finished its first epoch")
         stop = self.history[-1].stop_epoch
         return next(record.genotype for record in reversed(self.history) if stop in (None, record.epoch))
+
+    @property
+    def whole(self) -> bool:
+        """Whether its last epoch is the last that was asked for, as far as is known."""
+        return self.epochs is None or len(self.history) > 0 and self.history[-1].epoch + 1 >= self.epochs
 
     def hessians(self) -> Iterator[tuple[int, np.ndarray]]:
         """(epoch, Hessian of the validation loss with respect to alpha), if a log holds them; ours do not."""
@@ -112,6 +118,7 @@ def read(path: str | Path) -> Recorded:
         return Recorded(
             run.config["name"], run.path, space["name"], run.config["data"]["name"], run.config["seed"],
             settings["drop_path"], settings["weight_decay"], history, problems=[], test_error=test_error,
+            epochs=settings["epochs"],
         )  # fmt: skip
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"run: {str(run.path)!r} holds no search that can be read: {error}") from error

@@ -179,7 +179,7 @@ class Loop(ABC):
             raise ValueError(f"run: {str(run.path)!r} holds no {cls.name} that can go on: {error}") from error
         if loop.plan.hash != run.config["hash"]:
             now, file = loop.config(), str(run.path / "config.json")
-            for name in ("space", "data"):
+            for name in ("space", "data", "method"):
                 if now[name] != run.config[name]:
                     raise ValueError(f"{name}: the run {str(run.path)!r} was made with another one")
             raise ValueError(f"run: {file!r} is damaged: its hash is not that of what it asks for")

@@ -124,7 +124,8 @@ def _of_search(one: Plan, steps: int) -> dict:
         vector = np.ones(operator.shape[0])
         first, product = (_once(lambda: operator.per_batch(vector), search.device) for _ in range(2))
         eigenvalue = (first + (PRODUCTS - 1) * product) * s.curvature_batches * len(search.measured)
-    kept = 2 + (search.method.monitor is not None)  # the checkpoint and the one before it; adaptation's snapshot
+    monitor = search.method.monitor
+    kept = 2 * (1 + (0 if monitor is None else monitor.kept))  # in the checkpoint and in the one before it
     return {
         "search_hours": epochs * (task.batches_per_epoch(s.batch_size) * step + evaluation) / 3600,
         "eigenvalue_hours": eigenvalue / 3600,

@@ -186,7 +186,7 @@ class Replay(widgets.VBox):
             return
         search, record = self.search, self.search.history[self.epoch.value]
         weights = None if record.mixing is None else np.asarray(record.mixing)
-        finished = search.history[-1].stop_epoch is None
+        finished = search.history[-1].stop_epoch is None and search.whole
         more: dict[str, Any] = {"finished": finished, "at": record.epoch, "task": self._task}
         more["truth"] = known_truth(self._space, search.data)
         view = View(self._space, search.history, weights, record.genotype, self.rule, **more)

@@ -5,7 +5,6 @@ import itertools
 import os
 import time
 import weakref
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,10 +51,11 @@ class Track:
         """Makes a new search as chosen, or goes on with the last unfinished one of the same choices."""
         choices = self.lab.choices
         space, data, scale = choices.space.chosen, choices.data.chosen, choices.scale.chosen
-        settings = self.method.settings | {"curvature_batches": 1}
-        search = Search(space, data, self.method.method, scale, choices.seed.value, **settings)
-        most = search.task.most("valid", search.valid_batch_size)
-        search.settings = replace(search.settings, curvature_batches=min(self.method.batches.value, most))
+        arguments = space, data, self.method.method, scale, choices.seed.value
+        search = Search(*arguments, **self.method.settings | {"curvature_batches": 1})
+        batches = min(self.method.batches.value, search.task.most("valid", search.valid_batch_size))
+        if batches > 1:  # asked for like any setting, so that a run goes on with as many wherever it is resumed
+            search = Search(*arguments, **self.method.settings | {"curvature_batches": batches})
         if from_disk:
             search = self._from_disk(search)
         self.number = next(_NUMBERS)

@@ -1,5 +1,7 @@
 """Data that are not where batches are made: gathered ahead, from memory or a file, and the same batches all the same."""
 
+import errno
+import io
 from dataclasses import replace
 
 import numpy as np
@@ -91,3 +93,30 @@ def test_moments_of_many_images_are_those_of_all_of_them_together(monkeypatch):
     monkeypatch.setattr(splits, "MANY", 1000)
     for one, other in zip(splits.mean_and_std(images), expected, strict=True):
         assert one == pytest.approx(other, rel=1e-5)
+
+
+def test_a_full_disk_is_an_error_and_leaves_nothing_behind(zoo, tmp_path, monkeypatch):
+    """Writing is refused after some pictures, as a full disk does; a map of a file would have ended the process."""
+    store = tmp_path / "cache"
+    store.mkdir()
+    whole, opened = dl.data.from_folder(zoo, cache=tmp_path / "whole"), open
+
+    class Full(io.BufferedWriter):
+        def write(self, data):
+            if self.tell() + len(data) > 2000:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return super().write(data)
+
+    def full(path, mode="r", *more, **options):
+        return Full(io.FileIO(path, "w")) if mode == "wb" else opened(path, mode, *more, **options)
+
+    monkeypatch.setattr("builtins.open", full)
+    with pytest.raises(OSError, match=f"cache: the disk of '{store}' is full"):
+        dl.data.from_folder(zoo, cache=store)
+    monkeypatch.undo()
+    assert not list(store.glob("*.npy*"))
+    (name,) = (file.name for file in (tmp_path / "whole").glob("*.npy"))
+    left = store / f"{name}.999999999.part"  # of a process that was killed
+    left.touch()
+    assert torch.equal(dl.data.from_folder(zoo, cache=store).train[0], whole.train[0])
+    assert [file.name for file in store.iterdir()] == [name]

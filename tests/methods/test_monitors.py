@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -335,3 +336,27 @@ def test_a_folder_without_logs_is_said_to_have_none(tmp_path):
         robustdarts.read_robustdarts(tmp_path / "nowhere")
     with pytest.raises(FileNotFoundError, match="holds no config.json"):
         runs.read(tmp_path)
+
+
+def test_a_replay_of_a_run_that_was_interrupted_judges_as_a_running_search_does(small_search, tmp_path):
+    list(small_search(epochs=2, path=tmp_path / "whole"))
+    next(small_search(epochs=2, path=tmp_path / "begun"))
+    whole, begun = (dl.runs.read(tmp_path / name) for name in ("whole", "begun"))
+    assert whole.whole and not begun.whole
+    epochs, values = list(range(12)), [1.0] * 11 + [2.4]
+    rule, record = Rule(start=0), whole.history[0]
+    history = [replace(record, epoch=epoch, dominant_eigenvalue=value) for epoch, value in zip(epochs, values)]
+    stops = [replay([replace(whole, history=history, epochs=asked)], rule)["stop_epoch"][0] for asked in (12, 40)]
+    assert stops == [6, 11], "the last windows are not full: it cannot know yet"
+
+
+def test_adaptation_goes_back_once_a_decay_that_was_at_its_largest_is_lowered_again(small_search):
+    method = dl.Method("ADA", monitor=Adaptation(Rule(window=1, delta=1, start=0), most=0.01))
+    search = small_search(method=method, epochs=8, curvature_every=1, weight_decay=0.01)
+    for value in (1.0, 1.0, 1.0, 9.0):
+        next(search)
+        record = search.history[-1]
+        search.history[-1] = search._watched(replace(record, dominant_eigenvalue=value, back_to=None), method.monitor)
+    assert search.history[-1].back_to is None, "with the largest decay it goes on"
+    search.change(weight_decay=3e-4)
+    assert next(search).back_to == 2, "the epoch before the rise"

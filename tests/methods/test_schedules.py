@@ -194,3 +194,9 @@ def test_the_split_of_prime_trains_ten_of_eleven(small_search, colours):
         small_search(method=dl.Method("mine", train_portion=1.5))
     few = small_search(method="DARTS-PRIME")
     assert (few.task.size("valid"), few.valid_batch_size) == (3, 3), "then all of them make a batch"
+
+
+def test_a_threshold_that_has_grown_for_very_long_is_a_large_number():
+    waiting = FisherTrace(10, growth=1.2, wait=0.5)
+    assert 1e300 < waiting.threshold(Timing(batches=40_000, trace=1.0, first=1.0)) < math.inf
+    assert waiting.due(Timing(batches=40_000, trace=1.0, first=1.0), 0)

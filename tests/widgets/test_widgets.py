@@ -374,7 +374,9 @@ def test_two_batches_give_the_eigenvalue_an_error_bar(tmp_path, monkeypatch):
     lab = dl.lab("S2", scale="tiny")
     lab.tracks[0].method.batches.value = 2
     lab.start()
-    assert all(record.eigenvalue_error > 0 for record in lab.result(PATIENCE).history)
+    search = lab.result(PATIENCE)
+    assert all(record.eigenvalue_error > 0 for record in search.history)
+    assert dl.Search.resume(search.run.path).settings.curvature_batches == 2, "it goes on so wherever it is resumed"
 
 
 # --- Resume and Reset ---------------------------------------------------------------------------
