@@ -128,6 +128,11 @@ class Method:
         decay = float(f"{scale.strong_decay * scale.search.weight_decay:.12g}")  # 0.0027 and not 0.0026999999999999997
         return ({"weight_decay": decay} if self.strong_decay else {}) | dict(self.settings)
 
+    @property
+    def is_random_search(self) -> bool:
+        """Whether alpha is never trained and every step of w is of a cell that was drawn."""
+        return not self.schedule.trains_alpha and self.perturb is not None
+
     def official(self, carries: bool) -> "Method":
         """The method with its parts as the authors' code has them (docs/parity.md); `carries` as in the task."""
         parts = {one.name: getattr(self, one.name) for one in fields(self)}

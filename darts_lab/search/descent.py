@@ -138,7 +138,8 @@ class Descent:
 
     def weight_step(self, train, drop_path: float = 0.0) -> tuple[Tensor, Tensor, Tensor]:
         """A step of w on the batch `train`: (loss, deviation, squared norm of the gradient of w), on the device."""
-        step = self._weight_step if self.method.pruning else self._recorded_weight_step
+        noisy_term = self.method.training_term is not None and draws_noise(self.supernet)  # see `alpha_step`
+        step = self._weight_step if self.method.pruning or noisy_term else self._recorded_weight_step
         progress, decay = number(self.progress, self.device), self.optimizer.param_groups[0]["weight_decay"]
         *measured, state = step(train, self._drawn(train, progress), progress, drop_path, decay)
         self._prune()
@@ -178,7 +179,10 @@ class Descent:
             return loss
         backbone = getattr(self.supernet, "backbone", None)  # recurrent networks have one cell
         cells = self.space.cell_types if backbone is None else tuple(backbone.cell_types)
-        return loss + self.method.training_term(mixing, self.loss_of(train), progress, self.space, cells)
+        again = self.loss_of(train)
+        if draws_noise(self.supernet):  # a term may take differences, which another draw would drown
+            again = with_same_noise(self.generator, again)
+        return loss + self.method.training_term(mixing, again, progress, self.space, cells)
 
     def loss_of(self, train):
         """The training loss of the batch as a function of the mixing weights; running statistics stay as they are."""

@@ -151,7 +151,7 @@ class Search(Loop):
         """How many training batches there are at most: with parity, random search with weight sharing takes as many as
         an epoch of 25,000 images has, whatever the data (`random_weight_share.py` of Zela et al.)."""
         s = self.settings
-        return s.epochs * 25_000 // s.batch_size if s.parity and not self.method.schedule.trains_alpha else None
+        return s.epochs * 25_000 // s.batch_size if s.parity and self.method.is_random_search else None
 
     def _epochs(self) -> int:
         """How many epochs it has, the last maybe not whole."""
@@ -204,7 +204,7 @@ class Search(Loop):
         self._changed, self.waiting = self.waiting, {}
         s = self.settings = override(self.settings, **self._changed)
         epoch = self.epoch
-        ahead = bool(s.parity) and not self.method.schedule.trains_alpha  # their rate falls after the first batch
+        ahead = bool(s.parity) and self.method.is_random_search  # their rate falls after the first batch
         learning_rate = cosine(s, epoch + ahead)
         self._agree([self.alpha, *self.descent.weights.values()])
         costs = stopwatch(self.device)

@@ -2,7 +2,7 @@
 
 Wang et al. 2021, *Rethinking Architecture Selection in Differentiable NAS*, algorithm 1: edge after edge, in random
 order, each operation is left out in turn, and the one whose absence raises the error most is kept; then, node after
-node, the edges whose absence raises it least go, until two are left. Between two decisions the weights may be tuned.
+node, of its edges the two whose absence raises it most. Between two decisions the weights may be tuned.
 With alpha frozen at its start it does as well (their section 5). Facts and traps: docs/methods/darts_pt.md.
 """
 
@@ -44,10 +44,10 @@ def _selected(search, tune: int) -> Genotype:
     for number in torch.randperm(len(space.cell_types) * space.nodes, generator=generator).tolist():
         cell, node = divmod(number, space.nodes)
         into = [(cell, edge) for edge, (_, to) in enumerate(space.edges) if to == node]
-        while len(into) > space.inputs:
-            into.remove(least := min(into, key=missed))
-            mixing[least] = 0
-        _tune(search, mixing, tune)
+        if len(into) > space.inputs:
+            for least in sorted(into, key=missed)[: -space.inputs]:
+                mixing[least] = 0
+            _tune(search, mixing, tune)
     return discretize(mixing, space)
 
 

@@ -3,10 +3,11 @@
 Jiang et al. 2023, *Operation-level Early Stopping for Robustifying Differentiable NAS*: for every operation with
 weights, with g its gradient as one vector,
 
-    mean over 20 steps of cos(g_train, g_valid) < 0.4   ->   its weights stay as they are from then on.
+    mean over 20 steps of cos(g_train, g_train + g_valid) < 0.4   ->   its weights stay as they are from then on.
 
-Here both gradients are taken at the weights after the step, apart from each other. (The authors' code compares with
-the training gradient of the step before.) Facts and traps: docs/methods/oles.md.
+The paper writes cos(g_train, g_valid). The sum is what the authors' code compares, whose training gradient (of the step
+before, clipped) is still there when that on validation images is added; and 0.4 belongs to it: the plain cosine lies
+below 0.4 for every operation from the first steps on. Facts and traps: docs/methods/oles.md.
 """
 
 import torch
@@ -37,8 +38,11 @@ def freeze(descent, train, valid) -> None:
     if valid is None or not stacks:
         return
     every, mixing = [weight for weights, _ in stacks for weight in weights], descent.activate(descent.alpha).detach()
-    losses = [descent.loss_of(batch)(mixing) for batch in (train, valid)]
-    sides, cosines = [iter(torch.autograd.grad(loss, every, materialize_grads=True)) for loss in losses], []
+    trained = [
+        torch.zeros_like(weight) if weight.grad is None else weight.grad for weight in every
+    ]  # in the step just taken
+    both = torch.autograd.grad(descent.loss_of(valid)(mixing), every, materialize_grads=True)
+    sides, cosines = [iter(trained), iter(torch._foreach_add(trained, both))], []
     for weights, copies in stacks:
         one, other = (torch.cat([next(side).reshape(copies, -1) for _ in weights], 1) for side in sides)
         cosines.append(torch.cosine_similarity(one, other, 1))
