@@ -403,3 +403,8 @@ def test_random_search_takes_as_many_steps_as_25000_images_have_whatever_the_dat
     assert [record.epoch for record in records] == [0, 1] and search.descent.timing.batches == 3
     assert search.finished and search.selected is not None
     assert 0 <= records[-1].train_error <= 1
+
+
+def test_a_supernet_trained_with_fixed_alpha_is_not_taken_for_random_search(small_search):
+    budgets = [small_search(method=name, parity=True).budget for name in ("RS-ws", "DARTS-PT(fixed alpha)", "DARTS")]
+    assert budgets[0] is not None and budgets[1:] == [None, None]

@@ -200,6 +200,22 @@ def test_the_summary_of_disparity_and_depth_is_that_of_its_table(made_by):
     assert script.summary(pd.read_csv(script.PATH)) == script.PATH.with_suffix(".md").read_text()
 
 
+def test_notebook_11_quotes_the_correlations_and_curves_of_the_searches_for_disparity():
+    text = (RESULTS.parent / "notebooks" / "11_dense_and_scalar_regression.ipynb").read_text()
+    table, epochs = (pd.read_csv(RESULTS / f"dense{part}.csv").query("data == 'stereo'") for part in ("", "_epochs"))
+    of = table[table["one_shot_error"].notna() & (table["method"] != "DARTS-PRIME")]
+    found = (
+        statistics.correlation(of[x], of["test_error"], "spearman")
+        for x in ("one_shot_error", "dominant_eigenvalue_mean")
+    )
+    told = " and ".join(f"{r.value:.2f} [{r.low:.2f}, {r.high:.2f}]" for r in found)
+    assert f"the retrained cells of {len(of)} searches" in text and told in text
+    measured = epochs.dropna(subset="dominant_eigenvalue").sort_values("epoch")
+    curves = [of["dominant_eigenvalue"].to_numpy() for _, of in measured.groupby("config_hash")]
+    fallen = sum(values.max() > values[0] > values[-1] for values in curves)
+    assert f"In {fallen} of {len(curves)} stored searches" in text
+
+
 def test_the_summary_of_s5_is_that_of_its_tables(made_by):
     script = made_by("ground_truth")
     trainings, epochs = pd.read_csv(script.CELLS), pd.read_csv(script.SEARCHES)
