@@ -32,7 +32,8 @@ RUNS = PATH.parents[1] / "runs" / "grids"
 
 def elsewhere() -> pd.DataFrame:
     """The searches of the grids that other tables hold."""
-    table = pd.concat([pd.read_csv(COLLAPSE), pd.read_csv(REMEDIES)], ignore_index=True)
+    others = pd.read_csv(REMEDIES)
+    table = pd.concat([pd.read_csv(COLLAPSE), others[others["method"] == "R-DARTS(DP)"]], ignore_index=True)
     searches = table["method"].isin([DARTS, "R-DARTS(L2)", "R-DARTS(DP)"]) & (table["reductions"] == "skip")
     return table[searches & table["space"].isin(SPACES) & table["seed"].isin(SEEDS)]
 

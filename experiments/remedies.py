@@ -28,6 +28,7 @@ PRIME = (
 LATER = tuple(method.name for method in later.METHODS)
 FAMILIES = (ZELA, PRIME, LATER)  # a p-value is corrected over those of its own
 METHODS = ZELA + PRIME + LATER
+SAME = "DARTS, same form"  # plain DARTS again, computed in the form of cells in which the remedies were
 PATH = RESULTS / "remedies.csv"
 BESIDE = RESULTS / "collapse.csv"
 RUNS = PATH.parents[1] / "runs" / "remedies"
@@ -37,14 +38,15 @@ def jobs() -> list[dict]:
     """Family by family, and seed by seed in each, so that a sweep that is not finished yet compares like with like."""
     return [
         job
-        for family in FAMILIES
+        for family in (*FAMILIES, (DARTS,))
         for seed in SEEDS
         for job in dl.grid(space=list(SPACES), method=list(family), seed=seed)
     ]
 
 
 def beside(table: pd.DataFrame) -> pd.DataFrame:
-    """`table`, and the rows of collapse.csv of the same seeds."""
+    """`table`, whose plain searches are called SAME, and the rows of collapse.csv of the same seeds."""
+    table = table.assign(method=table["method"].replace(DARTS, SAME))
     known = pd.read_csv(BESIDE)
     known = known[known["method"].isin([DARTS, REMEDY]) & (known["reductions"] == "skip")]
     return pd.concat([known[known["space"].isin(SPACES) & known["seed"].isin(SEEDS)], table], ignore_index=True)
@@ -63,10 +65,20 @@ def against_plain(rows: pd.DataFrame) -> dict[str, tuple]:
     return found
 
 
+def in_the_same_form(rows: pd.DataFrame) -> dict[str, tuple]:
+    """As `against_plain`, of the remedies of Zela et al., against plain DARTS in their own form of cells: a search in which
+    early stopping or adaptation was silent is then plain DARTS to the last bit. Empty until all seeds are there."""
+    if any((rows["method"] == method).sum() < len(SEEDS) for method in (SAME, *ZELA)):
+        return {}
+    apart = [100 * statistics.differences(rows, "test_error", SAME, method) for method in ZELA]
+    p = [statistics.signed_rank(values) for values in apart]
+    return dict(zip(ZELA, zip(apart, p, statistics.holm(p), strict=True), strict=True))
+
+
 def of_space(rows: pd.DataFrame, space: str) -> list[str]:
     compared, lines = against_plain(rows), []
     columns = {"one_shot_error": (100, 1), f"{word(space)}_normal": (1, 1), "dominant_eigenvalue_mean": (1, 2)}
-    for method in filter(set(rows["method"]).__contains__, (DARTS, REMEDY, *METHODS)):
+    for method in filter(set(rows["method"]).__contains__, (DARTS, REMEDY, SAME, *METHODS)):
         of = rows[rows["method"] == method]
         apart = 100 * statistics.differences(rows, "test_error", DARTS, method) if method in METHODS else []
         told = [""] * 3
@@ -84,11 +96,26 @@ def of_space(rows: pd.DataFrame, space: str) -> list[str]:
     return ["", f"## {space}", "", *markdown(heads, lines)]
 
 
+def paired(rows: pd.DataFrame) -> list[str]:
+    """The section about `in_the_same_form`."""
+    lines = []
+    for space, of in rows.groupby("space"):
+        for method, (apart, p, corrected) in in_the_same_form(of).items():
+            interval = statistics.bootstrap(apart)
+            told = f"{interval.value:.1f} [{interval.low:.1f}, {interval.high:.1f}]"
+            lines.append([space, method, str((apart == 0).sum()), told, f"{p:.2g}", f"{corrected:.2g}"])
+    if not lines:
+        return []
+    heads = ["space", "method", "pairs of one cell", f"{SAME}, minus this", "p", "p, Holm"]
+    return ["", "## In the same form of cells", "", "Where DARTS-ES or DARTS-ADA is silent, both searches of a pair are one and "
+            "the same here, and the difference is zero.", "", *markdown(heads, lines)]  # fmt: skip
+
+
 def across(rows: pd.DataFrame) -> list[str]:
     """Does the mean eigenvalue of a method foretell its mean retrained error? One point a method."""
     lines = []
     for space, of in rows.groupby("space"):
-        of = of[of["dominant_eigenvalue_mean"].notna()]
+        of = of[of["dominant_eigenvalue_mean"].notna() & (of["method"] != SAME)]
         points = of.groupby("method")[["dominant_eigenvalue_mean", "one_shot_error", "percent"]].mean()
         if len(points) >= 8:
             told = (
@@ -120,7 +147,7 @@ def summary(table: pd.DataFrame) -> str:
     for space in SPACES:
         if (rows["space"] == space).any():
             text += of_space(rows[rows["space"] == space], space)
-    return "\n".join(text + across(rows)) + "\n"
+    return "\n".join(text + paired(rows) + across(rows)) + "\n"
 
 
 if __name__ == "__main__":

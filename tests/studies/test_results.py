@@ -309,6 +309,21 @@ def test_a_family_of_remedies_is_decided_once_it_is_whole_and_corrected_over_its
     assert set(script.against_plain(rows)) == {*script.ZELA, *script.PRIME}
 
 
+def test_plain_searches_of_the_remedies_own_form_stand_beside_and_pair_with_the_silent_ones(made_by):
+    script = made_by("remedies")
+    rows = [
+        {"space": "S2", "method": method, "seed": seed, "test_error": 0.5 - (method != script.DARTS) * 0.01 * (seed % 5)}
+        for method in (script.DARTS, *script.ZELA) for seed in script.SEEDS
+    ]  # fmt: skip
+    table = script.beside(pd.DataFrame(rows))
+    assert (table["method"] == script.SAME).sum() == 10
+    assert ((table["method"] == script.DARTS) & (table["space"] == "S2")).sum() == 10, "those of collapse.csv"
+    found = script.in_the_same_form(table[table["space"] == "S2"])
+    assert set(found) == set(script.ZELA) and (found["DARTS-ES"][0] == 0).sum() == 2
+    assert "| S2 | DARTS-ES | 2 | 2.0 [" in "\n".join(script.paired(table))
+    assert script.in_the_same_form(table[table["method"] != "RS-ws"]) == {}
+
+
 def test_the_pages_say_of_the_remedies_what_their_table_holds(made_by):
     script, text = made_by("remedies"), (RESULTS.parent / "docs" / "choose.md").read_text()
     table = pd.read_csv(script.PATH)
