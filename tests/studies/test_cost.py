@@ -44,3 +44,14 @@ def test_sets_that_are_not_there_have_a_stand_in_of_their_size():
 def test_no_jobs_are_refused():
     with pytest.raises(ValueError, match="^jobs: is empty"):
         dl.plan_cost([])
+
+
+def test_the_snapshots_of_adaptation_are_counted_in_both_checkpoints(tmp_path):
+    asked = {"space": "S5", "method": "DARTS-ADA", "scale": "tiny", "epochs": 20, "curvature_every": 1}
+    search = dl.Search(**asked, path=tmp_path / "run")
+    while search.epoch < 12:
+        search.step()
+    assert len(search.snapshots) == search.method.monitor.kept == 9
+    stored = sum(file.stat().st_size for file in (tmp_path / "run").glob("*.pt"))
+    counted = cost._of_search(of_job(asked | {"evaluation": None}), 1)["disk_bytes"]
+    assert 0.7 * stored < counted < 1.3 * stored
