@@ -333,7 +333,7 @@ def summary(asked: dict[str, list[Row]]) -> str:
         "is named. Positive differences and correlations are what is claimed. Words follow from a rule (`experiments/claims.py`, which "
         "makes this page from the committed tables): *shown* and *contradicted* where the p-value, corrected by Holm over the rows of "
         "its question and test (of remedies other than L2 over their family on a space, as protocol.md declares), is below 0.05, or the interval of a correlation excludes zero; *absent* where it does not; *untested* "
-        "where no table has enough seeds to tell (ten; five for language and disparity). Published numbers are of CIFAR-10 at paper scale "
+        "where no table has enough seeds to tell (ten; five for language and disparity). Published numbers are of CIFAR-10, where no other data are named, at paper scale "
         "and stand beside ours, never on one scale: what can be compared is the sign.",
     ]
     for question, rows in asked.items():

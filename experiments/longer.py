@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import pandas as pd
 from robustness import HEADS, RANDOM, columns
-from writing import RESULTS, apart, former, markdown, means, swept, written
+from writing import FORMER, RESULTS, apart, former, markdown, means, swept, written
 
 import darts_lab as dl
 from darts_lab.tasks import classification
@@ -54,7 +54,7 @@ def summary(table: pd.DataFrame, usual: pd.DataFrame) -> str:
     lines = [
         "# S2 searched twice as long",
         "",
-        f"Ours: data digits, scale laptop but for {EPOCHS} epochs of search, darts_lab {dl.__version__}, {len(table)} runs; "
+        f"{FORMER}Ours: data digits, scale laptop but for {EPOCHS} epochs of search, darts_lab {dl.__version__}, {len(table)} runs; "
         "above them searches with the epochs of the scale. A random cell is searched in neither way: the same trainings stand "
         "twice. Mean over seeds ± half of the 95 % interval (Student's t); "
         "errors in per cent, of four kept edges. Bold: the interval of the paired difference (percentage points of the "

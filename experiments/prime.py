@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import pandas as pd
 from robustness import RANDOM, cells
-from writing import RESULTS, apart, former, markdown, means, swept, written
+from writing import FORMER, RESULTS, apart, former, markdown, means, swept, written
 
 import darts_lab as dl
 
@@ -47,13 +47,13 @@ def summary(table: pd.DataFrame, others: pd.DataFrame) -> str:
     lines = [
         "# What the parts of DARTS-PRIME do at laptop scale",
         "",
-        f"Ours: data digits, scale laptop, darts_lab {dl.__version__}, up to {len(SEEDS)} seeds. Mean over seeds ± half of the "
+        f"{FORMER}Ours: data digits, scale laptop, darts_lab {dl.__version__}, up to {len(SEEDS)} seeds. Mean over seeds ± half of the "
         "95 % interval (Student's t); errors in per cent. Kept edges are 4 in each cell. The methods of Zela et al. take an alpha step before every "
         "batch. The split of DARTS-PRIME leaves 1/11 of the "
         "images for validation: its one-shot errors and drops are measured on these, those of DARTS on half of all. A cell whose "
         "test error is above 50 % has learnt next to nothing; on S4 such cells rule every mean of the test error, and how "
         "many they are says more. The controls take about as many alpha steps: the random moments of a seed are the same in "
-        "every space. The Fisher trace is read from every batch, the last of an epoch included, which has 5 images here and a "
+        "every space. The Fisher trace was read from every batch, the last of an epoch included (today it is left out), which has 5 images here and a "
         "squared gradient many times as large (notebook 09, section 3). Seconds are search and training together: on a CPU those of one "
         "thread on a shared machine of two cores, on which other work ran at times; on a GPU those of one of thirteen processes "
         "that shared an NVIDIA H200 (with `NVIDIA_TF32_OVERRIDE=0`, so that float32 means that). They tell apart only what "

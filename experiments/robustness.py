@@ -16,7 +16,7 @@ from dataclasses import replace
 
 import pandas as pd
 import torch
-from writing import RESULTS, apart, epochs_path, former, markdown, means, shown, swept, written
+from writing import FORMER, RESULTS, apart, epochs_path, former, markdown, means, shown, swept, written
 
 import darts_lab as dl
 from darts_lab import methods
@@ -196,7 +196,7 @@ def summary(table: pd.DataFrame, epochs: pd.DataFrame) -> str:
     lines = [
         "# Do the remedies help at laptop scale?",
         "",
-        f"Ours: data digits, scale laptop, darts_lab {dl.__version__}, {len(table)} runs. Mean over seeds ± half of the "
+        f"{FORMER}Ours: data digits, scale laptop, darts_lab {dl.__version__}, {len(table)} runs. Mean over seeds ± half of the "
         "95 % interval (Student's t); errors in per cent; the one-shot error of early stopping is that of the epoch it "
         "names, and the mean eigenvalue of adaptation that of the epochs after its last return. Kept edges are 4 in each "
         "cell; what is counted is skips, in S4 noise. Seconds are those of one thread on a "

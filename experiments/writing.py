@@ -16,6 +16,9 @@ from darts_lab.tasks import classification
 RESULTS = Path(__file__).parents[1] / "results"
 
 
+FORMER = "Made before today's preset: both cells trained, L2 factors not scaled (protocol.md, *Before*). "
+
+
 def former(jobs: list[dict]) -> list[dict]:
     """`jobs` as scale laptop meant them before protocol.md: L2 factors not scaled, both cells trained."""
     found = []
