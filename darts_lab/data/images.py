@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from darts_lab.checks import Seed, allow, plain
+from darts_lab.checks import Count, Natural, Seed, Switch, allow, plain
 from darts_lab.data.arrays import channels_first, numbered
 from darts_lab.data.splits import SPLITS, Dataset, check_array, check_pair, checked_splits, drawn, mean_and_std
 
@@ -36,7 +36,9 @@ def from_tensors(
     splits = completed(checked_splits(pairs, check, "(images, labels)"), seed)
     reference = splits["train"][0]
     in_channels, *size = reference.shape[1:]
-    classes, crop_padding, flip = plain(classes), plain(crop_padding), plain(flip)
+    classes = None if classes is None else allow("classes", classes, Count)
+    crop_padding, flip = allow("crop_padding", crop_padding, Natural), allow("flip", flip, Switch)
+    mean, std = ([value] * in_channels if isinstance(plain(value), float | int) else value for value in (mean, std))
     if classes is None:
         classes = 1 + max(int(labels.max()) for _, labels in splits.values())
         if classes > sum(len(labels) for _, labels in splits.values()):

@@ -49,7 +49,7 @@ def load(data: Any, *, folder: str | Path | None = None, download: bool = False)
     """
     if isinstance(data, Splits):
         return data
-    if isinstance(data, Mapping) and all(split in data for split in SPLITS):
+    if isinstance(data, Mapping) and "train" in data:
         return from_tensors(**data)
     if all(hasattr(data, split) for split in SPLITS):
         return from_tensors(data.train, data.valid, data.test)

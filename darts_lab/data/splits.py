@@ -90,8 +90,8 @@ class Splits:
         shorter: dict[str, Any] = {}
         for split, n in zip(SPLITS, (train, valid, test)):
             tensors, n = getattr(self, split), plain(n)
-            if n is not None and not 1 <= n <= len(tensors[-1]):
-                raise ValueError(f"{split}: {n} samples asked for; allowed: 1..{len(tensors[-1])}")
+            if n is not None and not (isinstance(n, int) and 1 <= n <= len(tensors[-1])):
+                raise ValueError(f"{split}: {n!r} samples asked for; allowed: 1..{len(tensors[-1])}")
             shorter[split] = tensors if n in (None, len(tensors[-1])) else next(self._parts(tensors, n, seed, split))
         return replace(self, **shorter)
 

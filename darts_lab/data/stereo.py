@@ -35,8 +35,11 @@ def from_arrays(name: str, train, valid, test) -> Stereo:
         check_array(split, "images", images, ("n", 6, "height", "width"), "uint8")
         check_array(split, "disparities", disparities, (len(images), *images.shape[2:]), "float")
         disparities = torch.where(disparities.isfinite(), disparities.float(), torch.nan)
-        if not disparities.isfinite().any():
+        known = disparities.isfinite().flatten(1).any(1)
+        if not known.any():
             raise ValueError(f"{split}: no disparity is known")
+        if not known.all():  # it would count as answered without an error
+            raise ValueError(f"{split}: of sample {int(known.long().argmin())} no disparity is known; leave it out")
         return images, disparities
 
     splits = checked_splits(dict(zip(SPLITS, (train, valid, test))), check, "(images, disparities)")

@@ -4,6 +4,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch
+from torch import Tensor
 
 from darts_lab.checks import argument, checked
 from darts_lab.figures.style import empty_axes, short_name, style_of
@@ -24,8 +25,7 @@ def mixing(weights, space: SearchSpace, cell_type: str, ax: Axes | None = None) 
         return ax
     import seaborn  # here, because it imports pyplot
 
-    _check_weights(weights, space)
-    weights = np.asarray(weights)[space.cell_types.index(cell_type)].T  # (candidates, edges)
+    weights = _checked_weights(weights, space)[space.cell_types.index(cell_type)].T  # (candidates, edges)
     candidates = space.cell(cell_type)
     same, few = len(set(candidates)) == 1, len(candidates) <= 5
     labels, text = None, {"fontsize": 8} if few else {"fontsize": 6, "rotation": 90}
@@ -52,7 +52,8 @@ def cell(genotype, cell_type: str, weights=None, space: SearchSpace | None = Non
     if weights is not None:
         argument("space", space, SearchSpace)
         assert space is not None
-        _check_weights(weights, space)
+        weights = _checked_weights(weights, space)
+        Genotype.of(genotype, None).mixing(space)  # raises where it is of another space
     ax, genotype = empty_axes(ax, (5, 2.6)), Genotype.of(genotype, None)
     inputs = inputs_of(cell_type)
     nodes = genotype.nodes_of(cell_type)
@@ -72,7 +73,7 @@ def cell(genotype, cell_type: str, weights=None, space: SearchSpace | None = Non
 
     weight_of = {}
     if weights is not None and space is not None:
-        weights = np.asarray(weights)[space.cell_types.index(cell_type)]
+        weights = weights[space.cell_types.index(cell_type)]
         for edge, names, edge_weights in zip(space.edges, space.cell(cell_type), weights, strict=True):
             weight_of[edge] = dict(zip(names, edge_weights, strict=True))
             strongest = max((name for name in names if name != NONE), key=weight_of[edge].__getitem__)
@@ -102,10 +103,12 @@ def cell(genotype, cell_type: str, weights=None, space: SearchSpace | None = Non
     return ax
 
 
-def _check_weights(weights, space: SearchSpace) -> None:
+def _checked_weights(weights, space: SearchSpace) -> np.ndarray:
+    weights = np.asarray(weights.detach().cpu() if isinstance(weights, Tensor) else weights)
     if np.shape(weights) != space.shape:
         shape = np.shape(weights)
         raise ValueError(f"weights: shape {shape} does not fit space {space.name!r}: {space.shape}")
+    return weights
 
 
 def _arrow(

@@ -172,14 +172,19 @@ def weight_shares(history: History, space: SearchSpace, cell_type: str, ax: Axes
 
 @checked
 def eigenvalues(
-    histories, rule: Rule = RULE, ax: Axes | None = None, finished: bool = True, colours: Mapping | None = None
+    histories,
+    rule: Rule | Mapping = RULE,
+    ax: Axes | None = None,
+    finished: bool | Mapping = True,
+    colours: Mapping | None = None,
 ) -> Axes:
     """Dominant eigenvalue over the epochs of a search, or of several (name -> history), whose `colours` may be given by
     name; a method has its own. A history is a list of EpochRecord, or a table with the columns `epoch` and
     `dominant_eigenvalue` (`runs.table`).
 
     Dots are the measurements, with their standard errors if known; the line is the local average of `rule`; the star is
-    where it would have stopped a search (with `finished` False: one that still runs). For a single search the threshold
+    where it would have stopped a search (with `finished` False: one that still runs); of several searches both may be
+    given by name. For a single search the threshold
     is drawn too: an average above it stops the search, `delta` epochs or measurements earlier."""
     several = isinstance(histories, Mapping)
     for history in histories.values() if several else [histories]:
@@ -196,15 +201,17 @@ def eigenvalues(
         if not recent.any():
             continue
         epochs, values = epochs[recent].tolist(), values[recent].tolist()
-        places, averages = rule.averages(epochs, values)
+        judge: Rule = rule[name] if isinstance(rule, Mapping) else rule
+        ended: bool = finished[name] if isinstance(finished, Mapping) else finished
+        places, averages = judge.averages(epochs, values)
         ax.plot(places, averages, DASHES[number % 4], color=colour, label=name or "local average")
-        if (stop := rule.stop(epochs, values, finished)) is not None:
+        if (stop := judge.stop(epochs, values, ended)) is not None:
             star: dict[str, Any] = {"color": colour, "markersize": 12, "markeredgecolor": "black"}
             ax.plot(stop, np.interp(stop, places, averages), "*", **star)
         if not several:
-            counted = places[: -rule.delta] >= rule.start
-            threshold = rule.factor * averages[: -rule.delta][counted]
-            ax.plot(places[rule.delta :][counted], threshold, ":", color=DARK, linewidth=1.2, label="stops above")
+            counted = places[: -judge.delta] >= judge.start
+            threshold = judge.factor * averages[: -judge.delta][counted]
+            ax.plot(places[judge.delta :][counted], threshold, ":", color=DARK, linewidth=1.2, label="stops above")
     if not several and not isinstance(histories, pd.DataFrame):
         _mark_changes(histories, ax)
     label_epochs(ax, "dominant eigenvalue", title="curvature of the validation loss")
@@ -233,8 +240,12 @@ def fisher_trace(history: History, ax: Axes | None = None) -> Axes:
     moments: list[list] = []
     for record in history:
         batches = len(record.moments or [])
-        places += [record.epoch + (batch + 1) / batches for batch in range(batches)]
+        # an epoch ends where the other curves have it; a gap where the search goes back
+        places += [record.epoch - 1 + (batch + 1) / batches for batch in range(batches)]
         moments += record.moments or []
+        if record.back_to is not None:
+            places.append(float("nan"))
+            moments.append([float("nan")] * 3)
     if moments:
         traces, thresholds, updates = np.array(moments, np.float64).T
         ax.semilogy(places, traces, color=PALETTE[0], label="Fisher trace")

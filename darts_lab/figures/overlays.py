@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from darts_lab.checks import checked
 from darts_lab.figures.curves import _series, eigenvalues, telling_operations
 from darts_lab.figures.style import WholeNumbers, empty_axes, label_epochs, methods_style, short_name
+from darts_lab.spaces import NONE
 
 
 @checked
@@ -24,8 +25,9 @@ def overlay(name: str, views: Mapping, ax: Axes | None = None) -> Axes:
 
 def _eigenvalues(views, colours, ax):
     if views:
-        histories, one = {name: view.history for name, view in views.items()}, next(iter(views.values()))
-        eigenvalues(histories, one.rule, ax, all(view.finished for view in views.values()), colours)
+        of = {name: (view.history, view.rule, view.finished) for name, view in views.items()}
+        histories, rules, finished = (dict(zip(of, parts)) for parts in zip(*of.values()))
+        eigenvalues(histories, rules, ax, finished, colours)
 
 
 def _errors(views, colours, ax):
@@ -45,7 +47,7 @@ def _errors(views, colours, ax):
 def _counts(views, colours, ax):
     operations: list[str] = []
     for one, view in views.items():
-        operations = operations or telling_operations(view.space)
+        operations = operations or [name for name in telling_operations(view.space) if name != NONE]  # no cell keeps it
         for cell_type, dash in zip(view.space.cell_types, ("-", ":", "--")):
             counts = [sum(r.genotype.count(o, cell_type) for o in operations) for r in view.history]
             label = one if dash == "-" else None

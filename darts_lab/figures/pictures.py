@@ -7,13 +7,15 @@ from darts_lab.figures.style import empty_axes
 
 
 def picture(image, ax: Axes | None = None) -> Axes:
-    """An image as in the data, channels first: of uint8 the first three channels, red first (the left image of a pair);
-    of four bands, blue first, the visible colours, brightened until the brightest 1 % is white."""
+    """An image as in the data, channels first: the first three channels, red first (the left image of a pair); of four
+    bands, blue first, the visible colours. What is not uint8 is brightened until the brightest 1 % is white."""
     image = np.asarray(image)
     if image.ndim != 3 or len(image) < 3:
         raise ValueError(f"image: must be (3 or more channels, height, width), found {image.shape}")
     ax = empty_axes(ax, (4, 2))
-    colours = image[:3] if image.dtype == np.uint8 else np.clip(image[2::-1] / np.quantile(image[:3], 0.99), 0, 1)
+    colours = image[2::-1] if len(image) == 4 else image[:3]
+    if image.dtype != np.uint8:
+        colours = np.clip(colours / (np.quantile(colours, 0.99) or 1), 0, 1)
     ax.imshow(np.moveaxis(colours, 0, -1))
     ax.set_axis_off()
     return ax

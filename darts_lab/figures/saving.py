@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from matplotlib.collections import LineCollection, PathCollection, QuadMesh
+from matplotlib.container import BarContainer
 from matplotlib.contour import ContourSet
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, Rectangle
@@ -70,7 +71,7 @@ def _source(run) -> str:
             return _source(runs.Run(run.path))
         except FileNotFoundError:  # the logs of others have no config
             return run.name
-    if isinstance(run, runs.Run):
+    if isinstance(run, runs.Run) and {"hash", "name"} <= run.config.keys():
         return f"run {run.config['hash']} {run.config['name']}"
     if not hasattr(run, "plan"):
         what = "a Search, a Training, a run, the path of a table, or words"
@@ -116,9 +117,17 @@ def plotted(figure: Figure) -> pd.DataFrame:
                 for path in collection.get_paths():
                     xs, ys = np.asarray(path.vertices).T
                     add(artist, label, xs, ys)
+        lying = {
+            patch
+            for bars in ax.containers
+            if isinstance(bars, BarContainer) and bars.orientation == "horizontal"
+            for patch in bars
+        }
         for patch in ax.patches:
             if isinstance(patch, FancyArrowPatch):
                 add("arrow", patch.get_gid() or "", [np.nan], [np.nan], [patch.get_linewidth()])
+            elif isinstance(patch, Rectangle) and patch in lying:
+                add("bar", patch.get_label(), [patch.get_width()], [patch.get_y() + patch.get_height() / 2])
             elif isinstance(patch, Rectangle):
                 add("bar", patch.get_label(), [patch.get_x() + patch.get_width() / 2], [patch.get_height()])
     return pd.DataFrame(rows, columns=["panel", "artist", "label", "x", "y", "value"])

@@ -81,7 +81,7 @@ METHOD_STYLE: dict[str, tuple[str, str]] = {  # (colour, marker), the same in ev
     "CRB": ("#a96b59", "X"),
     "RS-ws": (PALETTE[7], "<"),
     "random cell": (PALETTE[4], "."),
-    "published": (DARK, "o"),
+    "published": (DARK, "h"),
 }
 _SHORT_NAMES = {
     SKIP: "skip", SEP3: "sep 3", SEP5: "sep 5", SEP7: "sep 7", DIL3: "dil 3", DIL5: "dil 5", STRIPS7: "7x1 1x7",

@@ -147,7 +147,7 @@ def _fitting(theirs: Mapping[str, Tensor]) -> str:
 
 def _tensors(supernet: Supernet) -> dict[str, Tensor]:
     """Their name -> the tensor of ours, or the part of one."""
-    if not hasattr(supernet, "backbone"):
+    if not isinstance(supernet, Supernet):
         raise ValueError(f"supernet: {type(supernet).__name__} is not allowed; it must be a Supernet")
     backbone = supernet.backbone
     tensors: dict[str, Tensor] = {"stem.0.weight": backbone.stem}

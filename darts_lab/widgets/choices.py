@@ -150,6 +150,8 @@ class Choices(widgets.VBox):
         return task_of(self.data.chosen)
 
     def _offer(self) -> None:
+        # the scale first: what watches the data asks for the scale of their domain
+        self.scale.offer(lambda scale: not isinstance(scale, str) or scale in DOMAINS[self.domain.value])
         self.data.offer(lambda data: task_of(data).domain == self.domain.value)
         self.space.offer(lambda space: spaces.get(space).cell_types == self.task.cell_types)
 

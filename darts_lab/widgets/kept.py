@@ -23,6 +23,7 @@ class Kept:
         self.genotype, self.space, self.task = record.genotype, search.space, type(search.task)
         self.method, self.one_shot = search.method.name, self.task.factor * record.valid_error
         self.label = f"{search.method.name}\nepoch {record.epoch}"
+        self.asked = f"{search.space.name}, {search.plan.names['data']}"
         self.key = track.number, record.epoch, search.history.index(record)
         self.training: Training | None = None
         self.evaluation: Evaluation | None = None

@@ -65,8 +65,9 @@ def pause_between_pictures(drawing: float, whole: float) -> float:
 
 
 class Lab(widgets.VBox):
-    """The live widget: choose, press Start, watch. Arguments as for `Search`; they set what the controls show. With a
-    list of methods, their searches, with the same seed and data, go on side by side, epoch by epoch.
+    """The live widget: choose, press Start, watch. Arguments as for `Search`, whose device, path and capture are the
+    usual ones here; they set what the controls show. With a list of methods, their searches, with the same seed and
+    data, go on side by side, epoch by epoch.
 
     With `present` it begins in the form for a class: large type, choices folded away, the panels that tell the story.
 
@@ -74,6 +75,8 @@ class Lab(widgets.VBox):
     panels drawn. Every button is a method too."""
 
     def __init__(self, space=None, data="digits", method="DARTS", scale="laptop", seed=0, *, present=False, **settings):
+        for name in {"device", "path", "capture"} & settings.keys():
+            raise ValueError(f"{name}: is not allowed in a lab, which takes the usual one; dl.Search takes it")
         self.worker, self.settings = Worker(self), settings
         self.asked = _asked((space, data, method, scale, seed), settings)
         self.born = time.monotonic()
@@ -157,7 +160,10 @@ class Lab(widgets.VBox):
             if self.state == "finished":
                 self.status.value = "The search is finished; <b>Start</b> begins a new one."
                 return
-            if self.state == "failed" or self.state == "idle" and None in self.searches:
+            none = None in self.searches
+            if self.state == "paused" and none:  # a retraining without a search
+                return self.worker.go_on()
+            if self.state == "failed" or self.state in ("idle", "stopped") and none:
                 self.worker.forget()
                 self.worker.from_disk = True
             self.worker.search_on()
@@ -279,18 +285,26 @@ class Lab(widgets.VBox):
             if track.search is not None and (view := track.view) is not None:
                 name = track.search.method.name
                 views[name if names.count(name) == 1 else f"{name}, {track.number}"] = view
-        results = {}
-        for number, kept in enumerate(self.kept, 1):
-            label = kept.label if kept.label not in results else f"{kept.label} ({number})"
+        tasks = [type(track.search.task) for track in self.tracks if track.search is not None]
+        tasks += [kept.task for kept in self.kept[-1:]]
+        task = tasks[0] if tasks else None
+        of_task = [kept for kept in self.kept if kept.task is task]  # other errors have other units
+        several, results = len({kept.asked for kept in of_task}) > 1, {}
+        for number, kept in enumerate(of_task, 1):
+            label = f"{kept.label}\n{kept.asked}" if several else kept.label
+            label = label if label not in results else f"{label} ({number})"
             test = None if kept.evaluation is None else kept.task.factor * kept.evaluation.test_error
             results[label] = kept.method, kept.one_shot, test
-        return self.shared.draw(views, results, most)
+        unit = "%" if task is None else task.unit or task.metric
+        return self.shared.draw(views, results, most, unit)
 
     def report(self) -> None:
         with self.worker.lock:
             self._reported = time.perf_counter()
             tracks = [track for track in self.tracks if track.search is not None]
             if not tracks:
+                if self.state in ("paused", "stopped"):
+                    self.status.value = f"<b>{self.state.capitalize()}</b>"
                 return
             state = "Searching" if self.state == "working" else self.state.capitalize()
             parts = [f"<b>{state}</b>", *(track.report() for track in tracks)]

@@ -117,7 +117,7 @@ class Shared(_Pictures):
         super().__init__([*self.images.values()], layout=layout)
         self.add_class("darts-lab-shared")
 
-    def draw(self, views: dict[str, View], results: dict, most: int | None = None) -> float:
+    def draw(self, views: dict[str, View], results: dict, most: int | None = None, unit: str = "%") -> float:
         """Draws what changed, at most `most` pictures; arguments as for `figures.overlay` and `figures.retrained`.
         Returns the seconds that took."""
         began = time.perf_counter()
@@ -133,7 +133,6 @@ class Shared(_Pictures):
             with RENDERING:
                 if name == "retrained":
                     ax = self._axes_of(name, (0.27, 0.16, 0.7, 0.73), (0.33, 0.22, 0.64, 0.65))
-                    unit = next((view.task.unit or view.task.metric for view in views.values()), "%")
                     figures.retrained(results, ax, unit)
                 else:
                     ax = self._axes_of(name, _CURVE, _LARGE_CURVE)

@@ -64,6 +64,7 @@ class Worker:
         with self.lock:
             if track.search is not None and not track.search.finished and self.rest != "failed":
                 track.changes[name] = value
+                track.asked = track.asked | {name: value}
                 if not self.computing:
                     track.apply_changes()
                     self.lab.report()
@@ -73,6 +74,7 @@ class Worker:
         for track in self.lab.tracks:
             track.forget()
         self.targets, self.from_disk, self.lab.evaluation = None, False, None
+        self.rest = "idle"
 
     def unlock(self) -> None:
         for track in self.lab.tracks:

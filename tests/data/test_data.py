@@ -321,7 +321,7 @@ def test_your_own_data_are_taken_as_data_set_mapping_or_object():
     parts = {s: getattr(mine, s) for s in data.SPLITS}
     assert torch.equal(data.load(SimpleNamespace(**parts)).test[0], mine.test[0])
     assert data.load({**parts, "name": "mine", "flip": True}).flip
-    for nothing in (3, {"train": GOOD}, None):
+    for nothing in (3, {"images": GOOD}, None):
         with pytest.raises(TypeError, match=f"data: {type(nothing).__name__} is no name"):
             data.load(nothing)
 
@@ -633,3 +633,15 @@ def test_batches_are_made_where_the_data_live():
     indices = data.shuffled_batches(12, 5, rng)[0]
     images, labels = data.training_batch(mine, "train", indices, rng, cutout_length=3)
     assert indices.is_cuda and images.is_cuda and labels.is_cuda
+
+
+def test_arguments_of_data_of_your_own_are_checked_and_one_number_is_for_every_channel():
+    assert data.load({"train": GOOD}).test[1].numel()
+    grey = data.from_tensors(GOOD, mean=0.5, std=0.25)
+    assert grey.mean == (0.5,) * 3 and grey.std == (0.25,) * 3
+    for name, wrong in (("classes", "3"), ("classes", 3.5), ("crop_padding", 1.5), ("flip", "no")):
+        with pytest.raises(ValueError, match=f"{name}: {wrong!r} is not allowed"):
+            data.from_tensors(GOOD, **{name: wrong})
+    for wrong in (5.0, "5"):
+        with pytest.raises(ValueError, match="train: .* samples asked for; allowed"):
+            own().subset(train=wrong)

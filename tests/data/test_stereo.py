@@ -280,3 +280,10 @@ def test_arrays_that_are_no_pairs_are_refused(images, disparities, says):
     fine = torch.zeros(2, 6, 8, 8, dtype=torch.uint8), torch.ones(2, 8, 8)
     with pytest.raises(ValueError, match=says):
         stereo.from_arrays("own", (images, disparities), fine, fine)
+
+
+def test_a_pair_without_a_known_disparity_is_refused_since_it_would_count_as_answered():
+    images, disparities = torch.zeros(3, 6, 8, 8, dtype=torch.uint8), torch.ones(3, 8, 8)
+    disparities[1] = torch.nan
+    with pytest.raises(ValueError, match="train: of sample 1 no disparity is known"):
+        stereo.from_arrays("mine", (images, disparities), (images, disparities), (images, disparities))

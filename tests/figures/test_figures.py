@@ -524,3 +524,33 @@ def test_what_counts_is_the_test_error_beside_the_one_shot_error(ax):
     figures.retrained({"DARTS": ("DARTS", 17.9, 90.2), "R-DARTS(L2)": ("R-DARTS(L2)", 14.0, None)}, ax)
     assert [bar.get_width() for bar in ax.patches] == [90.2]
     assert [line.get_xdata()[0] for line in ax.lines] == [17.9, 14.0]
+
+
+def test_bars_that_lie_are_told_by_their_length():
+    ax = Figure().subplots()
+    figures.retrained({"one": ("DARTS", 15.0, 12.0), "two": ("R-DARTS(L2)", 14.0, 9.0)}, ax)
+    bars = figures.plotted(ax.figure).query("artist == 'bar'")
+    assert bars["x"].tolist() == [12.0, 9.0] and bars["y"].tolist() == [0.0, 1.0]
+
+
+def test_colours_of_float_images_are_in_their_order_and_black_stays_black():
+    pixel = np.zeros((3, 2, 2), np.float32)
+    pixel[0] = 1
+    shown = figures.picture(pixel, Figure().subplots()).images[0].get_array()
+    assert shown[0, 0].tolist() == [1, 0, 0]
+    assert not figures.picture(0 * pixel, Figure().subplots()).images[0].get_array().any()
+
+
+def test_weights_of_a_search_are_drawn_as_they_are_and_a_cell_of_another_space_is_refused(search):
+    figures.mixing(search.mixing.clone().requires_grad_(), search.space, "normal", Figure().subplots())
+    other = spaces.S4.with_nodes(search.space.nodes)
+    with pytest.raises(ValueError, match="genotype"):
+        figures.cell(dl.uniform_genotype(other, "noise"), "normal", search.mixing, search.space, Figure().subplots())
+
+
+def test_every_search_is_judged_by_its_own_rule(ax):
+    values = [0.1, 0.1, 0.1, 0.5, 0.6]
+    table = pd.DataFrame({"epoch": range(5), "dominant_eigenvalue": values})
+    quick, never = Rule(window=1, delta=1, start=0), Rule(window=1, delta=1, start=0, factor=100.0)
+    figures.eigenvalues({"a": table, "b": table}, {"a": quick, "b": never}, ax, {"a": True, "b": True})
+    assert [line.get_xdata().tolist() for line in ax.lines if line.get_marker() == "*"] == [[2]]

@@ -632,3 +632,72 @@ def test_in_front_of_a_class_type_is_large_choices_are_folded_away_and_one_click
     assert shown() > {"weights reduce", "losses", "cost", "errors"} and lab.choices.layout.display is None
     assert lab.panels._axes["errors"].figure.get_figwidth() > large, "so that the same type is smaller on the screen"
     lab.close()
+
+
+# --- What is chosen, and what a search does by itself --------------------------------------------
+
+
+def test_sliders_act_again_after_a_failure(lab):
+    lab.resume()
+    with pytest.raises(ValueError, match="no unfinished run of these choices"):
+        lab.result(PATIENCE)
+    assert lab.state == "failed"
+    click(lab, "Start")
+    until(lambda: lab.search is not None and lab.search.epoch >= 1)
+    lab.tracks[0].method.weight_decay.value = 9e-4
+    until(lambda: lab.search.weight_decay == 9e-4)
+
+
+def test_what_adaptation_raised_is_not_the_choice_for_the_next_search(tmp_path, monkeypatch):
+    monkeypatch.setenv("DARTS_LAB_RUNS", str(tmp_path))
+    method = dl.Method("ADA", monitor=Adaptation(Rule(window=1, factor=1.0001, delta=1, start=0)))
+    lab = dl.lab("S2", method=method, scale="tiny", epochs=6, alpha_learning_rate=0.1)
+    lab.start()
+    raised = lab.result(PATIENCE).weight_decay
+    assert raised > 3e-4 and lab.tracks[0].method.weight_decay.value == raised
+    lab.start()
+    search = lab.result(PATIENCE)
+    assert search.history[0].weight_decay == 3e-4
+
+
+def test_resume_after_a_paused_retraining_begins_no_search(lab):
+    lab.step()
+    until(lambda: lab.state == "paused")
+    (kept,) = lab.keep()
+    click(lab, "Reset")
+    until(lambda: lab.state == "idle" and not lab.worker.running)
+    kept.step = lambda: False  # a retraining that goes on until it is held
+    lab.retrain(kept)
+    click(lab, "Pause")
+    until(lambda: lab.state == "paused")
+    del kept.step
+    click(lab, "Resume")
+    until(lambda: kept.evaluation is not None and not lab.worker.running)
+    assert lab.searches == [None]
+
+
+def test_only_scales_of_the_task_are_offered_and_reset_finds_back():
+    lab = dl.widgets.Lab("S2", scale="workstation")
+    lab.choices.domain.value = "language"
+    assert "workstation" not in lab.scale.options and lab.scale.value == "tiny" and lab.space.value == "RNN"
+    lab.reset()
+    assert (lab.scale.value, lab.data.value, lab.space.value) == ("workstation", "digits", "S2")
+    with pytest.raises(ValueError, match="device: is not allowed in a lab"):
+        dl.lab(device="cpu")
+
+
+def test_kept_cells_of_another_task_have_no_bar_beside_these(tmp_path, monkeypatch):
+    monkeypatch.setenv("DARTS_LAB_RUNS", str(tmp_path))
+    drawn = []
+    monkeypatch.setattr("darts_lab.figures.retrained", lambda results, ax, unit: drawn.append((dict(results), unit)))
+    lab = dl.widgets.Lab("S2", scale="tiny", epochs=1)
+    for data, space, unit in (("digits", "S2", "%"), ("bathymetry", "S2", "m")):
+        lab.reset()
+        lab.choices.domain.value = dl.tasks.of(data).domain
+        lab.space.value = space
+        lab.start()
+        lab.result(PATIENCE)
+        lab.keep()
+        lab.draw_shared()
+        results, told = drawn[-1]
+        assert len(results) == 1 and told == unit
