@@ -1,7 +1,8 @@
 """Which of several found cells to keep, what they predict, and what discretization costs."""
 
+import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Annotated
@@ -18,6 +19,7 @@ from darts_lab.data.splits import Images
 from darts_lab.genotype import Genotype
 from darts_lab.search.search import Search
 from darts_lab.search.training import Training, evaluate
+from darts_lab.settings import EvaluationSettings
 from darts_lab.spaces import SearchSpace
 from darts_lab.tasks import scales
 
@@ -163,13 +165,20 @@ def ground_truth(trainings: pd.DataFrame) -> pd.DataFrame:
     if not pd.api.types.is_numeric_dtype(trainings["test_error"]) or trainings["test_error"].isna().any():
         raise ValueError("trainings: test_error must hold numbers, and no NaN")
     for name in ("space", "data", "scale", "evaluation"):
-        if name in trainings and trainings[name].nunique() > 1:
+        if name in trainings and trainings[name].map(_in_full).nunique() > 1:
             raise ValueError(f"trainings: differ in {name}, so their errors cannot be ranked together; choose one")
     genotypes = trainings["genotype"].map(lambda text: str(Genotype.parse(text).canonical))
     by_cell = trainings["test_error"].groupby(genotypes)
     table = by_cell.agg(test_error="mean", standard_error="sem", trainings="size").sort_values("test_error")
     table["regret"] = table["test_error"] - table["test_error"].min()
     return table.assign(rank=range(1, len(table) + 1))
+
+
+def _in_full(value):
+    """Settings that are JSON, with the defaults of those that rows of before do not name; all else as it is."""
+    if not isinstance(value, str) or not value.startswith("{"):
+        return value
+    return json.dumps(asdict(EvaluationSettings()) | json.loads(value), sort_keys=True)
 
 
 @cache
