@@ -247,7 +247,7 @@ def s5() -> Row:
         f"epochs {late} minus {early}: {interval.value:.1f} points [{interval.low:.1f}, {interval.high:.1f}], "
         f"{interval.n} seeds, signed rank, p = {p:.2g}"
     )
-    return Row("the regret on S5 rises again (declared)", s5_published(), told, word=judged(rise.mean(), p))
+    return Row("the regret of DARTS on S5 rises again", s5_published(), told, word=judged(rise.mean(), p))
 
 
 def unpaired(claim: str, papers: str, one, other, unit: str) -> Row:
