@@ -118,7 +118,7 @@ def read(path: str | Path) -> Recorded:
         return Recorded(
             run.config["name"], run.path, space["name"], run.config["data"]["name"], run.config["seed"],
             settings["drop_path"], settings["weight_decay"], history, problems=[], test_error=test_error,
-            epochs=settings["epochs"],
+            epochs=settings.get("epochs"),  # logs of others may not say
         )  # fmt: skip
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"run: {str(run.path)!r} holds no search that can be read: {error}") from error

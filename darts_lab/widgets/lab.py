@@ -75,8 +75,6 @@ class Lab(widgets.VBox):
     panels drawn. Every button is a method too."""
 
     def __init__(self, space=None, data="digits", method="DARTS", scale="laptop", seed=0, *, present=False, **settings):
-        for name in {"device", "path", "capture"} & settings.keys():
-            raise ValueError(f"{name}: is not allowed in a lab, which takes the usual one; dl.Search takes it")
         self.worker, self.settings = Worker(self), settings
         self.asked = _asked((space, data, method, scale, seed), settings)
         self.born = time.monotonic()
@@ -84,6 +82,8 @@ class Lab(widgets.VBox):
         self.kept: list[Kept] = []
         self.evaluation: Evaluation | None = None  # the last one
         self._reported = self._drawn = self._drawing_time = 0.0
+        for name in {"device", "path", "capture"} & settings.keys():
+            raise ValueError(f"{name}: is not allowed in a lab, which takes the usual one; dl.Search takes it")
         self.choices = Choices(space, data, scale, seed)
         methods = list(method) if isinstance(method, list | tuple) else [method]
         if not methods:
@@ -161,7 +161,7 @@ class Lab(widgets.VBox):
                 self.status.value = "The search is finished; <b>Start</b> begins a new one."
                 return
             none = None in self.searches
-            if self.state == "paused" and none:  # a retraining without a search
+            if self.state == "paused" and none and not self.worker.held:  # a retraining without a search
                 return self.worker.go_on()
             if self.state == "failed" or self.state in ("idle", "stopped") and none:
                 self.worker.forget()

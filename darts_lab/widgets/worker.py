@@ -25,6 +25,7 @@ class Worker:
         self.halt: str | None = None  # the state in which the thread should come to rest, or "reset"
         self.requests = 0  # so that a request in the last moment of the thread is not lost
         self.searching = self.from_disk = False  # the searches go on, not only retraining; they are read from disk
+        self.held = False  # whether they were going on when the thread came to rest
         self.targets: list[int] | None = None  # the length of its history at which each search pauses
         self.queue: deque[Kept] = deque()  # cells to be retrained
         self.after_reset: Callable | None = None  # what was asked for while the lab was being reset
@@ -137,6 +138,7 @@ class Worker:
     def _come_to_rest(self, error: BaseException | None) -> int:
         """Sets the state in which the thread ends; returns the number of requests that are done by then."""
         with self.lock:
+            self.held = self.searching
             self.computing = self.searching = False
             self.error, halt = error, self.halt
             if halt != "reset":
