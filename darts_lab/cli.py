@@ -168,6 +168,8 @@ def _settings(pairs: list[str]) -> dict:
         try:
             settings[name] = files.from_json(value)
         except ValueError:
+            if len(value) > 80:
+                raise ValueError(f"{name[:80]}: {value[:80]!r} is not allowed; it must be a number or a word") from None
             settings[name] = value  # a word, such as that of precision=bfloat16
     return settings
 

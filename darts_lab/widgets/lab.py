@@ -83,7 +83,7 @@ class Lab(widgets.VBox):
         self.evaluation: Evaluation | None = None  # the last one
         self._reported = self._drawn = self._drawing_time = 0.0
         for name in {"device", "path", "capture"} & settings.keys():
-            raise ValueError(f"{name}: is not allowed in a lab, which takes the usual one; dl.Search takes it")
+            raise ValueError(f"{name}: not a setting of a lab, which takes the usual one; dl.Search takes it")
         self.choices = Choices(space, data, scale, seed)
         methods = list(method) if isinstance(method, list | tuple) else [method]
         if not methods:

@@ -682,7 +682,7 @@ def test_only_scales_of_the_task_are_offered_and_reset_finds_back():
     assert "workstation" not in lab.scale.options and lab.scale.value == "tiny" and lab.space.value == "RNN"
     lab.reset()
     assert (lab.scale.value, lab.data.value, lab.space.value) == ("workstation", "digits", "S2")
-    with pytest.raises(ValueError, match="device: is not allowed in a lab"):
+    with pytest.raises(ValueError, match="device: not a setting of a lab"):
         dl.lab(device="cpu")
 
 
