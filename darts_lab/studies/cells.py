@@ -176,9 +176,10 @@ def ground_truth(trainings: pd.DataFrame) -> pd.DataFrame:
 
 def _in_full(value):
     """Settings that are JSON, with the defaults of those that rows of before do not name; all else as it is."""
-    if not isinstance(value, str) or not value.startswith("{"):
+    try:
+        return json.dumps(asdict(EvaluationSettings()) | json.loads(value), sort_keys=True)
+    except (TypeError, ValueError):  # no settings
         return value
-    return json.dumps(asdict(EvaluationSettings()) | json.loads(value), sort_keys=True)
 
 
 @cache
