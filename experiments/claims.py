@@ -17,7 +17,7 @@ import ground_truth
 import pandas as pd
 import remedies
 from collapse import DARTS, RANDOM, REMEDY, SEEDS, SPACES, STOPPED
-from writing import RESULTS, markdown
+from writing import RESULTS, markdown, within
 
 from darts_lab.studies import published, statistics
 
@@ -42,9 +42,8 @@ def difference(claim: str, papers: str, rows: pd.DataFrame, one: str, other: str
     if min((rows["method"] == name).sum() for name in (one, other)) < least:
         return Row(claim, papers)
     apart = 100 * statistics.differences(rows[rows["method"].isin([one, other])], "test_error", one, other)
-    interval, p = statistics.bootstrap(apart), statistics.signed_rank(apart)
-    told = f"{interval.value:.1f} points [{interval.low:.1f}, {interval.high:.1f}], {len(apart)} seeds, signed rank"
-    return Row(claim, papers, told, apart.mean(), p)
+    told = f"{within(statistics.bootstrap(apart), ' points')}, {len(apart)} seeds, signed rank"
+    return Row(claim, papers, told, apart.mean(), statistics.signed_rank(apart))
 
 
 def secondary(method: str, space: str, papers: str, compared: dict[str, tuple]) -> Row:
@@ -54,8 +53,7 @@ def secondary(method: str, space: str, papers: str, compared: dict[str, tuple]) 
         return Row(claim, papers)
     family = next(family for family in remedies.FAMILIES if method in family)
     apart, p, by_holm = compared[method]
-    interval = statistics.bootstrap(apart)
-    told = f"{interval.value:.1f} points [{interval.low:.1f}, {interval.high:.1f}], {len(apart)} seeds, signed rank"
+    told = f"{within(statistics.bootstrap(apart), ' points')}, {len(apart)} seeds, signed rank"
     told += f", p = {p:.2g}, {by_holm:.2g} by Holm over {len(family)} methods"
     return Row(claim, papers, told, apart.mean(), None, judged(apart.mean(), by_holm))
 
@@ -71,7 +69,7 @@ def beside_random(claim: str, papers: str, rows: pd.DataFrame) -> Row:
     if len(other) < 25:
         return Row(claim, papers)
     apart = statistics.difference(one, other)
-    told = f"{apart.value:.1f} points [{apart.low:.1f}, {apart.high:.1f}], {len(one)} and {len(other)} cells, rank sum"
+    told = f"{within(apart, ' points')}, {len(one)} and {len(other)} cells, rank sum"
     return Row(claim, papers, told, apart.value, statistics.rank_sum(one, other))
 
 
@@ -82,7 +80,7 @@ def correlated(claim: str, papers: str, rows: pd.DataFrame, x: str, y: str = "te
         return Row(claim, papers)
     r = statistics.correlation(rows[x], rows[y], "spearman")
     word = SHOWN if r.low > 0 else CONTRADICTED if r.high < 0 else ABSENT
-    return Row(claim, papers, f"{r.value:.2f} [{r.low:.2f}, {r.high:.2f}], {len(rows)} searches", r.value, None, word)
+    return Row(claim, papers, f"{within(r, digits=2)}, {len(rows)} searches", r.value, None, word)
 
 
 def corrected(rows: list[Row]) -> list[Row]:
@@ -241,11 +239,11 @@ def s5() -> Row:
     truth = 100 * cells.groupby("genotype")["test_error"].mean()
     plain = searches[(searches["method"] == DARTS) & (searches["weight_decay"] == 3e-4)]
     rise = ground_truth.rises(plain.assign(regret=plain["genotype"].map(truth) - truth.min()))
-    interval, p = statistics.bootstrap(rise), statistics.signed_rank(rise)
+    p = statistics.signed_rank(rise)
     early, late = ("{} to {}".format(*window) for window in (ground_truth.EARLY, ground_truth.LATE))
     told = (
-        f"epochs {late} minus {early}: {interval.value:.1f} points [{interval.low:.1f}, {interval.high:.1f}], "
-        f"{interval.n} seeds, signed rank, p = {p:.2g}"
+        f"epochs {late} minus {early}: {within(statistics.bootstrap(rise), ' points')}, {len(rise)} seeds, signed rank, "
+        f"p = {p:.2g}"
     )
     return Row("the regret of DARTS on S5 rises again", s5_published(), told, word=judged(rise.mean(), p))
 
@@ -253,7 +251,7 @@ def s5() -> Row:
 def unpaired(claim: str, papers: str, one, other, unit: str) -> Row:
     """Difference of means with Welch's interval and the rank-sum test."""
     apart = statistics.difference(one, other)
-    told = f"{apart.value:.2f} {unit} [{apart.low:.2f}, {apart.high:.2f}], {len(one)} and {len(other)}, rank sum"
+    told = f"{within(apart, f' {unit}', 2)}, {len(one)} and {len(other)}, rank sum"
     enough = min(len(one), len(other)) >= 5  # fewer cannot have a p-value below 0.05
     return Row(claim, papers, told, apart.value, statistics.rank_sum(one, other) if enough else None)
 
@@ -316,7 +314,7 @@ def parted() -> list[str]:
             )
             apart = 100 * statistics.differences(rows, "test_error", DARTS, method)
             if len(apart) >= 5 and after < 0.75 * before and not (interval := statistics.bootstrap(apart)).low > 0:
-                told = f"{interval.value:.1f} [{interval.low:.1f}, {interval.high:.1f}]"
+                told = within(interval)
                 lines.append([f"{space}, {how} ({name})", method, f"{before:.2f}, {after:.2f}", told, str(len(apart))])
     text = "Remedies under which the mean eigenvalue falls by a quarter or more, and the interval of the retrained error's difference (points) does not lie above zero: curvature is no proof of quality."
     return ["", "## Where curvature falls and quality does not follow", "", text, "", *markdown(heads, lines)]

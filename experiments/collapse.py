@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import torch
 from fixed_cells import cell, word
-from writing import RESULTS, epochs_of, epochs_path, every_second, markdown, marked, shown, swept
+from writing import RESULTS, epochs_of, epochs_path, every_second, markdown, marked, shown, swept, within
 
 import darts_lab as dl
 from darts_lab.studies import statistics
@@ -108,10 +108,9 @@ def compared(alone: pd.DataFrame) -> tuple[list[str], dict[str, float]]:
     corrected = dict(zip(p, statistics.holm(list(p.values())), strict=True))
     lines = []
     for space, apart in found.items():
-        interval = statistics.bootstrap(apart)
         lines.append(
             [space, str(len(apart)), *(f"{alone.loc[(alone['space'] == space) & (alone['method'] == name), 'percent'].mean():.1f}"
-             for name in (DARTS, REMEDY)), f"{interval.value:.1f} [{interval.low:.1f}, {interval.high:.1f}]",
+             for name in (DARTS, REMEDY)), within(statistics.bootstrap(apart)),
              f"{np.median(apart):.1f}", f"{(apart > 0).sum()} of {len(apart)}", f"{p[space]:.2g}", f"{corrected[space]:.2g}"]
         )  # fmt: skip
     heads = ["space", "seeds", DARTS, REMEDY, "difference", "median", "DARTS worse in", "p (signed rank)", "p, Holm"]

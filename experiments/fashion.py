@@ -13,7 +13,7 @@ from __future__ import annotations
 import pandas as pd
 from collapse import DARTS, GUESSING, RANDOM, REMEDY, random_cells
 from fixed_cells import word
-from writing import RESULTS, made, markdown, means, shown
+from writing import RESULTS, made, markdown, means, shown, unfinished, within
 
 import darts_lab as dl
 from darts_lab.studies import statistics
@@ -43,10 +43,9 @@ def compared(table: pd.DataFrame, whole: bool) -> list[str]:
     p = {space: statistics.signed_rank(values) for space, values in apart.items()}
     lines = []
     for (space, values), corrected in zip(apart.items(), statistics.holm(list(p.values())) if p else [], strict=True):
-        interval = statistics.bootstrap(values)
         decided = [f"{p[space]:.2g}", f"{corrected:.2g}"] if whole else ["", ""]
         lines.append(
-            [space, str(len(values)), f"{interval.value:.1f} [{interval.low:.1f}, {interval.high:.1f}]",
+            [space, str(len(values)), within(statistics.bootstrap(values)),
              f"{(values > 0).sum()} of {len(values)}", *decided]
         )  # fmt: skip
     return markdown(
@@ -69,8 +68,7 @@ def kinds(rows: pd.DataFrame, space: str) -> list[str]:
 
 
 def summary(table: pd.DataFrame) -> str:
-    whole = len(jobs())
-    state = "" if len(table) == whole else f" **Not finished: {len(table)} of {whole} trainings are done.**"
+    state = unfinished(table, jobs(), "trainings")
     text = [
         "# The same comparison on Fashion-MNIST",
         "",
@@ -80,7 +78,7 @@ def summary(table: pd.DataFrame) -> str:
         "intervals, Wilcoxon's signed-rank test and Holm's correction over the two spaces; means ± half of the 95 % interval "
         "(Student's t). Made by `make fashion` from `experiments/fashion.py`.",
         "",
-        *compared(table, len(table) == whole),
+        *compared(table, whole=not state),
     ]
     for space, rows in table.groupby("space"):
         text += kinds(rows, space)

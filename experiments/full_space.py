@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 from collapse import DARTS, RANDOM, RANDOM_CELLS, REMEDY
 from fashion import compared, kinds
-from writing import RESULTS, made
+from writing import RESULTS, made, unfinished, within
 
 import darts_lab as dl
 from darts_lab.studies import statistics
@@ -43,15 +43,14 @@ def beside_random(table: pd.DataFrame) -> list[str]:
         if len(chance) == RANDOM_CELLS and len(errors) == len(SEEDS):
             apart = statistics.difference(errors, chance)
             lines.append(
-                f"{method} minus random cells: {apart.value:.1f} points [{apart.low:.1f}, {apart.high:.1f}] (Welch's t), "
+                f"{method} minus random cells: {within(apart, ' points')} (Welch's t), "
                 f"p = {statistics.rank_sum(errors, chance):.2g} (rank sum, not corrected)."
             )
     return [line for text in lines for line in ("", text)]
 
 
 def summary(table: pd.DataFrame) -> str:
-    whole = len(jobs())
-    state = "" if len(table) == whole else f" **Not finished: {len(table)} of {whole} trainings are done.**"
+    state = unfinished(table, jobs(), "trainings")
     text = [
         "# The same comparison in the full space",
         "",
@@ -61,7 +60,7 @@ def summary(table: pd.DataFrame) -> str:
         "signed-rank test (of one comparison, so that Holm's correction changes nothing); means ± half of the 95 % interval "
         "(Student's t). Made by `make full_space` from `experiments/full_space.py`.",
         "",
-        *compared(table.assign(space="full space"), len(table) == whole),
+        *compared(table.assign(space="full space"), whole=not state),
         *beside_random(table),
         *kinds(table, SPACE),
     ]

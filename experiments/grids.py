@@ -16,7 +16,7 @@ from collapse import DARTS, GUESSING
 from collapse import PATH as COLLAPSE
 from fixed_cells import word
 from remedies import PATH as REMEDIES
-from writing import RESULTS, made, markdown, means
+from writing import RESULTS, made, markdown, means, unfinished, within
 
 import darts_lab as dl
 from darts_lab import methods
@@ -71,10 +71,8 @@ def lines(rows: pd.DataFrame, setting: str, space: str) -> list[list[str]]:
         told = ""
         if value != PLAIN[setting]:
             both = of[of[setting].isin([PLAIN[setting], value])]
-            interval = statistics.bootstrap(
-                100 * statistics.differences(both, "test_error", PLAIN[setting], value, of=setting)
-            )
-            told = f"{interval.value:.1f} [{interval.low:.1f}, {interval.high:.1f}]"
+            apart = statistics.differences(both, "test_error", PLAIN[setting], value, of=setting)
+            told = within(statistics.bootstrap(100 * apart))
         found.append(
             [f"{value:g}", str(len(group)), f"{100 * group['test_error'].mean():.1f}", f"{100 * group['test_error'].median():.1f}",
              str((group["test_error"] > GUESSING).sum()), told, *means(group, columns)]
@@ -83,8 +81,7 @@ def lines(rows: pd.DataFrame, setting: str, space: str) -> list[list[str]]:
 
 
 def summary(table: pd.DataFrame) -> str:
-    count = len(jobs())
-    state = "" if len(table) == count else f" **Not finished: {len(table)} of {count} searches are done.**"
+    state = unfinished(table, jobs(), "searches")
     rows = whole(table)
     text = [
         "# How much L2, how much drop path",

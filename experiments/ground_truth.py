@@ -12,7 +12,7 @@ package, for the lab.
 from __future__ import annotations
 
 import pandas as pd
-from writing import RESULTS, former, markdown, searched, shown, swept
+from writing import RESULTS, former, markdown, searched, shown, swept, within
 
 import darts_lab as dl
 from darts_lab.genotype import enumerate_genotypes
@@ -97,8 +97,7 @@ def summary(trainings: pd.DataFrame, epochs: pd.DataFrame) -> str:
         rise = 100 * rises(of) if name != "DARTS-ES" else []  # which stops
         apart = ""
         if len(rise):
-            interval = statistics.bootstrap(rise)
-            apart = f"{interval.value:.1f} [{interval.low:.1f}, {interval.high:.1f}]"
+            apart = within(statistics.bootstrap(rise))
             apart += f", p = {statistics.signed_rank(rise):.2g}" if len(rise) == len(SEEDS) else ""
         seeds = str(of["seed"].nunique())
         rows.append([name, seeds, *(shown(statistics.mean(100 * regret)) for regret in until), apart, ranks])

@@ -13,7 +13,7 @@ from __future__ import annotations
 import pandas as pd
 from collapse import DARTS, GUESSING, REMEDY
 from fixed_cells import word
-from writing import RESULTS, made, markdown, means
+from writing import RESULTS, made, markdown, means, unfinished, within
 
 import darts_lab as dl
 from darts_lab.methods import later
@@ -55,24 +55,23 @@ def beside(table: pd.DataFrame) -> pd.DataFrame:
 def against_plain(rows: pd.DataFrame) -> dict[str, tuple]:
     """Of each of METHODS on one space: (differences, p, p corrected over its family), DARTS minus it in points, paired by
     seed. A family counts once each of its methods has all seeds."""
-    found = {}
-    for family in FAMILIES:
-        if any((rows["method"] == method).sum() < len(SEEDS) for method in family):
-            continue
-        apart = [100 * statistics.differences(rows, "test_error", DARTS, method) for method in family]
-        p = [statistics.signed_rank(values) for values in apart]
-        found |= dict(zip(family, zip(apart, p, statistics.holm(p), strict=True), strict=True))
-    return found
+    return {method: found for family in FAMILIES for method, found in tested(rows, DARTS, family).items()}
+
+
+def tested(rows: pd.DataFrame, plain: str, family: tuple[str, ...]) -> dict[str, tuple]:
+    """Of each method of a family: (differences, p, p corrected over the family), `plain` minus it in points, paired by seed;
+    nothing until all seeds of all are there."""
+    if any((rows["method"] == method).sum() < len(SEEDS) for method in (plain, *family)):
+        return {}
+    apart = [100 * statistics.differences(rows, "test_error", plain, method) for method in family]
+    p = [statistics.signed_rank(values) for values in apart]
+    return dict(zip(family, zip(apart, p, statistics.holm(p), strict=True), strict=True))
 
 
 def in_the_same_form(rows: pd.DataFrame) -> dict[str, tuple]:
-    """As `against_plain`, of the remedies of Zela et al., against plain DARTS in their own form of cells: a search in which
-    early stopping or adaptation was silent is then plain DARTS to the last bit. Empty until all seeds are there."""
-    if any((rows["method"] == method).sum() < len(SEEDS) for method in (SAME, *ZELA)):
-        return {}
-    apart = [100 * statistics.differences(rows, "test_error", SAME, method) for method in ZELA]
-    p = [statistics.signed_rank(values) for values in apart]
-    return dict(zip(ZELA, zip(apart, p, statistics.holm(p), strict=True), strict=True))
+    """Of the remedies of Zela et al., against plain DARTS in their own form of cells: a search in which early stopping or
+    adaptation was silent is then plain DARTS to the last bit."""
+    return tested(rows, SAME, ZELA)
 
 
 def of_space(rows: pd.DataFrame, space: str) -> list[str]:
@@ -83,8 +82,7 @@ def of_space(rows: pd.DataFrame, space: str) -> list[str]:
         apart = 100 * statistics.differences(rows, "test_error", DARTS, method) if method in METHODS else []
         told = [""] * 3
         if len(apart) >= 5:
-            interval = statistics.bootstrap(apart)
-            told[0] = f"{interval.value:.1f} [{interval.low:.1f}, {interval.high:.1f}]"
+            told[0] = within(statistics.bootstrap(apart))
         if method in compared:
             told[1:] = (f"{p:.2g}" for p in compared[method][1:])
         lines.append(
@@ -101,8 +99,7 @@ def paired(rows: pd.DataFrame) -> list[str]:
     lines = []
     for space, of in rows.groupby("space"):
         for method, (apart, p, corrected) in in_the_same_form(of).items():
-            interval = statistics.bootstrap(apart)
-            told = f"{interval.value:.1f} [{interval.low:.1f}, {interval.high:.1f}]"
+            told = within(statistics.bootstrap(apart))
             lines.append([space, method, str((apart == 0).sum()), told, f"{p:.2g}", f"{corrected:.2g}"])
     if not lines:
         return []
@@ -132,8 +129,7 @@ def across(rows: pd.DataFrame) -> list[str]:
 
 def summary(table: pd.DataFrame) -> str:
     rows = beside(table).assign(percent=lambda of: 100 * of["test_error"])
-    whole = len(jobs())
-    state = "" if len(table) == whole else f" **Not finished: {len(table)} of {whole} searches are done.**"
+    state = unfinished(table, jobs(), "searches")
     text = [
         "# What the other remedies do at laptop scale",
         "",

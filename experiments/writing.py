@@ -14,8 +14,6 @@ from darts_lab.studies import sweep as sweeps
 from darts_lab.tasks import classification
 
 RESULTS = Path(__file__).parents[1] / "results"
-
-
 FORMER = "Made before today's preset: both cells trained, L2 factors not scaled (protocol.md, *Before*). "
 
 
@@ -104,6 +102,17 @@ def shown(estimate: statistics.Estimate, digits: int = 1) -> str:
     """A mean and half of its interval, where there is one."""
     half = (estimate.high - estimate.low) / 2
     return f"{estimate.value:.{digits}f}" + ("" if half != half else f" ± {half:.{digits}f}")
+
+
+def within(estimate: statistics.Estimate, unit: str = "", digits: int = 1) -> str:
+    """A value and its interval."""
+    value, low, high = (f"{number:.{digits}f}" for number in (estimate.value, estimate.low, estimate.high))
+    return f"{value}{unit} [{low}, {high}]"
+
+
+def unfinished(table: pd.DataFrame, jobs: list[dict], what: str) -> str:
+    """How many of `jobs` are done, where `table` does not hold all of them yet; else nothing."""
+    return "" if len(table) == len(jobs) else f" **Not finished: {len(table)} of {len(jobs)} {what} are done.**"
 
 
 def marked(difference: statistics.Estimate, digits: int = 1) -> str:

@@ -143,7 +143,8 @@ def _store(files: list[Path], store: Path, size, mode: str | None) -> None:
     store.parent.mkdir(parents=True, exist_ok=True)
     unfinished = store.with_name(f"{store.name}.{os.getpid()}.part")
     for left in store.parent.glob(f"{store.name}.*.part"):  # by processes that were killed
-        if not (number := left.suffixes[-2][1:]).isdecimal() or not psutil.pid_exists(int(number)):
+        number = left.name.split(".")[-2]
+        if number.isdecimal() and not psutil.pid_exists(int(number)):
             left.unlink(missing_ok=True)
     pictures = _pictures(files, size, mode)
     first = next(pictures)
@@ -153,7 +154,7 @@ def _store(files: list[Path], store: Path, size, mode: str | None) -> None:
         with open(unfinished, "wb") as file:
             np.lib.format.write_array_header_1_0(file, header)
             for picture in tqdm(itertools.chain([first], pictures), "pictures", len(files), disable=None):
-                file.write(np.ascontiguousarray(picture, np.uint8).tobytes())
+                file.write(np.asarray(picture, np.uint8).tobytes())
         os.replace(unfinished, store)
     except OSError as error:
         if error.errno != errno.ENOSPC:

@@ -49,12 +49,13 @@ def mixing(weights, space: SearchSpace, cell_type: str, ax: Axes | None = None) 
 def cell(genotype, cell_type: str, weights=None, space: SearchSpace | None = None, ax: Axes | None = None) -> Axes:
     """One cell as a graph: colour and dash say the operation. With `weights` (mixing weights of `space`) lines are as
     wide as the weights of their operations, and edges that are not in the genotype are drawn too, faintly."""
+    genotype = Genotype.of(genotype, None)
     if weights is not None:
         argument("space", space, SearchSpace)
         assert space is not None
         weights = _checked_weights(weights, space)
-        Genotype.of(genotype, None).mixing(space)  # raises where it is of another space
-    ax, genotype = empty_axes(ax, (5, 2.6)), Genotype.of(genotype, None)
+        genotype.mixing(space)  # raises where it is of another space
+    ax = empty_axes(ax, (5, 2.6))
     inputs = inputs_of(cell_type)
     nodes = genotype.nodes_of(cell_type)
     states = nodes + inputs

@@ -184,8 +184,8 @@ def eigenvalues(
 
     Dots are the measurements, with their standard errors if known; the line is the local average of `rule`; the star is
     where it would have stopped a search (with `finished` False: one that still runs); of several searches both may be
-    given by name. For a single search the threshold
-    is drawn too: an average above it stops the search, `delta` epochs or measurements earlier."""
+    given by name. For a single search the threshold is drawn too: an average above it stops the search, `delta` epochs
+    or measurements earlier."""
     several = isinstance(histories, Mapping)
     for history in histories.values() if several else [histories]:
         if not isinstance(history, pd.DataFrame):

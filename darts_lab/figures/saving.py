@@ -68,10 +68,10 @@ def _source(run) -> str:
         return f"table {name}, sha256 {hashlib.sha256(file.read_bytes()).hexdigest()[:8]}"
     if isinstance(run, runs.Recorded):
         try:
-            return _source(runs.Run(run.path))
-        except FileNotFoundError:  # the logs of others have no config
+            return _source(runs.Run.of_kind(run.path, "search"))
+        except (FileNotFoundError, ValueError):  # the logs of others have no config, or one of their own
             return run.name
-    if isinstance(run, runs.Run) and {"hash", "name"} <= run.config.keys():
+    if isinstance(run, runs.Run):
         return f"run {run.config['hash']} {run.config['name']}"
     if not hasattr(run, "plan"):
         what = "a Search, a Training, a run, the path of a table, or words"

@@ -247,9 +247,8 @@ class Replay(widgets.VBox):
 def _space_of(search: Recorded) -> SearchSpace:
     """The space that was searched; its own operations are names only."""
     try:
-        asked = runs.Run(search.path).config["space"]
-        asked["name"], asked["cells"].values()
-    except (FileNotFoundError, KeyError, TypeError, ValueError, AttributeError):  # logs of others, or without a path
+        asked = runs.Run.of_kind(search.path, "search").config["space"]
+    except (FileNotFoundError, TypeError, ValueError):  # the logs of others, or a history without a path
         return spaces.get(search.space).with_nodes(search.history[0].genotype.nodes)
     own = {name for cell in asked["cells"].values() for edge in cell for name in edge} - {*KNOWN_OPERATIONS}
     return SearchSpace(asked["name"], asked["cells"], dict.fromkeys(own, _not_here))

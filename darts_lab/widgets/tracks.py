@@ -38,8 +38,7 @@ class Track:
         self.chosen: tuple = ()  # its data and scale; the controls may say something else when it ends
         self.number = 0  # of the search, different for all searches of a session
         self.changes: dict[str, float] = {}  # made by hand and not yet handed to the search
-        self.began: dict[str, float] = {}  # L2 and drop path with which it was begun here
-        self.asked: dict[str, float] = {}  # the same, as moved by hand since, and not by the search itself
+        self.asked: dict[str, float] = {}  # L2 and drop path as chosen and moved by hand, not by the search itself
         self.inside = self.batches = 0  # batches of the running epoch, and of the search
         self.spent = self.drawn = 0.0  # seconds in the steps of the search; when it was drawn last
 
@@ -58,10 +57,9 @@ class Track:
         batches = min(self.method.batches.value, search.task.most("valid", search.valid_batch_size))
         if batches > 1:  # asked for like any setting, so that a run goes on with as many wherever it is resumed
             search = Search(*arguments, **self.method.settings | {"curvature_batches": batches})
-        now = {name: control.value for name, control in self.method.live.items()}
+        self.asked = {name: control.value for name, control in self.method.live.items()}
         if from_disk:
             search = self._from_disk(search)
-        self.began = self.asked = now
         self.number = next(_NUMBERS)
         self.search, self.inside, self.batches, self.spent = search, 0, 0, 0.0
         self.chosen = data, scale

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from matplotlib.figure import Figure
 from samples import quark0_log
 
 import darts_lab as dl
@@ -122,3 +123,16 @@ def test_a_log_is_replayed(tmp_path):
     while replay._thread is not None:
         replay._thread.join()
     assert "epoch 1" in replay.status.value and "Not drawn" not in replay.status.value
+
+
+@pytest.mark.parametrize("content", ['{"lr": 0.1}', '{"space": "darts"}'])
+def test_a_config_of_their_own_beside_a_log_is_not_taken_for_one_of_ours(content, tmp_path):
+    folder = tmp_path / "search-EXP-1"
+    written(folder, quark0_log()[0])
+    (folder / "config.json").write_text(content)
+    (search,) = dl.read_quark0(folder)
+    assert dl.replay(tmp_path).search.name == search.name
+    figure = Figure()
+    dl.figures.errors(search.history, figure.subplots())
+    dl.figures.save("theirs", figure, run=search, folder=tmp_path)
+    assert search.name in (tmp_path / "theirs.csv").read_text().splitlines()[0]

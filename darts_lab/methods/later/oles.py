@@ -38,11 +38,9 @@ def freeze(descent, train, valid) -> None:
     if valid is None or not stacks:
         return
     every, mixing = [weight for weights, _ in stacks for weight in weights], descent.activate(descent.alpha).detach()
-    trained = [
-        torch.zeros_like(weight) if weight.grad is None else weight.grad for weight in every
-    ]  # in the step just taken
-    both = torch.autograd.grad(descent.loss_of(valid)(mixing), every, materialize_grads=True)
-    sides, cosines = [iter(trained), iter(torch._foreach_add(trained, both))], []
+    of_step = [torch.zeros_like(weight) if weight.grad is None else weight.grad for weight in every]  # clipped
+    of_valid = torch.autograd.grad(descent.loss_of(valid)(mixing), every, materialize_grads=True)
+    sides, cosines = [iter(of_step), iter(torch._foreach_add(of_step, of_valid))], []
     for weights, copies in stacks:
         one, other = (torch.cat([next(side).reshape(copies, -1) for _ in weights], 1) for side in sides)
         cosines.append(torch.cosine_similarity(one, other, 1))
