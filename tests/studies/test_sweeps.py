@@ -192,7 +192,8 @@ def test_rows_of_a_table_that_is_known_are_taken_as_they_are(inline, jobs, tmp_p
     told = []
     again = sweep(jobs, tmp_path / "other", report=told.append, known=table)
     assert same(again, inline[1]) and told == ["4 of 4 are finished already"]
-    assert not [path for path in (tmp_path / "other").iterdir() if path.is_dir()] and read(tmp_path / "other").empty
+    names = sorted(path.name for path in (tmp_path / "other").iterdir())
+    assert names == ["sweep.json", "table.csv", "table.parquet"] and read(tmp_path / "other").empty
     spoilt = table.assign(error=["no", None, None, None], version=[*table["version"][:3], "0.0.1"])
     sweep(jobs, tmp_path / "other", report=told.append, known=spoilt)
     assert told[1] == "2 of 4 are finished already" and len(told) == 4, "failures and other versions are not known"
