@@ -31,7 +31,7 @@ def recorded(search: dict) -> SimpleNamespace:
         told = {"dominant_eigenvalue": one["eigenvalue"], "genotype": SimpleNamespace(count=lambda *_, n=skips: n)}
         history.append(SimpleNamespace(**one, **told))
     rest = dict.fromkeys(("space", "data", "drop_path", "weight_decay", "seed"))
-    return SimpleNamespace(name=search["name"], problems=[], history=history, **rest)
+    return SimpleNamespace(name=search["name"], problems=[], whole=search["whole"], history=history, **rest)
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,8 @@ def test_the_rule_of_the_page_stops_where_that_of_darts_lab_does(page, searches)
         for place, row in enumerate(ours.itertuples()):
             rule_in_words = {name: getattr(rule, name) for name in ("window", "factor", "delta", "start", "unit")}
             theirs = page.evaluate(
-                "([j, rule]) => replayRule(...measurements(SEARCHES[j]), rule)", [place, rule_in_words]
+                "([j, rule]) => replayRule(...measurements(SEARCHES[j]), rule, SEARCHES[j].whole)",
+                [place, rule_in_words],
             )
             last = len(searches[place]["epochs"]) and searches[place]["epochs"][-1]["epoch"]
             assert (row.stop_epoch, row.known_at) == ((theirs["stop"], theirs["known"]) if theirs else (last, last))

@@ -186,12 +186,11 @@ class Replay(widgets.VBox):
             return
         search, record = self.search, self.search.history[self.epoch.value]
         weights = None if record.mixing is None else np.asarray(record.mixing)
-        finished = search.history[-1].stop_epoch is None and search.whole
-        more: dict[str, Any] = {"finished": finished, "at": record.epoch, "task": self._task}
+        more: dict[str, Any] = {"finished": search.whole, "at": record.epoch, "task": self._task}
         more["truth"] = known_truth(self._space, search.data)
         view = View(self._space, search.history, weights, record.genotype, self.rule, **more)
         epochs, values = measurements(search.history)
-        self.stop = self.rule.replay(epochs, values, finished)
+        self.stop = self.rule.replay(epochs, values, search.whole)
         self.status.value = "<br>".join(self._report(search, record, measured=bool(values)))
         with self._lock:
             self._view = view

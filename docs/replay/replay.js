@@ -22,10 +22,11 @@ function stopOf(epochs, values, rule, finished) {
   return null;
 }
 
-// {stop, known}: the epoch at which to stop, and the one in which a running search knew it; null if never
-function replayRule(epochs, values, rule) {
+// {stop, known}: the epoch at which to stop, and the one in which a running search knew it; null if never. `whole` says
+// whether the last value is that of a finished search
+function replayRule(epochs, values, rule, whole) {
   for (let count = 1; count <= values.length; count++) {
-    const stop = stopOf(epochs.slice(0, count), values.slice(0, count), rule, count === values.length);
+    const stop = stopOf(epochs.slice(0, count), values.slice(0, count), rule, whole && count === values.length);
     if (stop !== null) return { stop, known: epochs[count - 1] };
   }
   return null;
@@ -179,7 +180,7 @@ function start(root) {
       rule[name] = Number(get(name).value);
       get(name).nextElementSibling.textContent = get(name).value;
     }
-    const [epochs, values] = measurements(search), found = replayRule(epochs, values, rule);
+    const [epochs, values] = measurements(search), found = replayRule(epochs, values, rule, search.whole);
     get("about").textContent = search.about;
     const named = record.eigenvalue === null ? "" : `, dominant eigenvalue ${record.eigenvalue.toPrecision(3)}`;
     get("now").textContent = `${record.epoch}: one-shot error ${percent(record.valid_error)}${named}`;

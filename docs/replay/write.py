@@ -59,7 +59,7 @@ def search(path: Path) -> dict:
         about += f"; its {cell}, trained from scratch, has a test error of {100 * row['test_error']:.1f} %"
     return {
         "name": found.name, "title": f"{found.space}, {config['method']}{f' ({by})' if by else ''}", "by": by,
-        "about": about,
+        "about": about, "whole": found.whole,
         "kinds": kinds, "inputs": space.inputs, "nodes": space.nodes, "edges": space.edges,
         "operations": {kind: space.cell(kind) for kind in kinds}, "epochs": epochs,
     }  # fmt: skip
