@@ -159,12 +159,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _settings(pairs: list[str]) -> dict:
+def _settings(options) -> dict:
     settings = {}
-    for pair in pairs:
+    for pair in options.set:
         name, equals, value = pair.partition("=")
         if not equals or not name.isidentifier():
             raise ValueError(f"--set: {pair[:80]!r} does not have the form NAME=VALUE")
+        if hasattr(options, name):
+            raise ValueError(f"--set: {name!r} is not allowed; it is an option of its own, --{name}")
         try:
             settings[name] = files.from_json(value)
         except ValueError:
@@ -177,11 +179,12 @@ def _settings(pairs: list[str]) -> dict:
 def _search(options) -> None:
     if options.resume:
         for name in (*plan.JOB, "path", "set"):
-            if getattr(options, name) not in (None, []):
+            if (given := getattr(options, name)) not in (None, []):
+                name = "parity" if given == ["parity=true"] else name
                 raise ValueError(f"--{name}: is not allowed beside --resume, which goes on as the run began")
         search = Search.resume(options.resume, device=options.device)
     else:
-        search = Search(**_given(options), device=options.device, path=options.path, **_settings(options.set))
+        search = Search(**_given(options), device=options.device, path=options.path, **_settings(options))
     task, cell_types, operation = search.task, search.space.cell_types, telling_operation(search.space)
     heading = f"{operation} ({', '.join(cell_types)})"
     if not options.json:
@@ -214,7 +217,7 @@ def _search(options) -> None:
 def _evaluate(options) -> None:
     training = Training(
         _cell(options.genotype), options.data, options.scale, options.seed, options.device, options.path,
-        options.space, **_settings(options.set),
+        options.space, **_settings(options),
     )  # fmt: skip
     task = training.task
     for record in training:
@@ -230,8 +233,11 @@ def _evaluate(options) -> None:
 
 
 def _sweep(options) -> None:
+    for name in ("seeds", "workers"):
+        if (given := getattr(options, name)) is not None and given < 1:
+            raise ValueError(f"--{name}: {given} is not allowed; it must be at least 1")
     options.seed = range(options.seeds)
-    jobs = sweeps.grid(**_given(options), **_settings(options.set))
+    jobs = sweeps.grid(**_given(options), **_settings(options))
     table = sweeps.sweep(jobs, options.path, options.workers)
     columns = ["one_shot_error", "test_error", "discretization_drop", "dominant_eigenvalue_mean", "skips_normal"]
     means = table.groupby(["space", "method"], sort=False)[[*columns, "seconds"]].mean(numeric_only=False)

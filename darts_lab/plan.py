@@ -236,6 +236,7 @@ def of_job(job: dict) -> Plan:
         if not isinstance(names[name], str) and (name, names[name]) != ("space", None):
             kind = type(names[name]).__name__
             raise ValueError(f"{name}: {kind} is not allowed in a sweep; it must be a name")
+    names["data"] = names["data"].lower()
     if names["data"] not in datasets.NAMES:
         raise ValueError(f"data: {names['data']!r} is not known in a sweep; known: {', '.join(datasets.NAMES)}")
     if names["space"] is None:

@@ -16,6 +16,7 @@ one process both change nothing. Ranks talk through `torch.distributed`: gloo on
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import math
 import os
@@ -42,6 +43,7 @@ from torch.func import functional_call
 PATIENCE = timedelta(minutes=10)  # for a rank that neither answers nor ends: a checkpoint may take long to be written
 SHORT = 16384  # numbers: gloo gathers so few of every rank in a third of the time in which it adds them up
 MEETING = "DARTS_LAB_MEETING"  # names the file through which the processes of `run` find one another
+_GATHER = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor  # as PyTorch called it before
 _count, _rank = 1, 0
 
 
@@ -75,7 +77,14 @@ def join() -> None:
     meeting = {"init_method": f"file://{environ[MEETING]}"} if MEETING in environ else {}
     if not dist.is_initialized():
         _ask(dist.init_process_group, backend, rank=number, world_size=size, timeout=PATIENCE, **meeting)
+        atexit.register(_part)
     _count, _rank = size, number
+
+
+def _part() -> None:
+    """Ends gloo's threads before Python ends: those that still run would abort the process."""
+    with suppress(RuntimeError, ValueError):  # another rank may have ended already
+        dist.destroy_process_group()
 
 
 def _ask(ask: Callable, *arguments, **named):
@@ -147,7 +156,7 @@ def _sums(tensors: Iterable[Tensor]) -> list[Tensor]:
         _ask(dist.all_reduce, flat)
     else:
         rows = flat.new_empty(_count * len(flat))
-        _ask(dist.all_gather_into_tensor, rows, flat)
+        _ask(_GATHER, rows, flat)
         flat = rows.view(_count, -1).sum(0)
     parts = flat.split([tensor.numel() for tensor in tensors])
     return [part.view(tensor.shape) for part, tensor in zip(parts, tensors, strict=True)]

@@ -13,11 +13,12 @@ import json
 from dataclasses import dataclass
 
 import fashion
+import full_space
 import ground_truth
 import pandas as pd
 import remedies
 from collapse import DARTS, RANDOM, REMEDY, SEEDS, SPACES, STOPPED
-from writing import RESULTS, markdown, within
+from writing import RESULTS, markdown, usual, within, word
 
 from darts_lab.studies import published, statistics
 
@@ -121,6 +122,7 @@ def questions() -> dict[str, list[Row]]:
     found = alone[alone["method"].isin([DARTS, REMEDY])]
     table = pd.read_csv(remedies.PATH) if remedies.PATH.exists() else alone.iloc[:0]
     others = remedies.beside(table)
+    whole = pd.read_csv(full_space.PATH) if full_space.PATH.exists() else alone.iloc[:0]
     by_space = {space: alone[alone["space"] == space] for space in SPACES}
     searched = {space: found[found["space"] == space] for space in SPACES}
     means = ("DARTS", "DARTS-ES", "RS-ws")
@@ -133,13 +135,13 @@ def questions() -> dict[str, list[Row]]:
                     for space in SPACES]),
         *corrected([difference(f"DARTS minus R-DARTS(L2), both cells trained, {space} (not declared)", theirs(space, means),
                                both[both["space"] == space], DARTS, REMEDY) for space in SPACES]),
-        Row("DARTS minus R-DARTS(L2), full space", quoted()),
+        *corrected([difference("DARTS minus R-DARTS(L2), full space", quoted(), whole, DARTS, REMEDY)]),
         s5(),
     ]  # fmt: skip
 
     points = published.table("correlation").pivot(index="setting", columns="statistic", values="value").dropna()
     pooled = statistics.correlation(points["mean dominant eigenvalue"], points["test error"], "spearman")
-    paper = f"S1, {pooled.n} searches of eight settings: {pooled.value:.2f} [{pooled.low:.2f}, {pooled.high:.2f}]"
+    paper = f"S1, {pooled.n} searches of eight settings: {within(pooled, digits=2)}"
     x, rows = "dominant_eigenvalue_mean", []
     for space in SPACES:
         of = searched[space]
@@ -171,7 +173,7 @@ def questions() -> dict[str, list[Row]]:
 
     sharp = published.table("sharpness_drop").pivot(index="setting", columns="statistic", values="value").dropna()
     rank = statistics.correlation(sharp["dominant eigenvalue"], sharp["accuracy drop"], "spearman")
-    gap = f"{rank.n} searches of several settings: {rank.value:.2f} [{rank.low:.2f}, {rank.high:.2f}]"
+    gap = f"{rank.n} searches of several settings: {within(rank, digits=2)}"
     asked["e. Sharp optima lose more when discretized"] = [
         row
         for space in SPACES
@@ -208,18 +210,18 @@ def falling(space: str) -> Row:
     """From epoch 10 on the one-shot error falls while the cells get more skips (S4: noise)."""
     epochs = pd.read_csv(RESULTS / "collapse_epochs.csv")
     of = epochs[(epochs["space"] == space) & (epochs["method"] == DARTS)]
-    kept = "noise_normal" if space == "S4" else "skips_normal"
+    kept = f"{word(space)}_normal"
     at = {
         epoch: of[of["epoch"] == epoch].set_index("seed")[["one_shot_error", kept]] for epoch in (10, of["epoch"].max())
     }
     change = list(at.values())[1] - list(at.values())[0]
     error, more = statistics.bootstrap(-100 * change["one_shot_error"]), statistics.bootstrap(change[kept])
     told = (
-        f"from epoch 10 to the end one-shot error down by {error.value:.1f} points [{error.low:.1f}, {error.high:.1f}], "
-        f"{kept.split('_')[0]} of 4 up by {more.value:.1f} [{more.low:.1f}, {more.high:.1f}], {error.n} seeds"
+        f"from epoch 10 to the end one-shot error down by {within(error, ' points')}, "
+        f"{word(space)} of 4 up by {within(more)}, {error.n} seeds"
     )
-    word = SHOWN if error.low > 0 and more.low > 0 else ABSENT
-    return Row(f"one-shot error falls while cells degenerate, {space}", s5_published(), told, word=word)
+    both = SHOWN if error.low > 0 and more.low > 0 else ABSENT
+    return Row(f"one-shot error falls while cells degenerate, {space}", s5_published(), told, word=both)
 
 
 def s5_published() -> str:
@@ -305,8 +307,7 @@ def parted() -> list[str]:
         table = pd.read_csv(RESULTS / name)
         table = remedies.beside(table) if name == "remedies.csv" else table
         table = table[table["reductions"] == "skip"] if "reductions" in table else table
-        plain = (table["method"] != DARTS) | (table["weight_decay"] == 3e-4) & (table["drop_path"] == 0)
-        table = table[plain & table["dominant_eigenvalue_mean"].notna()]
+        table = table[usual(table) & table["dominant_eigenvalue_mean"].notna()]
         for (space, method), _ in table[table["method"] != DARTS].groupby(["space", "method"]):
             rows = table[(table["space"] == space) & table["method"].isin([DARTS, method])]
             before, after = (

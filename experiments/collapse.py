@@ -16,12 +16,24 @@ import sys
 import numpy as np
 import pandas as pd
 import torch
-from fixed_cells import cell, word
-from writing import RESULTS, epochs_of, epochs_path, every_second, markdown, marked, shown, swept, within
+from fixed_cells import cell
+from writing import (
+    RESULTS,
+    epochs_of,
+    epochs_path,
+    every_second,
+    markdown,
+    marked,
+    save,
+    shown,
+    so_far,
+    swept,
+    within,
+    word,
+)  # fmt: skip
 
 import darts_lab as dl
 from darts_lab.studies import statistics
-from darts_lab.studies import sweep as sweeps
 from darts_lab.tasks import classification
 
 SPACES, SEEDS = ("S1", "S2", "S3", "S4"), range(200, 220)
@@ -157,7 +169,7 @@ def ranked(alone: pd.DataFrame) -> list[str]:
                     statistics.correlation(of[x], of["percent"], "spearman")
                     for x in ("dominant_eigenvalue_mean", "one_shot_error")
                 ]
-                lines.append([space, name, str(len(of)), *(f"{r.value:.2f} [{r.low:.2f}, {r.high:.2f}]" for r in told)])
+                lines.append([space, name, str(len(of)), *(within(r, digits=2) for r in told)])
     heads = ["space", "searches of", "number", "mean eigenvalue", "one-shot error"]
     return ["", "## What foretells the retrained error", "", "Rank correlations (Spearman) with the retrained test error, with "
             "bootstrap intervals; not part of the declared comparison.", "", *markdown(heads, lines)]  # fmt: skip
@@ -221,17 +233,11 @@ def write(table: pd.DataFrame) -> None:
     epochs = epochs[epochs["config_hash"].isin(table["config_hash"])]
     wanted = (epochs["method"] == DARTS) & (epochs["epoch"] == STOP)  # whose cells are trained too
     epochs = every_second(epochs).assign(genotype=epochs["genotype"].where(wanted))
-    table.to_csv(PATH, index=False)
-    epochs.sort_values(["space", "method", "seed", "epoch"]).to_csv(EPOCHS, index=False, float_format="%.6g")
+    save(table, PATH)
+    save(epochs.sort_values(["space", "method", "seed", "epoch"]), EPOCHS, float_format="%.6g")
     text = summary(pd.read_csv(PATH))
     PATH.with_suffix(".md").write_text(text)
     print(text)
-
-
-def so_far() -> pd.DataFrame:
-    """Every row that is done, below RUNS or in the table."""
-    known = [pd.read_csv(PATH)] if PATH.exists() else []
-    return pd.concat([*known, sweeps.read(RUNS)], ignore_index=True)
 
 
 def main() -> None:
@@ -240,7 +246,7 @@ def main() -> None:
         for jobs in (random_cells(), cells_of_one(), stopped(epochs_of(RUNS, EPOCHS))):
             found = pd.concat([found, swept(jobs, RUNS, PATH)], ignore_index=True)
         swept(both(found), RUNS, PATH)
-    write(so_far())
+    write(so_far(PATH, RUNS))
 
 
 if __name__ == "__main__":

@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import pandas as pd
 from collapse import DARTS, GUESSING, RANDOM, REMEDY, random_cells
-from fixed_cells import word
-from writing import RESULTS, made, markdown, means, shown, unfinished, within
+from writing import RESULTS, made, markdown, means, shown, unfinished, within, word
 
 import darts_lab as dl
 from darts_lab.studies import statistics

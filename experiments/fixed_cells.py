@@ -14,7 +14,7 @@ from itertools import pairwise
 
 import pandas as pd
 import torch
-from writing import RESULTS, markdown, shown, swept
+from writing import RESULTS, markdown, save, shown, swept, word
 
 import darts_lab as dl
 from darts_lab.spaces import NOISE, SEP3, SKIP
@@ -27,10 +27,6 @@ IDLE = {0: "", 2: "03", 3: "023", 4: "0123"}  # which of the four edges learn no
 RANDOM = "random cell"
 PATH = RESULTS / "fixed_cells.csv"
 RUNS = PATH.parents[1] / "runs" / "fixed_cells"
-
-
-def word(space: str) -> str:
-    return "noise" if space == "S4" else "skips"
 
 
 def cell(space: str, idle: str) -> dl.Genotype:
@@ -110,7 +106,7 @@ def summary(table: pd.DataFrame) -> str:
 
 def main() -> None:
     table = swept(jobs(), RUNS, PATH)
-    table.to_csv(PATH, index=False)
+    save(table, PATH)
     PATH.with_suffix(".md").write_text(summary(pd.read_csv(PATH)))
     print(PATH.with_suffix(".md").read_text())
 

@@ -14,9 +14,8 @@ from __future__ import annotations
 import pandas as pd
 from collapse import DARTS, GUESSING
 from collapse import PATH as COLLAPSE
-from fixed_cells import word
 from remedies import PATH as REMEDIES
-from writing import RESULTS, made, markdown, means, unfinished, within
+from writing import RESULTS, made, markdown, means, unfinished, within, word
 
 import darts_lab as dl
 from darts_lab import methods

@@ -12,7 +12,7 @@ package, for the lab.
 from __future__ import annotations
 
 import pandas as pd
-from writing import RESULTS, former, markdown, searched, shown, swept, within
+from writing import RESULTS, former, markdown, save, searched, shown, swept, within
 
 import darts_lab as dl
 from darts_lab.genotype import enumerate_genotypes
@@ -114,10 +114,10 @@ def packaged(trainings: pd.DataFrame) -> str:
 
 def main() -> None:
     trainings = swept(cells(), RUNS, CELLS)
-    trainings.to_csv(CELLS, index=False)
+    save(trainings, CELLS)
     PACKAGED.write_text(packaged(trainings))
     found = epochs()
-    found.to_csv(SEARCHES, index=False, float_format="%.6g")
+    save(found, SEARCHES, float_format="%.6g")
     text = summary(trainings, found)
     CELLS.with_name("s5.md").write_text(text)
     print(text)

@@ -11,7 +11,7 @@ runs/ladder, and rows that the table holds already are not made again.
 from __future__ import annotations
 
 import pandas as pd
-from writing import RESULTS, epochs_of, epochs_path, markdown, swept
+from writing import RESULTS, epochs_of, epochs_path, markdown, save, swept
 
 import darts_lab as dl
 from darts_lab import methods
@@ -74,12 +74,12 @@ def summary(epochs: pd.DataFrame, authors: pd.DataFrame) -> str:
 
 def main() -> None:
     table = swept(jobs(), RUNS, PATH)
-    table.to_csv(PATH, index=False)
+    save(table, PATH)
     epochs = epochs_of(RUNS, EPOCHS)
     columns = ["space", "seed", "weight_decay", "epoch", "train_error", "one_shot_error", "skips_normal",
                "noise_normal", "config_hash"]  # fmt: skip
     epochs = epochs[epochs["epoch"].isin(AT) & epochs["config_hash"].isin(table["config_hash"])][columns]
-    epochs.sort_values(["space", "weight_decay", "seed", "epoch"]).to_csv(EPOCHS, index=False, float_format="%.6g")
+    save(epochs.sort_values(["space", "weight_decay", "seed", "epoch"]), EPOCHS, float_format="%.6g")
     PATH.with_suffix(".md").write_text(summary(pd.read_csv(EPOCHS), pd.read_csv(AUTHORS)))
     print(PATH.with_suffix(".md").read_text())
 

@@ -18,7 +18,7 @@ import platform
 
 import pandas as pd
 import torch
-from writing import RESULTS, markdown, marked, means, shown, swept, written
+from writing import RESULTS, markdown, marked, means, shown, swept, within, written
 
 import darts_lab as dl
 from darts_lab import spaces
@@ -134,7 +134,7 @@ def summary(table: pd.DataFrame, epochs: pd.DataFrame) -> str:
         for x in ("one_shot_error", "dominant_eigenvalue_mean", "dominant_eigenvalue_last"):
             found = statistics.correlation(searched[x], searched["test_error"], "spearman")
             lines += ["", f"Rank correlation of the {x.replace('_', ' ')} with the test perplexity over {found.n} searches: "
-                      f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]."]  # fmt: skip
+                      f"{within(found, digits=2)}."]  # fmt: skip
     rows = []
     for (space, method, decay), of in epochs.dropna(subset="dominant_eigenvalue").groupby(
         ["space", "method", "weight_decay"]

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import pandas as pd
 from robustness import HEADS, RANDOM, columns
-from writing import FORMER, RESULTS, apart, former, markdown, means, swept, written
+from writing import FORMER, RESULTS, apart, former, markdown, means, swept, usual, written
 
 import darts_lab as dl
 from darts_lab.tasks import classification
@@ -32,14 +32,13 @@ def jobs() -> list[dict]:
     return former(found + dl.grid(space="S2", method=BASELINES[0], seed=range(5), epochs=EPOCHS))
 
 
-def summary(table: pd.DataFrame, usual: pd.DataFrame) -> str:
-    """`usual` are the rows of robustness.csv: the same searches with half as many epochs, and the baselines."""
-    usual = usual[(usual["space"] == "S2") & usual["method"].isin(METHODS + BASELINES)]
-    plain = (usual["method"] != "DARTS") | ((usual["weight_decay"] == 3e-4) & (usual["drop_path"] == 0))
+def summary(table: pd.DataFrame, shorter: pd.DataFrame) -> str:
+    """`shorter` are the rows of robustness.csv: the same searches with half as many epochs, and the baselines."""
+    shorter = shorter[(shorter["space"] == "S2") & shorter["method"].isin(METHODS + BASELINES)]
     measured = {name: how for name, how in columns("S2").items() if name != "seconds"}  # told falsely: a busy machine
     rows = []
-    cells = usual[usual["method"] == RANDOM]
-    for epochs, of in ((EPOCHS // 2, usual[plain]), (EPOCHS, pd.concat([table, cells]))):
+    cells = shorter[shorter["method"] == RANDOM]
+    for epochs, of in ((EPOCHS // 2, shorter[usual(shorter)]), (EPOCHS, pd.concat([table, cells]))):
         for method, group in of.groupby("method", sort=False):
             searched = "" if method == RANDOM else str(epochs)
             difference = "" if method == "DARTS" else apart(of, "DARTS", method)
@@ -72,8 +71,8 @@ def main() -> None:
 
 def write(table: pd.DataFrame) -> None:
     """The three files, from the rows that are done."""
-    usual = pd.read_csv(PATH.with_name("robustness.csv"))
-    written(PATH, RUNS, table, lambda table, epochs: summary(table, usual))
+    shorter = pd.read_csv(PATH.with_name("robustness.csv"))
+    written(PATH, RUNS, table, lambda table, epochs: summary(table, shorter))
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import pandas as pd
 
 from darts_lab.networks.costs import parameter_count
 from darts_lab.plan import Plan
+from darts_lab.runs import files
 from darts_lab.search.training import Training
 from darts_lab.studies.verify import asked_by
 
@@ -70,5 +71,5 @@ def tables(folder: Path) -> list[Path]:
 if __name__ == "__main__":
     results = Path(__file__).parents[1] / "results"
     for path in map(Path, sys.argv[1:]) if sys.argv[1:] else tables(results):
-        path.write_bytes(filled(path))
+        files.write(path, filled(path))
         print(path)

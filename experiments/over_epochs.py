@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import pandas as pd
 from collapse import SPACES
-from writing import RESULTS, searched, swept
+from writing import RESULTS, save, searched, swept
 
 import darts_lab as dl
 
@@ -50,9 +50,9 @@ def main() -> None:
     found = epochs()
     cells = found[["space", "seed", "genotype"]].drop_duplicates().assign(method="cell")
     trained = swept(cells.sort_values("seed", kind="stable").to_dict("records"), RUNS, CELLS)
-    trained.to_csv(CELLS, index=False)
+    save(trained, CELLS)
     table = found.merge(trained[["space", "seed", "genotype", "test_error"]], on=["space", "seed", "genotype"])
-    table.to_csv(PATH, index=False, float_format="%.6g")
+    save(table, PATH, float_format="%.6g")
     print(table.pivot_table(index="epoch", columns="space", values="test_error").round(3).to_string())
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import pandas as pd
 from robustness import RANDOM, cells
-from writing import FORMER, RESULTS, apart, former, markdown, means, swept, written
+from writing import FORMER, RESULTS, apart, former, markdown, means, swept, usual, written
 
 import darts_lab as dl
 
@@ -41,9 +41,8 @@ def jobs() -> list[dict]:
 
 def summary(table: pd.DataFrame, others: pd.DataFrame) -> str:
     """`others` are the rows of robustness.csv, of which plain DARTS and the remedies of Zela et al. stand beside."""
-    plain = (others["method"] != "DARTS") | (others["weight_decay"] == 3e-4) & (others["drop_path"] == 0)
     named = others["method"].isin(["DARTS", "R-DARTS(L2)", "R-DARTS(DP)", "DARTS-ES", "DARTS-ADA", RANDOM])
-    others = others[plain & named & others["seed"].isin(SEEDS)]
+    others = others[usual(others) & named & others["seed"].isin(SEEDS)]
     lines = [
         "# What the parts of DARTS-PRIME do at laptop scale",
         "",
@@ -63,16 +62,16 @@ def summary(table: pd.DataFrame, others: pd.DataFrame) -> str:
     ]
     for space in SPACES:
         of = pd.concat([others[others["space"] == space], table[table["space"] == space]], ignore_index=True)
-        usual = of["device"].mode()[0]
+        device = of["device"].mode()[0]
         rows = [
-            [method, str(len(group)), *means(group, COLUMNS), *means(group[group["device"] == usual], {"seconds": (1, 0)}), str(group["test_error"].gt(0.5).sum()), *("" if method == other else apart(of, other, method)
+            [method, str(len(group)), *means(group, COLUMNS), *means(group[group["device"] == device], {"seconds": (1, 0)}), str(group["test_error"].gt(0.5).sum()), *("" if method == other else apart(of, other, method)
              for other in ("DARTS", "PRIME(random)") if (of["method"] == other).any())]
             for method, group in of.groupby("method", sort=False)
         ]  # fmt: skip
         heads = ["method", "seeds", "one-shot error", "retrained test error", "drop when discretized", "mean eigenvalue",
                  "skips, normal", "noise, normal", "alpha steps", "seconds", "above 50 %", "DARTS minus this", "PRIME(random) minus this"]  # fmt: skip
         rows.sort(key=lambda row: row[0] != "DARTS")
-        lines += ["", f"## {space}", "", _computed(of, usual), "", *markdown(heads, rows)]
+        lines += ["", f"## {space}", "", _computed(of, device), "", *markdown(heads, rows)]
     return "\n".join(lines) + "\n"
 
 

@@ -14,7 +14,9 @@ import sys
 from pathlib import Path
 
 import pandas as pd
+from multiply_adds import read
 
+from darts_lab.runs import files
 from darts_lab.studies.verify import asked_by
 
 DONE = Path(__file__).with_suffix(".json")
@@ -37,9 +39,7 @@ def keys_of(folder: Path) -> dict[str, str]:
 
 def with_keys(path: Path, keys: dict[str, str]) -> bytes:
     """The table in the file `path` with its hashes replaced, every other byte as it was."""
-    table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    if table.to_csv(index=False).encode() != path.read_bytes():
-        raise ValueError(f"{path.name}: would not be written as it was read")
+    table = read(path)
     return table.assign(config_hash=[keys[key] for key in table["config_hash"]]).to_csv(index=False).encode()
 
 
@@ -48,4 +48,4 @@ if __name__ == "__main__":
     keys = json.loads(DONE.read_text())["keys"] | keys_of(folder)
     for path in sorted(folder.glob("*.csv")):
         if "config_hash" in pd.read_csv(path, nrows=0).columns:
-            path.write_bytes(with_keys(path, keys))
+            files.write(path, with_keys(path, keys))

@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import pandas as pd
 from collapse import DARTS, GUESSING, REMEDY
-from fixed_cells import word
-from writing import RESULTS, made, markdown, means, unfinished, within
+from writing import RESULTS, made, markdown, means, unfinished, within, word
 
 import darts_lab as dl
 from darts_lab.methods import later
@@ -118,7 +117,7 @@ def across(rows: pd.DataFrame) -> list[str]:
             told = (
                 statistics.correlation(points[x], points["percent"], "spearman") for x in points.columns.drop("percent")
             )
-            lines.append([space, str(len(points)), *(f"{r.value:.2f} [{r.low:.2f}, {r.high:.2f}]" for r in told)])
+            lines.append([space, str(len(points)), *(within(r, digits=2) for r in told)])
     if not lines:
         return []
     heads = ["space", "methods", "mean eigenvalue", "one-shot error"]

@@ -16,7 +16,21 @@ from dataclasses import replace
 
 import pandas as pd
 import torch
-from writing import FORMER, RESULTS, apart, epochs_path, former, markdown, means, shown, swept, written
+from writing import (
+    FORMER,
+    RESULTS,
+    apart,
+    epochs_path,
+    former,
+    markdown,
+    means,
+    shown,
+    swept,
+    usual,
+    within,
+    word,
+    written,
+)  # fmt: skip
 
 import darts_lab as dl
 from darts_lab import methods
@@ -68,9 +82,9 @@ def jobs() -> list[dict]:
 
 
 def columns(space: str) -> dict[str, tuple[int, int]]:
-    word = "noise" if space == "S4" else "skips"
+    kept = word(space)
     return {
-        "one_shot_error": (100, 1), "test_error": (100, 1), f"{word}_normal": (1, 1), f"{word}_reduce": (1, 1),
+        "one_shot_error": (100, 1), "test_error": (100, 1), f"{kept}_normal": (1, 1), f"{kept}_reduce": (1, 1),
         "dominant_eigenvalue_mean": (1, 2), "discretization_drop": (100, 1), "seconds": (1, 0),
     }  # fmt: skip
 
@@ -88,8 +102,7 @@ def compared(table: pd.DataFrame, space: str) -> list[str]:
         *told, _ = means(rows, columns(space))
         seconds = means(rows[rows["seed"].isin(SEEDS)], {"seconds": (1, 0)})
         lines.append([method, str(len(rows)), *told, *seconds, difference])
-    word = "noise" if space == "S4" else "skips"
-    heads = ["method", "seeds", *(head.format(word=word) for head in HEADS), "DARTS minus this, paired"]
+    heads = ["method", "seeds", *(head.format(word=word(space)) for head in HEADS), "DARTS minus this, paired"]
     return ["", f"## {space}", "", *markdown(heads, lines), *heaps(of)]
 
 
@@ -106,7 +119,7 @@ def heaps(of: pd.DataFrame) -> list[str]:
         f"Cells whose test error is above {100 * GUESSING:.0f} %, where guessing gives 90: {', '.join(told)}. Errors that fall "
         "into two heaps are not normal, and half an interval of Student's t may reach below zero error: it is a rough guide "
         f"here. The bootstrap interval (bias-corrected and accelerated) of DARTS minus R-DARTS(L2) over {found.n} seeds: "
-        f"{found.value:.1f} [{found.low:.1f}, {found.high:.1f}].",
+        f"{within(found)}.",
     ]
 
 
@@ -115,8 +128,7 @@ def grids(table: pd.DataFrame, space: str) -> list[str]:
     of, lines = regularized(table, space), []
     for (decay, drop), rows in of.groupby(["weight_decay", "drop_path"]):
         lines.append([f"{decay:g}", f"{drop:g}", str(len(rows)), *means(rows, columns(space))])
-    word = "noise" if space == "S4" else "skips"
-    heads = ["L2 factor", "drop path", "seeds", *(head.format(word=word) for head in HEADS)]
+    heads = ["L2 factor", "drop path", "seeds", *(head.format(word=word(space)) for head in HEADS)]
     return ["", f"### {space}: strengths of regularization", "", *markdown(heads, lines), "", *correlations(of)]
 
 
@@ -134,7 +146,7 @@ def correlations(of: pd.DataFrame) -> list[str]:
     lines = []
     for x, y in pairs:
         both = [statistics.correlation(of[x], of[y], kind) for kind in ("pearson", "spearman")]
-        told = [f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]" for found in both]
+        told = [within(found, digits=2) for found in both]
         lines.append([x.replace("_", " "), y.replace("_", " "), *told, str(both[0].n)])
     return markdown(["of", "with", "Pearson", "Spearman", "searches"], lines)
 
@@ -142,8 +154,8 @@ def correlations(of: pd.DataFrame) -> list[str]:
 def watched(epochs: pd.DataFrame) -> list[str]:
     """The eigenvalue over plain searches, and where early stopping would have ended them."""
     curves, ends = [], []
-    for space, searches in epochs[(epochs["method"] == "DARTS") & plain(epochs)].groupby("space"):
-        word, found = "noise" if space == "S4" else "skips", []
+    for space, searches in epochs[(epochs["method"] == "DARTS") & usual(epochs)].groupby("space"):
+        kept, found = word(space), []
         for _, search in searches.groupby("seed"):
             measured, last = search.dropna(subset="dominant_eigenvalue"), search.iloc[-1]
             places, values = measured["epoch"].tolist(), measured["dominant_eigenvalue"]
@@ -152,7 +164,7 @@ def watched(epochs: pd.DataFrame) -> list[str]:
             row = {"first": values.iloc[0], "mean": values.mean(), "largest": values.max(), "last": values.iloc[-1]}
             row |= {"rise": measured["epoch"].corr(values, method="spearman"), "stop": stop, "literal": literal}
             for when, record in (("stop", at), ("end", last)):
-                row |= {f"{kind}_{when}": record[f"{word}_{kind}"] for kind in dl.spaces.CELL_TYPES}
+                row |= {f"{kind}_{when}": record[f"{kept}_{kind}"] for kind in dl.spaces.CELL_TYPES}
                 row |= {f"error_{when}": 100 * record["one_shot_error"]}
             found.append(row)
         found = pd.DataFrame(found)
@@ -184,11 +196,6 @@ def watched(epochs: pd.DataFrame) -> list[str]:
         "",
         *markdown(end_heads, ends),
     ]
-
-
-def plain(table: pd.DataFrame) -> pd.Series:
-    """Whether a search has neither a stronger L2 factor nor drop path."""
-    return (table["weight_decay"] == methods.L2_FACTORS[0]) & (table["drop_path"] == 0)
 
 
 def summary(table: pd.DataFrame, epochs: pd.DataFrame) -> str:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import pandas as pd
 import torch
-from writing import RESULTS
+from writing import RESULTS, save, usual
 
 import darts_lab as dl
 from darts_lab import methods
@@ -29,12 +29,11 @@ COLUMNS = ["space", "seed", "weight_decay", "drop_path", "test_error", "genotype
 def groups(runs: pd.DataFrame):
     """(space, name, rows) of everything between which is chosen."""
     weak, still = runs["weight_decay"] == methods.L2_FACTORS[0], runs["drop_path"] == 0
-    plain = (runs["method"] != "DARTS") | weak & still
     searched = runs["method"].isin(("DARTS", "R-DARTS(L2)", "R-DARTS(DP)")) & (runs["seed"] == 0)
     for space in ("S2", "S4"):
         here = runs["space"] == space
         for kind in KINDS:
-            rows = runs[here & plain & (runs["method"] == kind) & runs["seed"].isin(SEEDS)]
+            rows = runs[here & usual(runs) & (runs["method"] == kind) & runs["seed"].isin(SEEDS)]
             if len(rows) == len(SEEDS):
                 yield space, kind, rows
         factors = runs[here & searched & still & runs["weight_decay"].isin(methods.L2_FACTORS)]
@@ -57,7 +56,7 @@ def main() -> None:
             chosen=[number == found.index for number in range(len(rows))],
         )  # fmt: skip
         done = pd.concat([done[~same], new], ignore_index=True)
-        done.to_csv(PATH, index=False)
+        save(done, PATH)
         best = new[new["chosen"]].iloc[0]
         print(
             f"{space} {kind}: mean {new['test_error'].mean():.1%}, reported as the best of {len(new)}: "

@@ -43,7 +43,7 @@ def main() -> None:
         for space in SPACES:
             (one,) = dl.grid(space=space, method=method, seed=shown_seed(table, space))
             asked = plan.of_job(one)
-            if (FOLDER / asked.name).exists():
+            if (FOLDER / asked.name / "row.json").exists():  # which is written last
                 continue
             row = jobs.work(asked.to_json(), RUNS)
             if row["error"] is not None:

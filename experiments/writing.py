@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from darts_lab import methods, plan
+from darts_lab.runs import files
 from darts_lab.studies import statistics
 from darts_lab.studies import sweep as sweeps
 from darts_lab.tasks import classification
@@ -31,10 +32,15 @@ def former(jobs: list[dict]) -> list[dict]:
     return found
 
 
+def known(path: Path) -> pd.DataFrame | None:
+    """The rows that the table `path` holds already, if it is there; settings are told as JSON, whose "null" is not an empty
+    field."""
+    return pd.read_csv(path, keep_default_na=False, na_values=[""]) if path.exists() else None
+
+
 def swept(jobs: list[dict], runs: Path, path: Path | None) -> pd.DataFrame:
     """The table of `jobs`, done below `runs`; rows that the table `path` holds already are taken from it."""
-    known = pd.read_csv(path) if path is not None and path.exists() else None
-    table = sweeps.sweep(jobs, runs, "loky", known=known)
+    table = sweeps.sweep(jobs, runs, "loky", known=None if path is None else known(path))
     failed = table[table["error"].notna()]
     if len(failed):
         sys.exit(f"{len(failed)} runs failed; the first: {failed['error'].iloc[0]}")
@@ -67,35 +73,56 @@ def every_second(epochs: pd.DataFrame) -> pd.DataFrame:
     return epochs.drop(columns=["genotype", "eigenvalue_error", "stop_epoch", "seconds"], errors="ignore")
 
 
+def save(table: pd.DataFrame, path: Path, **options) -> None:
+    """Writes a table whole or not at all: it is also the memory of what is done."""
+    files.write(path, table.to_csv(index=False, **options).encode())
+
+
 def written(path: Path, runs: Path, table: pd.DataFrame, summary: Callable) -> None:
     """Writes `table` as the file `path`, every second epoch of its searches (below `runs`, or written before) beside it as
     _epochs.csv, and `summary(table, epochs)` of what these hold as .md, which it prints too."""
     beside = epochs_path(path)
-    epochs = every_second(epochs_of(runs, beside))
+    epochs = epochs_of(runs, beside)
     epochs = epochs[epochs["config_hash"].isin(table["config_hash"])]
-    order = ["space", "method", "weight_decay", "drop_path", "seed", "config_hash"]
-    epochs = epochs.sort_values(order, kind="stable")
-    table.to_csv(path, index=False)
-    epochs.to_csv(beside, index=False, float_format="%.6g")
+    if len(epochs):
+        order = ["space", "method", "weight_decay", "drop_path", "seed", "config_hash"]
+        epochs = every_second(epochs).sort_values(order, kind="stable")
+    save(table, path)
+    save(epochs, beside, float_format="%.6g")
     text = summary(pd.read_csv(path), pd.read_csv(beside))  # of the numbers that stand there
     path.with_suffix(".md").write_text(text)
     print(text)
 
 
 def made(jobs: list[dict], path: Path, runs: Path, summary: Callable) -> None:
-    """Does `jobs`, unless the command says --so-far, and writes the table `path` of all that are done, as `written`."""
+    """Does `jobs`, unless the command says --so-far, and writes the table `path` of those that are done, as `written`."""
     if "--so-far" not in sys.argv:
         swept(jobs, runs, path)
-    # settings are told as JSON, whose "null" is not an empty field
-    known = [pd.read_csv(path, keep_default_na=False, na_values=[""])] if path.exists() else []
+    found, wanted = so_far(path, runs), {plan.of_job(job).hash for job in jobs}
+    written(path, runs, found[found["config_hash"].isin(wanted)], lambda table, _: summary(table))
+
+
+def so_far(path: Path, runs: Path) -> pd.DataFrame:
+    """Every row that has ended well, below `runs` or in the table `path`."""
     runs.mkdir(parents=True, exist_ok=True)  # where nothing was computed here, the table alone tells
-    found = pd.concat([*known, sweeps.read(runs)], ignore_index=True)
-    written(path, runs, found[found["error"].isna()].drop_duplicates("config_hash"), lambda table, _: summary(table))
+    tables = [table for table in (known(path), sweeps.read(runs)) if table is not None]
+    found = pd.concat(tables, ignore_index=True)
+    return found[found["error"].isna()].drop_duplicates("config_hash")
 
 
 def epochs_path(path: Path) -> Path:
     """Where the epochs of the searches in the table `path` are kept."""
     return path.with_name(f"{path.stem}_epochs.csv")
+
+
+def word(space: str) -> str:
+    """What a degenerate cell of a space is full of."""
+    return "noise" if space == "S4" else "skips"
+
+
+def usual(table: pd.DataFrame) -> pd.Series:
+    """Whether a search is of another method than DARTS, or has neither a stronger L2 factor nor drop path."""
+    return (table["method"] != "DARTS") | (table["weight_decay"] == methods.L2_FACTORS[0]) & (table["drop_path"] == 0)
 
 
 def shown(estimate: statistics.Estimate, digits: int = 1) -> str:

@@ -4,12 +4,14 @@ import json
 import subprocess
 import sys
 
+import pandas as pd
 import pytest
 import torch
 
 import darts_lab as dl
 from darts_lab import cli
 from darts_lab.environment import processor
+from darts_lab.studies.job import COSTS
 
 
 def call(capsys, *arguments):
@@ -61,7 +63,9 @@ def test_an_interrupt_promises_only_what_is_kept(command, words, capsys, monkeyp
     assert status == 130 and (errors == ["interrupted"] if words is None else words in errors[0])
 
 
-def test_check_is_that_of_the_python_interface(capsys):
+def test_check_is_that_of_the_python_interface(capsys, monkeypatch):
+    free = lambda: 16 * 2**30  # noqa: E731 (what is really free changes from one call to the next)
+    monkeypatch.setattr(sys.modules["darts_lab.check"], "host_memory", free)
     status, lines, errors = call(capsys, "check")
     dl.check()
     assert status == 0 and not errors and lines == capsys.readouterr().out.splitlines()
@@ -155,6 +159,35 @@ def test_spectrum_of_a_run_is_that_of_the_python_interface_and_leaves_the_run_al
     assert "20 alphas, 1 batches of 32" in lines[0] and len(lines) == 1 + 20 + 1
     assert lines[-1] == "figure: figures/eigenvalues.png" and (tmp_path / "figures" / "eigenvalues.pdf").exists()
     assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
+
+
+def test_the_ends_of_a_spectrum_may_be_of_batch_norms_that_judge(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    search = dl.Search("S5", scale="tiny", seed=1, path="run")
+    next(search)
+    _, (line,), _ = call(capsys, "spectrum", "run", "--mode", "eval", "-k", "1", "--batches", "2", "--json")
+    found = json.loads(line)
+    hessian = search.hessian(batches=2, mode="eval")
+    ends = [dl.curvature.extreme_eigenvalues(hessian, 1, end)[0].value for end in ("largest", "smallest")]
+    assert found["mode"] == "eval" and [pair["value"] for pair in found["eigenvalues"]] == ends
+
+
+def test_parity_and_version_are_told(capsys, tmp_path):
+    options = ("--scale", "tiny", "--set", "epochs=1", "--path", str(tmp_path / "run"))
+    assert call(capsys, "search", "--parity", *options)[0] == 0
+    assert dl.Search.resume(tmp_path / "run").settings.parity == "RobustDARTS"
+    with pytest.raises(SystemExit):
+        cli.main(["--version"])
+    assert capsys.readouterr().out == f"darts-lab {dl.__version__}\n"
+
+
+def test_a_sweep_by_several_processes_is_that_of_one(capsys, tmp_path):
+    options = ("--space", "S2", "--seeds", "2", "--scale", "tiny", "--set", "epochs=1", "--path")
+    tables = []
+    for name, more in (("one", ()), ("two", ("--workers", "2"))):
+        assert call(capsys, "sweep", *options, str(tmp_path / name), *more)[0] == 0
+        tables.append(pd.read_csv(tmp_path / name / "table.csv").drop(columns=list(COSTS)))
+    pd.testing.assert_frame_equal(*(table.sort_values("config_hash", ignore_index=True) for table in tables))
 
 
 def test_spectrum_of_the_authors_logs_is_a_line_a_run(capsys, shared):

@@ -1,14 +1,18 @@
 """Two processes that share every batch come to what one comes to, but for rounding; each ends when the other does."""
 
 import gc
+import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 
 import psutil
 import pytest
 import shared
 import torch
+from waiting import PATIENCE
 
 import darts_lab as dl
 from darts_lab import ranks
@@ -95,6 +99,18 @@ def test_a_single_process_changes_nothing():
     x = torch.arange(5.0)
     assert ranks.count() == 1 and ranks.rank() == 0
     assert ranks.total(x) is x and ranks.spread(x) is x and ranks.share(x) is x and ranks.samples(5) == 5
+
+
+def test_torchrun_makes_one_search_of_all_processes_and_the_first_speaks(tmp_path):
+    search = ["search", "--space", "S5", "--scale", "tiny", "--set", "epochs=1", "--path", "run", "--json"]
+    started = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    done = subprocess.run(
+        [*started, "-m", "darts_lab", *search], capture_output=True, text=True, timeout=PATIENCE, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    epoch, last = map(json.loads, done.stdout.splitlines())
+    (record,) = dl.runs.read(tmp_path / "run").history
+    assert epoch["valid_error"] == record.valid_error and last == {"genotype": str(record.genotype), "run": "run"}
 
 
 def test_a_run_that_was_begun_with_other_arguments_is_not_taken_for_this_one(tmp_path):

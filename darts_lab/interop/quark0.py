@@ -98,7 +98,7 @@ def _read_log(log: Path) -> Recorded | None:
         problems.append("it does not tell its settings")
     name = log.parent.name if log.name == "log.txt" else log.stem
     data, seed = settings.get("set", settings.get("dataset", "cifar10")), int(settings.get("seed", "0"))
-    return Recorded(name, log.parent, space, data, seed, 0.0, weight_decay, history, problems)
+    return Recorded(name, log.parent, space, data, seed, 0.0, weight_decay, history, problems, epochs=asked)
 
 
 def _parsed(lines: list[str], problems: list[str]) -> tuple[dict[str, str], dict[int, _Epoch]]:

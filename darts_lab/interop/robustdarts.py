@@ -12,6 +12,7 @@ from darts_lab.genotype import Genotype
 from darts_lab.runs import files
 from darts_lab.runs.records import EpochRecord, Recorded
 
+EPOCHS = 50  # of every search of theirs
 _SETTING = re.compile(r"(\d+(?:\.\d+)?)_(\d+(?:\.\d+)?(?:e-?\d+)?)-(\d+)")  # drop path _ weight decay - job
 _LINE = re.compile(r"([\d-]{10} [\d:]{8}),\d{3} (?:epoch (\d+) lr (\S+)|(train|valid)_acc (\S+)|genotype = (.+))")
 
@@ -73,15 +74,16 @@ def _read_log(log: Path) -> Logged:
         results |= {"weight_decay": float(weight_decay), "dominant_eigenvalue": eigenvalues.get(epoch)}
         history.append(EpochRecord(epoch, **results))
     epochs = history[-1].epoch + 1 if history else 0
-    if epochs < 50:
-        problems.append(f"ends after {epochs} of 50 epochs")
+    if epochs < EPOCHS:
+        problems.append(f"ends after {epochs} of {EPOCHS} epochs")
     if len(history) < epochs:
         problems.append(f"log_{seed}.txt tells of {len(history)} of the first {epochs} epochs only")
     diverged = [record.epoch for record in history if not np.isfinite((record.train_loss, record.valid_loss)).all()]
     if diverged:
         problems.append(f"the loss is not a finite number from epoch {diverged[0]} on")
     name = f"{space}-{data}-dp{drop_path}-wd{weight_decay}-job{job}-seed{seed}"
-    return Logged(name, log.parent, space, data, seed, float(drop_path), float(weight_decay), history, problems)
+    strengths = float(drop_path), float(weight_decay)
+    return Logged(name, log.parent, space, data, seed, *strengths, history, problems, epochs=EPOCHS)
 
 
 def _epochs(log: Path, problems: list[str]) -> Iterator[tuple[int, dict]]:

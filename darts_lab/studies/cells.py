@@ -56,7 +56,8 @@ def select(
         first, *others = (getattr(cell, name) for cell in cells)
         if any(other is not first and other != first for other in others):
             raise ValueError(f"{name}: the runs differ in it; pass {name}= to train all cells alike")
-    data, scale = datasets.load(cells[0].data), cells[0].scale
+    first, scale = cells[0], cells[0].scale
+    data = datasets.load(plan.of_training(*first[:4], space=first.space).data)  # which a scale may put in its place
     task = tasks.of(data)
     epochs = max(1, round(scales.get(scale, task.domain).evaluation.epochs / 6)) if epochs is None else epochs
     settings = {"train_samples": None, "test_samples": None} | settings | {"epochs": epochs}

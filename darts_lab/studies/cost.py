@@ -61,8 +61,9 @@ def plan_cost(jobs: Iterable[dict], *, steps: Count = 2, threads: Count = 1) -> 
     Of every kind of run (space, data, method, settings; whatever the seed, and the strength of regularizers) a process
     of its own computes `steps` steps of the search and of a training from scratch of a random cell, an evaluation batch
     of each, and two products for an eigenvalue, of which 12 are counted; medians are multiplied. CIFAR and SVHN need
-    not be there: images of their size do. Early stopping is not foreseen, nor what a method selects by, and steps that
-    are dearer later on (drop path) count as the first ones. Raises as `sweep`.
+    not be there: images of their size do. Early stopping is not foreseen, nor what a method selects by, nor the
+    validation after every epoch of training a recurrent cell; steps that are dearer later on (drop path) count as the
+    first ones. Raises as `sweep`.
     """
     plans = [plan.of_job(job) for job in jobs]
     if not plans:
@@ -157,7 +158,7 @@ def _of_evaluation(loop, split: str, forward) -> float:
     network.eval()
     seconds = _once(lambda: forward(inputs), loop.device)
     network.train(mode)
-    return seconds * loop.task.size(split) / len(targets)
+    return seconds * loop.task.size(split) / loop.task.samples(targets)
 
 
 def _timed(step, steps: int, device: torch.device) -> float:

@@ -79,10 +79,13 @@ def begun(run: Path) -> bool:
 
 
 def failed(plan: Plan, path: Path, threads: int, error: str) -> dict:
-    """The row of a job that failed, also written into its folder."""
+    """The row of a job that failed, also written into its folder; where it has ended well all the same, that row."""
+    here = folder(plan, path)
+    if (row := finished(plan, here)) is not None:
+        return row
     row = _row(plan, threads) | {"error": error}
     try:
-        files.write(folder(plan, path) / "row.json", json.dumps(row).encode())
+        files.write(here / "row.json", json.dumps(row).encode())
     except OSError:  # a full disk, for instance: then at least the caller gets the row
         pass
     return row

@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 import scipy  # its submodules are imported on first use
 
-from darts_lab.checks import Between, Count, Seed, allow, checked, one_of
+from darts_lab.checks import Between, Count, Seed, checked, one_of
 
 
 @dataclass(frozen=True)
 class Estimate:
     """An estimate from `n` samples, and the interval that covers the true value in `level` of all cases; its limits are
-    NaN if there are too few samples, or, for a correlation, if all are equal."""
+    NaN if there are too few samples, or, for a correlation or a difference of means, if all are equal."""
 
     value: float
     low: float
@@ -38,7 +38,7 @@ def mean(values: Sequence[float], level: Between = 0.95) -> Estimate:
     >>> print(dl.statistics.mean([7.2, 7.9, 7.4]))
     7.5 [6.6, 8.4]
     """
-    values, half = _samples(values, level), np.nan
+    values, half = _samples("values", values), np.nan
     if len(values) > 1:
         half = scipy.stats.sem(values) * scipy.stats.t.ppf((1 + level) / 2, len(values) - 1)
     return Estimate(float(values.mean()), float(values.mean() - half), float(values.mean() + half), len(values), level)
@@ -54,10 +54,11 @@ def bootstrap(
 ) -> Estimate:
     """Any statistic of one sample, with the bias-corrected and accelerated bootstrap interval (Efron 1987), which is
     too narrow below ten samples. `statistic` takes `axis`, as in NumPy."""
-    values = _samples(values, level)
+    values = _samples("values", values)
     value = float(statistic(values))
-    if len(values) < 2 or np.ptp(values) == 0:
-        return Estimate(value, np.nan, np.nan, len(values), level)
+    if np.ptp(values) == 0:
+        limit = value if len(values) > 1 else np.nan
+        return Estimate(value, limit, limit, len(values), level)
     interval = scipy.stats.bootstrap(
         (values,), statistic, confidence_level=level, n_resamples=resamples, rng=np.random.default_rng(seed)
     ).confidence_interval
@@ -73,7 +74,8 @@ def correlation(
     seed: Seed = 0,
 ) -> Estimate:
     """Pearson's correlation with Fisher's interval; with `kind="spearman"` that of ranks, with a bootstrap interval.
-    Pairs with NaN are left out. Raises ValueError for another kind, and where x and y differ in length.
+    Pairs with NaN are left out, and of the resamples those of one value. Raises ValueError for another kind, and where
+    x and y differ in length.
 
     >>> print(dl.statistics.correlation([1, 2, 3, 4, 5], [1, 3, 2, 5, 4]))
     0.8 [-0.28, 0.986]
@@ -81,26 +83,26 @@ def correlation(
     x, y = (_numbers(name, values) for name, values in (("x", x), ("y", y)))
     if x.shape != y.shape:
         raise ValueError(f"x, y: have shapes {x.shape} and {y.shape}; they must be equally long lists")
-    x, y = (_samples(values[np.isfinite(x) & np.isfinite(y)], level) for values in (x, y))
-    varies = np.ptp(x) > 0 and np.ptp(y) > 0
-    if len(x) < 4 or not varies:
-        value = float(scipy.stats.pearsonr(x, y)[0]) if varies and kind == "pearson" else np.nan
-        return Estimate(value, np.nan, np.nan, len(x), level)
+    whole = np.isfinite(x) & np.isfinite(y)
+    x, y = _samples("x, y", x[whole]), y[whole]
+    if np.ptp(x) == 0 or np.ptp(y) == 0:
+        return Estimate(np.nan, np.nan, np.nan, len(x), level)
     if kind == "pearson":
         result = scipy.stats.pearsonr(x, y)
-        low, high = map(float, result.confidence_interval(level))
+        low, high = map(float, result.confidence_interval(level)) if len(x) > 3 else (np.nan, np.nan)
         return Estimate(float(result.statistic), low, high, len(x), level)
 
-    def of_ranks(x, y, axis=-1):
-        x, y = (scipy.stats.zscore(scipy.stats.rankdata(values, axis=axis), axis=axis) for values in (x, y))
-        return (x * y).mean(axis)
+    def of_ranks(x, y):
+        x, y = (scipy.stats.rankdata(values, axis=-1) - (values.shape[-1] + 1) / 2 for values in (x, y))
+        return (x * y).sum(-1) / np.sqrt((x * x).sum(-1) * (y * y).sum(-1))
 
-    with np.errstate(invalid="ignore"):
-        interval = scipy.stats.bootstrap(
-            (x, y), of_ranks, paired=True, vectorized=True, confidence_level=level, n_resamples=9999,
-            method="percentile", rng=np.random.default_rng(seed),
-        ).confidence_interval  # fmt: skip
-    return Estimate(float(of_ranks(x, y)), float(interval.low), float(interval.high), len(x), level)
+    low = high = np.nan
+    if len(x) > 3:
+        drawn = np.random.default_rng(seed).integers(len(x), size=(9999, len(x)))
+        with np.errstate(invalid="ignore"):  # where all of a resample are equal
+            found = of_ranks(x[drawn], y[drawn])
+        low, high = map(float, np.nanquantile(found, [(1 - level) / 2, (1 + level) / 2]))
+    return Estimate(float(of_ranks(x, y)), low, high, len(x), level)
 
 
 @checked
@@ -112,7 +114,7 @@ def difference(one: Sequence[float], other: Sequence[float], level: Between = 0.
     >>> print(estimate, estimate.excludes_zero)
     2.5 [0.422, 4.58] True
     """
-    one, other = _samples(one, level), _samples(other, level)
+    one, other = _samples("one", one), _samples("other", other)
     value, fewer = float(one.mean() - other.mean()), min(len(one), len(other))
     if fewer < 2 or np.ptp(one) == np.ptp(other) == 0:
         return Estimate(value, np.nan, np.nan, fewer, level)
@@ -158,22 +160,22 @@ def differences(
 @checked
 def signed_rank(differences: Sequence[float]) -> float:
     """The two-sided p-value of Wilcoxon's signed-rank test of the hypothesis that paired differences are symmetric
-    about zero. Exact for up to 50 without ties, else by the normal approximation. NaN if all are zero. Differences that
+    about zero, as `scipy.stats.wilcoxon` has it: exact where the sample is small. 1 if all are zero. Differences that
     are equal to nine digits of the largest are ties: the rest is rounding.
 
     >>> dl.statistics.signed_rank([1, 2, 3, 4, 5, 6])
     0.03125
     """
-    values = _samples(differences, 0.95)
+    values = _samples("differences", differences)
     largest = np.abs(values).max()
-    return float(scipy.stats.wilcoxon(np.round(values / largest, 9)).pvalue) if largest > 0 else np.nan
+    return float(scipy.stats.wilcoxon(np.round(values / largest, 9)).pvalue) if largest > 0 else 1.0
 
 
 @checked
 def rank_sum(one: Sequence[float], other: Sequence[float]) -> float:
     """The two-sided p-value of the test of Mann, Whitney and Wilcoxon of the hypothesis that a value of one unpaired
     sample is as often above one of the other as below."""
-    return float(scipy.stats.mannwhitneyu(_samples(one, 0.95), _samples(other, 0.95)).pvalue)
+    return float(scipy.stats.mannwhitneyu(_samples("one", one), _samples("other", other)).pvalue)
 
 
 @checked
@@ -192,13 +194,12 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected.tolist()
 
 
-def _samples(values, level: float) -> np.ndarray:
-    allow("level", level, Between)
-    values = _numbers("values", values)
+def _samples(name: str, values) -> np.ndarray:
+    values = _numbers(name, values)
     if not values.size:
-        raise ValueError("values: are empty")
+        raise ValueError(f"{name}: must hold at least one number")
     if not np.isfinite(values).all():
-        raise ValueError(f"values: {int((~np.isfinite(values)).sum())} of them are NaN or infinite")
+        raise ValueError(f"{name}: {int((~np.isfinite(values)).sum())} of them are NaN or infinite")
     return values
 
 

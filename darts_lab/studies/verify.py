@@ -23,7 +23,7 @@ def plan_of(row: dict) -> Plan:
     Raises ValueError where the row holds no job, or its hash is not that of what it asks for.
     """
     made = asked_by(row)
-    missing = [name for name in ("config_hash", "version") if name not in row]
+    missing = [name for name in ("config_hash", "version", "threads") if pd.isna(row.get(name))]
     if missing:
         raise ValueError(f"row: holds no job of a sweep: it has no {missing[0]}")
     if made.hash != row["config_hash"]:

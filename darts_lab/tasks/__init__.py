@@ -25,8 +25,8 @@ NAMED |= dict.fromkeys(("stereo", "flyingthings3d"), Disparity) | {"bathymetry":
 
 
 def of(data) -> type[Task]:
-    """The task that goes with data, or with the name of data."""
-    if isinstance(data, str):
+    """The task that goes with data, or with the name of data. Raises ValueError for what is neither."""
+    if isinstance(data, str) and data.lower() in NAMED:
         return NAMED[data.lower()]
     for kind, task in KINDS.items():
         if isinstance(data, kind):

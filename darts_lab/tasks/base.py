@@ -90,6 +90,10 @@ class Task(ABC):
         """Samples in a split."""
         return len(getattr(self.data, split)[1])
 
+    def samples(self, targets: Tensor) -> int:
+        """Samples in a batch, as `size` counts them."""
+        return len(targets)
+
     def batches_per_epoch(self, batch_size: int) -> int:
         """Batches of an epoch."""
         return math.ceil(self.size("train") / batch_size)

@@ -193,6 +193,9 @@ class Language(Task):
     def size(self, split: str) -> int:
         return self.settings.batch_size * self._length(split, self.settings.batch_size)
 
+    def samples(self, targets: Tensor) -> int:
+        return targets.numel()  # words
+
     def batches_per_epoch(self, batch_size: int) -> int:
         """Windows of an epoch; where their length varies, somewhat more in the end."""
         return math.ceil(self._length("train", batch_size) / self.settings.bptt)

@@ -89,6 +89,7 @@ def test_the_depth_of_a_patch_is_that_of_the_map_at_its_centre():
 def test_a_seed_gives_the_same_patches_and_another_seed_others(soundings):
     again = bathymetry.bathymetry.__wrapped__(0)
     assert torch.equal(again.test[0], soundings.test[0]) and torch.equal(again.test[1], soundings.test[1])
+    assert not torch.equal(bathymetry.bathymetry.__wrapped__(1).test[0], soundings.test[0])
 
 
 def test_a_scene_is_asked_for_its_depth_pixel_by_pixel(soundings):

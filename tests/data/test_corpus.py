@@ -219,7 +219,12 @@ def test_penn_treebank_that_is_not_there_says_which_files_are_missing(tmp_path):
         dl.data.load("ptb", folder=tmp_path)
 
 
-def test_documents_are_split_by_the_hash_of_their_names():
+def test_documents_are_split_by_the_hash_of_their_names(monkeypatch):
     names = sorted(name for name, _ in corpus._documents())
-    order = sorted(names, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
-    assert order != names and len(set(names)) == len(names) > 150
+    assert len(set(names)) == len(names) > 150
+    made = {name: f"Word{chr(97 + number // 26)}{chr(97 + number % 26)}" for number, name in enumerate(names[:100])}
+    monkeypatch.setattr(corpus, "_documents", lambda: ((name, f"{word} " * 40) for name, word in made.items()))
+    split = corpus.pydocs.__wrapped__()
+    order = sorted(made, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
+    assert set(split.words[2:]) == {made[name].lower() for name in order[:70]}, "the words of the training split"
+    assert [int((part[0] == 0).sum()) for part in (split.train, split.valid, split.test)] == [0, 15 * 40, 15 * 40]

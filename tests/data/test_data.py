@@ -414,11 +414,11 @@ def test_svhn_is_read_without_extra_and_its_ten_is_zero(tmp_path, monkeypatch):
 def test_a_missing_set_says_where_it_was_looked_for_and_how_to_get_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torchvision", None)  # the answer comes without importing it
     monkeypatch.delenv("DARTS_LAB_DATA", raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr("darts_lab.data.splits.user_cache_path", lambda name: tmp_path / name)
     with pytest.raises(FileNotFoundError) as error:
         data.load("cifar10")
     assert str(error.value) == (
-        f"data: 'cifar10' was not found in {tmp_path}/.cache/darts_lab; "
+        f"data: 'cifar10' was not found in {tmp_path / 'darts_lab'}; "
         'dl.data.load("cifar10", download=True) downloads it'
     )
     with pytest.raises(FileNotFoundError, match=f"svhn.*folder='{tmp_path}', download=True"):

@@ -56,6 +56,7 @@ def test_a_log_file_has_no_mixing_weights_and_several_make_a_list(tmp_path):
     assert [search.name for search in found] == ["search-EXP-1", "search-EXP-2"], "a training tells no genotype"
     assert all(record.mixing is None for search in found for record in search.history)
     assert len(dl.runs.table(found)) == 6 and list(dl.monitors.replay(found)["epochs"]) == [3, 3]
+    assert all(search.epochs in (None, 3) or not search.whole for search in found), "cut off"
     one = written(tmp_path / "else", text, "nohup.out") / "nohup.out"
     assert read_logs(one)[0].name == "nohup" and len(read_logs(tmp_path)) == 2
 

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -414,6 +415,7 @@ def test_each_has_its_short_file_and_its_page():
         with open(f"{folder}/methods/later/{name}.py") as file:
             lines = file.read().splitlines()
         assert len(lines) < 75 and f"docs/methods/{name}.md" in "\n".join(lines)
+        assert (Path(folder).parent / "docs" / "methods" / f"{name}.md").is_file()
 
 
 @pytest.mark.parametrize("method", later.METHODS, ids=lambda method: method.name)

@@ -95,16 +95,6 @@ def test_the_interval_holds_the_eigenvalue_of_each_of_the_authors_hessians(hessi
     assert max(errors) < 1e-6
 
 
-def test_figure_4_and_figure_7_have_the_published_correlations(shared):
-    from scipy import stats
-
-    figures = pd.read_csv(shared / "published" / "robustdarts_figures.csv")
-    fourth, seventh = (figures[figures["figure"] == name] for name in ("Fig4", "Fig7"))
-    assert (len(fourth), len(seventh)) == (24, 47)
-    assert round(stats.pearsonr(fourth["x"], fourth["y"]).statistic, 3) == 0.867
-    assert round(stats.spearmanr(seventh["x"], seventh["y"]).statistic, 3) == 0.736
-
-
 def test_the_all_ones_of_an_edge_are_an_eigenvector_of_the_authors_hessians_with_the_decay_of_alpha(logs):
     _, matrix = next(logs[0].hessians())
     ones = np.zeros(len(matrix))
@@ -233,7 +223,7 @@ def test_a_log_that_was_cut_short_is_read_and_says_so(one_log):
     lines = (one_log / "log_1.txt").read_text().splitlines(keepends=True)
     (one_log / "log_1.txt").write_text("".join(lines[:390]))  # in the middle of an epoch
     (log,) = robustdarts.read_robustdarts(one_log)
-    assert log.problems == ["ends after 19 of 50 epochs"] and len(log.history) == 19
+    assert log.problems == ["ends after 19 of 50 epochs"] and len(log.history) == 19 and not log.whole
     assert replay([log])["problems"].item() == "ends after 19 of 50 epochs"
 
 

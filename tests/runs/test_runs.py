@@ -280,20 +280,6 @@ def test_a_config_that_json_cannot_hold_leaves_no_directory(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-def test_files_appear_whole_or_not_at_all(reference, monkeypatch, tmp_path):
-    here = copied(reference[0], tmp_path)
-    before = {path.name: path.read_bytes() for path in here.iterdir()}
-
-    def full(*_):
-        raise OSError("no space left on device")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "fsync", full)
-        with pytest.raises(OSError, match="no space left"):
-            files.write(here / "checkpoint.pt", b"new")
-    assert {path.name: path.read_bytes() for path in here.iterdir()} == before
-
-
 # --- What cannot go on ------------------------------------------------------------------------
 
 
@@ -529,7 +515,6 @@ def test_what_a_line_of_costs_says_of_the_epoch_itself_does_not_count(reference,
     assert [record.epoch for record in runs.read(here).history] == list(range(EPOCHS))
 
 
-@pytest.mark.skipif(os.name != "posix", reason="permissions are those of POSIX")
 def test_the_history_of_another_run_is_not_read(reference, second_order, tmp_path):
     path = shutil.copytree(reference[0], tmp_path / "run")
     assert runs.read(path).genotype == runs.read(reference[0]).genotype
@@ -548,6 +533,7 @@ def test_the_result_of_a_recorded_search_is_the_cell_that_early_stopping_chose(r
         _ = replace(found, history=[]).genotype
 
 
+@pytest.mark.skipif(os.name != "posix", reason="permissions are those of POSIX")
 def test_others_may_read_what_is_written_as_far_as_the_umask_lets_them(reference):
     new = os.umask(0)
     os.umask(new)
@@ -555,10 +541,6 @@ def test_others_may_read_what_is_written_as_far_as_the_umask_lets_them(reference
 
 
 # --- Reading small files ----------------------------------------------------------------------
-
-
-def test_to_ask_whether_a_run_is_held_makes_nothing(tmp_path):
-    assert not files.held(tmp_path / "nowhere") and not (tmp_path / "nowhere").exists()
 
 
 def test_text_of_a_file_is_read_and_what_is_large_or_no_text_is_refused(tmp_path):

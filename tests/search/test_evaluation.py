@@ -1,6 +1,7 @@
 """Training from scratch: the published sizes, what is measured on what, and that it learns."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -306,6 +307,18 @@ def test_select_keeps_the_cell_with_the_least_validation_error_and_never_sees_th
     assert dl.select(cells[:1], data, small).epochs == 1, "a sixth, but at least one"
     with pytest.raises(ValueError, match="genotypes: are none"):
         dl.select([], data, small)
+
+
+def test_select_takes_the_data_that_a_scale_puts_in_its_place(monkeypatch):
+    cells, given = [uniform_genotype(spaces.S2, "skip_connect")], []
+
+    def evaluate(genotype, data, *_, **__):
+        given.append(data)
+        return SimpleNamespace(test_error=0.5, seconds=0.0, genotype=genotype)
+
+    monkeypatch.setattr("darts_lab.studies.cells.evaluate", evaluate)
+    dl.select(cells, "digits", "workstation")
+    assert given[0].image_size == (32, 32) and len(given[0].train[1]) == len(dl.data.load("digits32").train[1])
 
 
 def test_the_drop_is_that_of_the_kept_operations_alone(small_search):

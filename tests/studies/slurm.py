@@ -7,6 +7,8 @@ import subprocess
 from contextlib import contextmanager
 from pathlib import Path
 
+from waiting import until
+
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel", "sinfo")
 PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
 
@@ -82,11 +84,15 @@ def running(folder: Path):
         start("slurmctld", "-D")
         start("slurmd", "-D")
         idle = ["sinfo", "--noheader", "--format=%T"]
-        while "idle" not in subprocess.run(idle, capture_output=True, text=True).stdout:
+
+        def ready() -> bool:
             for process in started:
                 if process.poll() is not None:
                     words = (folder / f"{process.args[0]}.out").read_text()[-500:]
                     raise RuntimeError(f"{process.args[0]} has ended: {words}")
+            return "idle" in subprocess.run(idle, capture_output=True, text=True).stdout
+
+        until(ready)
         yield
     finally:
         subprocess.run(["scancel", "--user=root"], capture_output=True)

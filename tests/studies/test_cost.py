@@ -22,6 +22,15 @@ def test_steps_evaluations_and_products_are_counted(monkeypatch):
     assert row["hours"] == row["search_hours"] + row["eigenvalue_hours"] + row["training_hours"]
 
 
+def test_words_of_a_text_are_counted_as_words(monkeypatch):
+    monkeypatch.setattr(cost, "_once", lambda call, device: (call(), 1.0)[1])
+    one = of_job({"data": "pydocs", "scale": "tiny"})
+    s, task = one.search, dl.Search.of(one, False).task
+    windows = task.size("valid") / (s.batch_size * s.bptt)
+    found = cost._of_search(one, 1)["search_hours"] * 3600
+    assert found == pytest.approx(s.epochs * (task.batches_per_epoch(s.batch_size) + windows))
+
+
 def test_a_grid_is_measured_once_for_every_kind_of_run(tmp_path):
     jobs = dl.grid(space="S5", scale="tiny", seed=range(3), weight_decay=[3e-4, 9e-4], evaluation=None)
     found = dl.plan_cost(jobs, steps=1)

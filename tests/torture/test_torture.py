@@ -53,11 +53,6 @@ def test_torture_sees_what_is_lost(tmp_path, monkeypatch):
         torture.kills(DARTS, 1, 0, random.Random(0), tmp_path)
 
 
-def test_a_sweep_whose_process_is_killed_goes_on_to_the_same_table(tmp_path):
-    row = torture.sweep_kills(1, random.Random(1), tmp_path, 0)
-    assert row["tried"] == row["ended well"] == 1, row
-
-
 def test_a_process_that_dies_before_its_config_leaves_a_directory_that_can_be_begun_in(tmp_path):
     """Else a sweep would fail there for ever."""
     reached = []

@@ -30,11 +30,12 @@ from darts_lab.widgets.wording import forgets
 
 
 @pytest.fixture(autouse=True)
-def no_lab_is_left_running():
+def no_lab_and_no_thread_is_left_behind():
     """Else a later test with the same arguments would be shown that lab again."""
     yield
     for one in dl.running():
         one.close()
+    until(lambda: not [thread for thread in threading.enumerate() if thread.name == "darts-lab"])
 
 
 @pytest.fixture
@@ -210,17 +211,27 @@ def test_a_retrain_pressed_while_the_search_comes_to_its_end_is_not_lost(lab, mo
 def test_pause_holds_a_retraining_between_two_batches_and_stop_ends_it(lab):
     click(lab, "Step")
     until(lambda: lab.state == "paused")
-    click(lab, "Retrain")
-    until(lambda: lab.kept[0].training is not None)
+    (kept,) = lab.keep()
+    batches, step, end = itertools.count(), kept.step, 3
+
+    def steps_without_end():
+        next(batches)
+        if kept.training is None:
+            step()
+        return False
+
+    kept.step = steps_without_end
+    lab.retrain(kept)
     click(lab, "Pause")
-    until(lambda: not lab.worker.thread.is_alive())
-    if lab.kept[0].evaluation is None:  # not done before
-        epoch = lab.kept[0].training.epoch
-        click(lab, "Resume")
-        until(lambda: lab.kept[0].evaluation is not None or lab.kept[0].training.epoch > epoch)
+    until(lambda: lab.state == "paused" and not lab.worker.thread.is_alive())
+    assert kept.evaluation is None and list(lab.worker.queue) == [kept]
+    click(lab, "Resume")
+    held = next(batches)
+    until(lambda: next(batches) > held + end)
+    assert kept.training is not None
     click(lab, "Stop")
     lab.result(PATIENCE)
-    assert lab.state == "stopped" and not lab.worker.queue
+    assert lab.state == "stopped" and not lab.worker.queue and kept.training is None and kept.evaluation is None
 
 
 def test_an_error_in_the_thread_is_shown_and_raised():
@@ -560,8 +571,10 @@ def test_clicking_at_random_loses_no_run_shows_no_trace_and_leaves_no_thread(tmp
     assert not [words for words in said if "Traceback" in words or "Error:" in words]
     for run in tmp_path.iterdir():
         if (run / "history.jsonl").exists():
-            history = dl.runs.read(run).history
-            assert [record.epoch for record in history if record.back_to is None]
+            expected = 0
+            for record in dl.runs.read(run).history:
+                assert record.epoch == expected
+                expected = 1 + (record.epoch if record.back_to is None else record.back_to)
     lab.stop()
     lab.worker.thread.join(PATIENCE)
 
@@ -581,10 +594,6 @@ def test_a_lab_that_runs_when_python_ends_does_not_hold_it_up_and_its_run_can_go
     (run,) = tmp_path.iterdir()
     search = dl.Search.resume(run)
     assert search.epoch >= 2 and next(search).epoch == search.epoch - 1
-
-
-def test_no_thread_is_left_behind():
-    until(lambda: not [thread for thread in threading.enumerate() if thread.name == "darts-lab"])
 
 
 def test_a_cell_that_is_run_again_shows_the_lab_that_it_began_while_that_runs(tmp_path, monkeypatch):
