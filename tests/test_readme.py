@@ -4,6 +4,8 @@ import re
 from pathlib import Path
 
 import pytest
+import samples
+import torch
 import yaml
 
 import darts_lab as dl
@@ -30,6 +32,55 @@ def test_every_notebook_has_its_line_and_its_picture_in_the_readme():
     for notebook in (ROOT / "notebooks").glob("*.ipynb"):
         assert f"[{notebook.stem[:2]}](notebooks/{notebook.name})" in README
         assert (ROOT / "docs" / "thumbnails" / f"{notebook.stem}.webp").stat().st_size < 30_000
+
+
+def shown(page: str) -> list[str]:
+    """The blocks of Python on a page, made small."""
+    smaller = {'"laptop"': '"tiny"', "batches=8": "batches=2", "seed=range(5)": 'seed=range(2), scale="tiny"'}
+    smaller['"DARTS-ADA"'] = '"R-DARTS(L2)"'  # whose rule needs more epochs than tiny has
+    text = (ROOT / "docs" / f"{page}.md").read_text()
+    for long, short in smaller.items():
+        text = text.replace(long, short)
+    return re.findall(r"```python\n(.*?)```", text, re.S)
+
+
+def runs(*blocks: str) -> dict:
+    scope = {"dl": dl}
+    for block in blocks:
+        exec(compile(block, "page.md", "exec"), scope)
+    return scope
+
+
+def test_what_the_pages_on_code_labs_and_sweeps_show_runs(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert runs(*shown("get_started"))["search"].finished
+    list(dl.Search("S5", scale="tiny", epochs=1, path="runs/..."))
+    runs(*shown("lab"))
+    first, *_, papers = shown("many_runs")
+    assert len(runs(first)["table"]) == 8
+    grids, cost = papers.rsplit("print(", 1)
+    assert len(runs(grids)["jobs"]) == 4 * 3 * (4 + 4) and cost == "dl.plan_cost(jobs, threads=1))\n"
+
+
+def test_what_the_page_on_several_processes_shows_runs(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert runs(*shown("several_processes"))["search"].finished
+
+
+def test_what_the_page_on_files_of_others_shows_runs(monkeypatch, tmp_path, shared):
+    monkeypatch.chdir(tmp_path)
+    space = dl.spaces.get("S2")
+    theirs = dl.official.state_dict(dl.Supernet(space)) | {
+        f"alphas_{kind}": torch.zeros(space.shape[1:]) for kind in space.cell_types
+    }
+    torch.save(theirs, "their_checkpoint.pt")
+    Path("search-EXP-20181207-110319").mkdir()
+    Path("search-EXP-20181207-110319", "log.txt").write_text(samples.quark0_log()[0])
+    Path("RobustDARTS").mkdir()
+    Path("RobustDARTS", "experiments").symlink_to(shared / "robustdarts_logs")
+    checkpoint, logs = shown("others")
+    assert runs(checkpoint)["alpha"].shape == space.shape
+    assert len(runs(logs)["searches"]) > 2
 
 
 @pytest.mark.parametrize("example", OWN, ids=["images", "text", "operation", "method"])
