@@ -164,6 +164,8 @@ class Lab(widgets.VBox):
             if self.state == "paused" and none and not self.worker.held:  # a retraining without a search
                 return self.worker.go_on()
             if self.state == "failed" or self.state in ("idle", "stopped") and none:
+                for track in self.tracks:
+                    track.asked = track.first
                 self.worker.forget()
                 self.worker.from_disk = True
             self.worker.search_on()
@@ -229,7 +231,10 @@ class Lab(widgets.VBox):
     def retrain(self, kept: Kept | None = None) -> None:
         """Trains a kept cell (default: the one that Keep would keep) from scratch and shows its test error."""
         with self.worker.lock:
-            for cell in self.keep() if kept is None else [kept]:
+            cells = self.keep() if kept is None else [kept]
+            if self.worker.waits_for_reset(lambda: [self.retrain(cell) for cell in cells]):
+                return
+            for cell in cells:
                 if cell not in self.worker.queue:
                     self.worker.queue.append(cell)
                     cell.words.value = "waits to be retrained"

@@ -39,6 +39,7 @@ class Track:
         self.number = 0  # of the search, different for all searches of a session
         self.changes: dict[str, float] = {}  # made by hand and not yet handed to the search
         self.asked: dict[str, float] = {}  # L2 and drop path as chosen and moved by hand, not by the search itself
+        self.first: dict[str, float] = {}  # the same as they were when the search began, by which its run is known
         self.inside = self.batches = 0  # batches of the running epoch, and of the search
         self.spent = self.drawn = 0.0  # seconds in the steps of the search; when it was drawn last
 
@@ -57,7 +58,7 @@ class Track:
         batches = min(self.method.batches.value, search.task.most("valid", search.valid_batch_size))
         if batches > 1:  # asked for like any setting, so that a run goes on with as many wherever it is resumed
             search = Search(*arguments, **self.method.settings | {"curvature_batches": batches})
-        self.asked = {name: control.value for name, control in self.method.live.items()}
+        self.asked = self.first = {name: control.value for name, control in self.method.live.items()}
         if from_disk:
             search = self._from_disk(search)
         self.number = next(_NUMBERS)

@@ -61,11 +61,11 @@ class Worker:
         self.lab.show_buttons()
 
     def change(self, track: Track, name: str, value: float) -> None:
-        """Sets L2 or drop path of a search, from its next epoch on."""
+        """Sets L2 or drop path of a search, from its next epoch on; of one that has ended, for the next one."""
         with self.lock:
+            track.asked = track.asked | {name: value}
             if track.search is not None and not track.search.finished and self.rest != "failed":
                 track.changes[name] = value
-                track.asked = track.asked | {name: value}
                 if not self.computing:
                     track.apply_changes()
                     self.lab.report()

@@ -212,23 +212,23 @@ def test_pause_holds_a_retraining_between_two_batches_and_stop_ends_it(lab):
     click(lab, "Step")
     until(lambda: lab.state == "paused")
     (kept,) = lab.keep()
-    batches, step, end = itertools.count(), kept.step, 3
+    step, batches = kept.step, []
 
     def steps_without_end():
-        next(batches)
-        if kept.training is None:
+        if not batches:
             step()
+        batches.append(kept.training)
         return False
 
     kept.step = steps_without_end
     lab.retrain(kept)
+    until(lambda: batches)
     click(lab, "Pause")
     until(lambda: lab.state == "paused" and not lab.worker.thread.is_alive())
-    assert kept.evaluation is None and list(lab.worker.queue) == [kept]
+    held = len(batches)
+    assert kept.evaluation is None and list(lab.worker.queue) == [kept] and kept.training is not None
     click(lab, "Resume")
-    held = next(batches)
-    until(lambda: next(batches) > held + end)
-    assert kept.training is not None
+    until(lambda: len(batches) > held)
     click(lab, "Stop")
     lab.result(PATIENCE)
     assert lab.state == "stopped" and not lab.worker.queue and kept.training is None and kept.evaluation is None
@@ -438,6 +438,17 @@ def test_reset_goes_back_to_the_beginning_and_keeps_what_was_kept(lab):
     assert 1 <= len(lab.kept) == len(lab._kept_box.children) <= 2
     lab.discard(lab.kept[0])
     assert len(lab.kept) == len(lab._kept_box.children) <= 1
+
+
+def test_retrain_pressed_while_a_lab_is_reset_is_done_behind_it(lab):
+    click(lab, "Start")
+    until(lambda: lab.search is not None and lab.search.epoch >= 1)
+    (kept,) = lab.keep()
+    with lab.worker.lock:  # so that the reset is not done before
+        click(lab, "Reset")
+        lab.retrain(kept)
+    until(lambda: kept.evaluation is not None and not lab.worker.running)
+    assert lab.search is None and lab.kept == [kept]
 
 
 # --- Side by side -------------------------------------------------------------------------------
@@ -655,6 +666,32 @@ def test_sliders_act_again_after_a_failure(lab):
     until(lambda: lab.search is not None and lab.search.epoch >= 1)
     lab.tracks[0].method.weight_decay.value = 9e-4
     until(lambda: lab.search.weight_decay == 9e-4)
+
+
+def test_what_is_chosen_behind_a_finished_search_is_for_the_next(tmp_path, monkeypatch):
+    monkeypatch.setenv("DARTS_LAB_RUNS", str(tmp_path))
+    lab = dl.lab("S2", scale="tiny", epochs=1)
+    for decay in (3e-4, 9e-4):
+        lab.tracks[0].method.weight_decay.value = decay
+        lab.start()
+        assert lab.result(PATIENCE).history[0].weight_decay == decay
+
+
+def test_resume_after_a_failure_finds_the_run_whatever_was_moved_meanwhile(lab, monkeypatch):
+    lab.start()
+    until(lambda: lab.search is not None and lab.search.epoch >= 1)
+    run, decay = lab.search.run.path, lab.tracks[0].method.weight_decay
+    decay.value = 9e-4
+    until(lambda: lab.search.history[-1].weight_decay == 9e-4)  # an epoch with it is on the disk
+    with monkeypatch.context() as patch:
+        patch.setattr(lab.search, "step", lambda: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            lab.result(PATIENCE)
+    decay.value = 2.7e-3
+    click(lab, "Resume")
+    until(lambda: lab.search is not None and lab.search.run is not None)
+    click(lab, "Stop")
+    assert lab.result(PATIENCE).run.path == run and lab.search.weight_decay == decay.value == 9e-4
 
 
 def test_what_adaptation_raised_is_not_the_choice_for_the_next_search(tmp_path, monkeypatch):
