@@ -1,6 +1,6 @@
 """The controls: what is searched, with which method, and with which parameters."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import ipywidgets as widgets
@@ -138,7 +138,7 @@ class Choices(widgets.VBox):
         if self.space.value != chosen:
             fit = ", ".join(self.space.options)
             raise ValueError(f"space: {chosen!r} does not fit data {self.data.value!r}; {fit} would")
-        self._first = [control.value for control in self.all]
+        self._first = self.values
         super().__init__([widgets.HBox(self.all, layout={"flex_flow": "row wrap"}), self.help])
         self.domain.observe(lambda _: self._offer(), "value")
         for control in self.all:
@@ -164,18 +164,27 @@ class Choices(widgets.VBox):
         words = f"<b>{space.name}</b>: {every} {', '.join(offered)}. {scale}."
         self.help.value = f"<span style='color:#555'>{words}</span>"
 
-    def reset(self) -> None:
-        for control, value in zip(self.all, self._first, strict=True):
+    @property
+    def values(self) -> list:
+        return [control.value for control in self.all]
+
+    def put(self, values: list) -> None:
+        """Sets all controls to `values` of before."""
+        for control, value in zip(self.all, values, strict=True):
             control.value = value
+
+    def reset(self) -> None:
+        self.put(self._first)
 
 
 class MethodChoice(widgets.VBox):
-    """A method and its parameters. `settings` are the search settings that the user has fixed; `changed` is called with
-    "weight_decay" or "drop_path" and its value when the user moves one of these."""
+    """A method and its parameters. `settings` are the search settings that the user has fixed; `moved` is called with
+    "weight_decay" or "drop_path" and its value when the user moves one of these. `chosen` are both as the method has
+    them or the user has moved them; the sliders may show those of a search that has changed them by itself."""
 
-    def __init__(self, method, choices: Choices, settings: dict, changed):
+    def __init__(self, method, choices: Choices, settings: dict, moved):
         self.menu = Menu("method", method, METHODS, "How the mixing weights are found.")
-        self._first, self._choices, self._fixed = self.menu.value, choices, dict(settings)
+        self._first, self._choices, self._all_fixed = self.menu.value, choices, dict(settings)
         self.help = widgets.HTML()
         self.weight_decay = slider("L2", 0.0, (), "Weight decay. May be moved while a search runs.")
         words = "Largest probability of dropping a path, at the end. May be moved while a search runs."
@@ -183,9 +192,10 @@ class MethodChoice(widgets.VBox):
         words = "Validation batches, at most, of the dominant eigenvalue; two or more give it an error bar."
         self.batches = slider("batches", _BATCHES, (1, 2, 4, 8), words)
         self.live = {"weight_decay": self.weight_decay, "drop_path": self.drop_path}
-        self._by_hand = True  # whether it is the user who moves a slider
+        self.chosen: dict[str, float] = {}
+        self._by_hand, self._tell = True, moved  # whether it is the user who moves a slider
         for name, control in self.live.items():
-            control.observe(lambda event, name=name: self._by_hand and changed(name, event["new"]), "value")
+            control.observe(lambda event, name=name: self._moved(name, event["new"]), "value")
         self.parameters: dict[str, widgets.SelectionSlider] = {}  # those that only this method has
         self._box = widgets.HBox(layout={"flex_flow": "row wrap"})
         super().__init__([widgets.HBox([self.menu, self.help]), self._box])
@@ -193,14 +203,22 @@ class MethodChoice(widgets.VBox):
             control.observe(lambda _: self._show_usual(), "value")
         self._show_usual()
 
+    def _moved(self, name: str, value: float) -> None:
+        if self._by_hand:
+            self.chosen = self.chosen | {name: value}
+            self._tell(name, value)
+
     def _show_usual(self) -> None:
         """Shows the parameters of the chosen method at their usual values, or as the user has fixed them."""
         method, scale = methods.get(self.menu.chosen), scales.get(self._choices.scale.chosen, self._choices.task.domain)
+        known = {field.name for field in fields(scale.search)}  # of another task there are others
+        self._fixed = {name: value for name, value in self._all_fixed.items() if name in known}
         usual = override(scale.search, **(method.defaults(scale) | self._fixed))
         offered = [float(f"{factor * scale.search.weight_decay:.6g}") for factor in _L2]
         self._by_hand = False  # until the end of `show`
         self.weight_decay.options = sorted({usual.weight_decay, *offered})
-        self.show(**{name: getattr(usual, name) for name in self.live})
+        self.chosen = {name: getattr(usual, name) for name in self.live}
+        self.show(**self.chosen)
         set_slider(self.batches, self._fixed.get("curvature_batches", _BATCHES))
         for control in self.parameters.values():
             control.close()
@@ -222,6 +240,18 @@ class MethodChoice(widgets.VBox):
     def reset(self) -> None:
         self.menu.value = self._first
         self._show_usual()
+
+    @property
+    def values(self) -> tuple:
+        return self.menu.value, self.chosen, self.batches.value, {n: one.value for n, one in self.parameters.items()}
+
+    def put(self, values: tuple) -> None:
+        """Sets all controls to `values` of before."""
+        self.menu.value, self.chosen, batches, parameters = values
+        self.show(**self.chosen)
+        set_slider(self.batches, batches)
+        for name, value in parameters.items():
+            set_slider(self.parameters[name], value)
 
     @property
     def method(self) -> Method:
@@ -247,7 +277,7 @@ class MethodChoice(widgets.VBox):
 
     @property
     def settings(self) -> dict:
-        return self._fixed | {name: control.value for name, control in self.live.items()}
+        return self._fixed | self.chosen
 
     def lock(self, locked: bool) -> None:
         """Disables or enables all controls but L2 and drop path."""

@@ -15,7 +15,6 @@ from darts_lab import idle
 from darts_lab.checks import Amount, checked
 from darts_lab.environment import choose_device
 from darts_lab.search.search import Search
-from darts_lab.search.training import Evaluation
 from darts_lab.widgets.choices import Choices
 from darts_lab.widgets.kept import PAUSE, Kept
 from darts_lab.widgets.keys import Buttons, Keys, answer_beside_cells
@@ -32,15 +31,18 @@ _LABS: weakref.WeakSet = weakref.WeakSet()  # all of this kernel
 
 def running() -> list:
     """The labs of this kernel whose searches go on or are paused, the oldest first."""
-    labs = [lab for lab in _LABS if not lab.worker.closed and lab.state in ("working", "paused")]
-    return sorted(labs, key=lambda lab: lab.born)
+    return _labs("working", "paused")
+
+
+def _labs(*states: str) -> list:
+    return sorted((lab for lab in _LABS if not lab.worker.closed and lab.state in states), key=lambda lab: lab.born)
 
 
 def lab_for(*arguments, **options):
-    """The lab that a cell with these arguments shows: the one that it began and that still runs or is paused, so that
-    running the cell again, after a page was loaded anew, shows it again; else a new one."""
-    asked = _asked(arguments, options)
-    return next((one for one in running() if _same(one.asked, asked)), None) or Lab(*arguments, **options)
+    """The lab that a cell with these arguments shows: the one that it began and that still runs, is paused or could go
+    on after a stop, so that running the cell again, after a page was loaded anew, shows it again; else a new one."""
+    asked, there = _asked(arguments, options), [*running(), *reversed(_labs("stopped"))]
+    return next((one for one in there if _same(one.asked, asked)), None) or Lab(*arguments, **options)
 
 
 def _asked(arguments, options) -> dict:
@@ -80,7 +82,7 @@ class Lab(widgets.VBox):
         self.born = time.monotonic()
         self.tracks: list[Track] = []  # for `close`, which Python calls too where a check below fails
         self.kept: list[Kept] = []
-        self.evaluation: Evaluation | None = None  # the last one
+        self.retrained: Kept | None = None  # the last one
         self._reported = self._drawn = self._drawing_time = 0.0
         for name in {"device", "path", "capture"} & settings.keys():
             raise ValueError(f"{name}: not a setting of a lab, which takes the usual one; dl.Search takes it")
@@ -123,12 +125,18 @@ class Lab(widgets.VBox):
     search = property(lambda self: self.tracks[0].search)
     searches = property(lambda self: [track.search for track in self.tracks])
     panels = property(lambda self: self.tracks[0].panels)
+    evaluation = property(lambda self: None if self.retrained is None else self.retrained.evaluation)
     frames = property(lambda self: self.shared.frames + sum(track.panels.frames for track in self.tracks))
 
     @property
     def state(self) -> str:
         """working, idle, paused, stopped, finished or failed"""
-        return "working" if self.worker.computing else self.worker.rest
+        return "working" if self.worker.computing else "paused" if self.worker.queue else self.worker.rest
+
+    @property
+    def _going(self) -> bool:
+        """Whether searches go on, or would after a pause; there may also be retrainings alone."""
+        return self.worker.searching or self.worker.rest == "paused"
 
     def _pressed(self, name: str) -> None:
         self.heard()
@@ -146,7 +154,7 @@ class Lab(widgets.VBox):
         with self.worker.lock:
             if self.worker.waits_for_reset(self.start):
                 return
-            if self.state in ("working", "paused"):
+            if self._going:
                 return self.resume()
             self.worker.forget()
             self.worker.search_on()
@@ -157,17 +165,21 @@ class Lab(widgets.VBox):
             if self.worker.waits_for_reset(self.resume):
                 return
             self.worker.targets = None
-            if self.state == "finished":
+            if self.state == "paused" and not self._going:  # a retraining alone
+                return self.worker.go_on()
+            if self.worker.rest == "finished" and not self._going:
                 self.status.value = "The search is finished; <b>Start</b> begins a new one."
                 return
-            none = None in self.searches
-            if self.state == "paused" and none and not self.worker.held:  # a retraining without a search
-                return self.worker.go_on()
-            if self.state == "failed" or self.state in ("idle", "stopped") and none:
-                for track in self.tracks:
-                    track.asked = track.first
-                self.worker.forget()
-                self.worker.from_disk = True
+            if not self._going:
+                begun = None not in self.searches
+                for track in self.tracks if begun else ():
+                    track.put_back()
+                if begun and self.worker.rest == "stopped":
+                    for track in self.tracks:
+                        track.show_by_hand()
+                else:
+                    self.worker.forget()
+                    self.worker.from_disk = True
             self.worker.search_on()
 
     def step(self) -> None:
@@ -175,7 +187,7 @@ class Lab(widgets.VBox):
         with self.worker.lock:
             if self.worker.waits_for_reset(self.step):
                 return
-            if self.state not in ("working", "paused"):
+            if not self._going:
                 self.worker.forget()
             self.worker.targets = [1 + len(search.history) if search else 1 for search in self.searches]
             self.worker.search_on()
@@ -222,7 +234,10 @@ class Lab(widgets.VBox):
                     continue
                 new = Kept(track, self)
                 answer_beside_cells(new.row)
-                cells.append(next((cell for cell in self.kept if cell.key == new.key), new))
+                known = next((cell for cell in self.kept if cell.key == new.key), None)
+                if known is not None:
+                    _close(new.row)
+                cells.append(known or new)
             self.kept += [cell for cell in cells if cell not in self.kept]
             self._kept_box.children = [cell.row for cell in self.kept]
         return cells
@@ -235,7 +250,10 @@ class Lab(widgets.VBox):
             if self.worker.waits_for_reset(lambda: [self.retrain(cell) for cell in cells]):
                 return
             for cell in cells:
-                if cell not in self.worker.queue:
+                if cell.evaluation is not None:
+                    self.retrained = cell
+                    self.report()
+                elif cell not in self.worker.queue:
                     self.worker.queue.append(cell)
                     cell.words.value = "waits to be retrained"
             if self.worker.queue:
@@ -251,6 +269,8 @@ class Lab(widgets.VBox):
                 self.kept.remove(kept)
                 self._kept_box.children = [cell.row for cell in self.kept]
                 _close(kept.row)
+                if not self.worker.running:
+                    self.draw_shared()
 
     def present(self) -> None:
         """Goes to the form for a class and back: large type, choices folded away, the panels that tell the story."""
@@ -307,19 +327,16 @@ class Lab(widgets.VBox):
         with self.worker.lock:
             self._reported = time.perf_counter()
             tracks = [track for track in self.tracks if track.search is not None]
-            if not tracks:
-                if self.state in ("paused", "stopped"):
-                    self.status.value = f"<b>{self.state.capitalize()}</b>"
-                return
-            state = "Searching" if self.state == "working" else self.state.capitalize()
-            parts = [f"<b>{state}</b>", *(track.report() for track in tracks)]
-            if self.state in ("working", "paused"):
+            working = "Searching" if self._going else "Retraining"
+            state = f"<b>{working if self.state == 'working' else self.state.capitalize()}</b>"
+            parts = [self._welcome if self.state == "idle" else state, *(track.report() for track in tracks)]
+            if tracks and self.state in ("working", "paused"):
                 left = timedelta(seconds=round(sum(track.left for track in tracks)))
                 parts.append(f"{left} left on {tracks[0].begun.device.type}")
-            if self.evaluation is not None:
-                task = tracks[0].begun.task
+            if self.retrained is not None and self.evaluation is not None:
+                task = self.retrained.task
                 parts.append(f"retrained test {task.metric} {task.show(self.evaluation.test_error)}")
-            self.progress.value = sum(track.progress for track in tracks) / len(tracks)
+            self.progress.value = sum(track.progress for track in tracks) / len(tracks) if tracks else 0.0
             self.status.value = ("<br>" if len(tracks) > 1 else "; ").join(parts)
 
     def show_buttons(self) -> None:
@@ -333,6 +350,7 @@ class Lab(widgets.VBox):
                 track.method.lock(locked)
 
     def clear(self) -> None:
+        self.worker.end_retraining()
         self.worker.forget()
         for track in self.tracks:
             track.panels.clear()

@@ -75,7 +75,7 @@ class Replay(widgets.VBox):
         self._seen.observe(lambda _: self._play(), "seen")
         self.stored.observe(lambda change: self._stored_chosen(), "value")
         self.path.observe(lambda change: self.read(change["new"]), "value")
-        self.menu.observe(lambda _: self._search_chosen(), "value")
+        self.menu.observe(lambda _: self._search_chosen(), "index")
         self.epoch.observe(lambda _: self._show(), "value")
         self.preset.observe(lambda _: self._rule_chosen(), "value")
         for name, control in self._rule_controls.items():
@@ -115,6 +115,7 @@ class Replay(widgets.VBox):
         if self._silent or self.stored.value is None:
             return
         self.play.playing = False
+        self.path.value = ""  # so that the same one can be chosen again
         self._take(self.stored.value, at=0)
         self._play()
 
@@ -201,13 +202,14 @@ class Replay(widgets.VBox):
     def _draw(self) -> None:
         """Draws panel after panel, always of the newest view, until all are drawn or Python ends."""
         while True:
-            before = self.panels.frames
+            before, view = self.panels.frames, self._view
             try:
-                self.panels.draw(self._view, 1)
+                self.panels.draw(view, 1)
             except Exception as error:
                 self.status.value = f"<b style='color:#c91f16'>Not drawn:</b> {html.escape(str(error))}"
             with self._lock:
-                if self.panels.frames == before or not threading.main_thread().is_alive():
+                drawn = self.panels.frames == before and view is self._view
+                if drawn or not threading.main_thread().is_alive():
                     self._thread = None
                     return
 

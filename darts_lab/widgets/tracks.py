@@ -38,8 +38,7 @@ class Track:
         self.chosen: tuple = ()  # its data and scale; the controls may say something else when it ends
         self.number = 0  # of the search, different for all searches of a session
         self.changes: dict[str, float] = {}  # made by hand and not yet handed to the search
-        self.asked: dict[str, float] = {}  # L2 and drop path as chosen and moved by hand, not by the search itself
-        self.first: dict[str, float] = {}  # the same as they were when the search began, by which its run is known
+        self.began: tuple = ()  # the values of all controls when the search began, by which its run is known
         self.inside = self.batches = 0  # batches of the running epoch, and of the search
         self.spent = self.drawn = 0.0  # seconds in the steps of the search; when it was drawn last
 
@@ -51,22 +50,39 @@ class Track:
 
     def begin(self, from_disk: bool) -> None:
         """Makes a new search as chosen, or goes on with the last unfinished one of the same choices."""
-        choices = self.lab.choices
+        choices, chosen, settings = self.lab.choices, self.method.chosen, self.method.settings
+        self.began = choices.values, self.method.values
         space, data, scale = choices.space.chosen, choices.data.chosen, choices.scale.chosen
         arguments = space, data, self.method.method, scale, choices.seed.value
-        search = Search(*arguments, **self.method.settings | {"curvature_batches": 1})
+        search = Search(*arguments, **settings | chosen | {"curvature_batches": 1})
         batches = min(self.method.batches.value, search.task.most("valid", search.valid_batch_size))
         if batches > 1:  # asked for like any setting, so that a run goes on with as many wherever it is resumed
-            search = Search(*arguments, **self.method.settings | {"curvature_batches": batches})
-        self.asked = self.first = {name: control.value for name, control in self.method.live.items()}
+            search = Search(*arguments, **settings | chosen | {"curvature_batches": batches})
         if from_disk:
             search = self._from_disk(search)
-        self.number = next(_NUMBERS)
-        self.search, self.inside, self.batches, self.spent = search, 0, 0, 0.0
-        self.chosen = data, scale
-        self.changes = {}
+        with self.lab.worker.lock:  # which whoever moves a slider takes too
+            self.changes = {name: value for name, value in self.method.chosen.items() if value != chosen[name]}
+            self.number = next(_NUMBERS)
+            self.search, self.inside, self.batches, self.spent = search, 0, 0, 0.0
+            self.chosen = data, scale
+            if from_disk:
+                self.show_by_hand()
         self.panels.forget()
         self._show_title()
+
+    def put_back(self) -> None:
+        """Sets the controls to what was chosen when the search began."""
+        choices, method = self.began
+        self.lab.choices.put(choices)
+        self.method.put(method)
+
+    def show_by_hand(self) -> None:
+        """Shows L2 and drop path of the search; those that were changed by hand in it count as chosen."""
+        by_hand: dict[str, float] = {}
+        for record in self.begun.history:
+            by_hand |= record.changed or {}
+        self.method.chosen = self.method.chosen | by_hand | self.begun.waiting | self.changes
+        self.method.show(**_settings_by_hand(self.begun) | self.changes)
 
     def _show_title(self) -> None:
         search = self.begun
@@ -79,18 +95,22 @@ class Track:
         self.title.value = f"<b>{html.escape(title)}</b> <span style='color:#555'>{words}</span>"
 
     def _from_disk(self, search: Search) -> Search:
-        """The last unfinished run that was begun like `search` and that no other process holds. Raises ValueError."""
+        """The last unfinished run that was begun like `search` and that no other process holds; beside other methods,
+        which may go on, else a finished one. Raises ValueError where there is none."""
         root = Path(os.environ.get("DARTS_LAB_RUNS", "runs"))
         checkpoints = root.glob(f"*-{search.plan.hash}*/checkpoint.pt")
         newest = sorted(checkpoints, key=lambda path: path.stat().st_mtime, reverse=True)
+        ended: Search | None = None
         for path in (path.parent for path in newest if not files.held(path.parent)):
-            stored = Search.resume(path, space=search.space, data=self.lab.choices.data.chosen, method=search.method)
+            stored = Search.resume(path, space=search.space, data=search.plan.data, method=search.method)
             if stored.run is not None and not stored.finished:
                 stored.run.hold()
-                self.method.show(**_settings_by_hand(stored))
                 return stored
+            ended = ended or stored
+        if ended is not None and len(self.lab.tracks) > 1:
+            return ended
         raise ValueError(
-            f"no unfinished run of these choices lies in {str(root)!r} that no other lab holds; "
+            f"no unfinished run of these choices ({search.method.name}) lies in {str(root)!r} that no other lab holds; "
             "press Start for a new one"
         )
 
@@ -101,7 +121,7 @@ class Track:
     def forget(self) -> None:
         self.unlock()
         if self.search is not None:
-            self.method.show(**self.asked)  # adaptation may have raised L2, for its own search alone
+            self.method.show(**self.method.chosen)  # adaptation may have raised L2, for its own search alone
         self.search, self.changes = None, {}
 
     def step(self) -> None:
@@ -193,7 +213,7 @@ class Track:
             parts.append(
                 "the stronger L2 shrinks the weights: the supernet forgets, on training data too, and learns anew"
             )
-        if search.waiting:
+        if search.waiting and not search.finished:
             changes = ", ".join(f"{SETTING_NAMES[name]} {value:g}" for name, value in search.waiting.items())
             parts.append(f"{changes} from the next epoch on")
         if self.batches and not search.finished:

@@ -21,11 +21,10 @@ class Worker:
         self.thread: threading.Thread | None = None
         self.error: BaseException | None = None  # what ended the thread
         self.running = self.computing = False  # there is a thread; it still computes
-        self.rest = "idle"  # the state while nothing is computed: idle, paused, stopped, finished or failed
+        self.rest = "idle"  # the state of the searches when they last came to rest: idle, paused, stopped, ...
         self.halt: str | None = None  # the state in which the thread should come to rest, or "reset"
         self.requests = 0  # so that a request in the last moment of the thread is not lost
         self.searching = self.from_disk = False  # the searches go on, not only retraining; they are read from disk
-        self.held = False  # whether they were going on when the thread came to rest
         self.targets: list[int] | None = None  # the length of its history at which each search pauses
         self.queue: deque[Kept] = deque()  # cells to be retrained
         self.after_reset: Callable | None = None  # what was asked for while the lab was being reset
@@ -55,15 +54,16 @@ class Worker:
             self._start_thread()
 
     def stopped(self) -> None:
-        self.rest = "stopped"
-        self._end_retraining()
+        """Ends what is paused."""
+        if self.rest == "paused":
+            self.rest = "stopped"
+        self.end_retraining()
         self.lab.report()
         self.lab.show_buttons()
 
     def change(self, track: Track, name: str, value: float) -> None:
-        """Sets L2 or drop path of a search, from its next epoch on; of one that has ended, for the next one."""
+        """Sets L2 or drop path of a search, from its next epoch on."""
         with self.lock:
-            track.asked = track.asked | {name: value}
             if track.search is not None and not track.search.finished and self.rest != "failed":
                 track.changes[name] = value
                 if not self.computing:
@@ -71,10 +71,10 @@ class Worker:
                     self.lab.report()
 
     def forget(self) -> None:
-        self._end_retraining()
+        """Leaves the searches; what is retrained goes on."""
         for track in self.lab.tracks:
             track.forget()
-        self.targets, self.from_disk, self.lab.evaluation = None, False, None
+        self.targets, self.from_disk, self.lab.retrained, self.error = None, False, None, None
         self.rest = "idle"
 
     def unlock(self) -> None:
@@ -128,7 +128,7 @@ class Worker:
                 self.lab.clear()
                 if self.after_reset is not None and not self.closed:
                     self.after_reset()
-            elif halt == "stopped" and self.rest == "paused":
+            elif halt == "stopped" and (self.queue or self.rest == "paused"):
                 self.stopped()
             elif self.requests != requests and not self.closed:
                 self._start_thread()
@@ -138,18 +138,19 @@ class Worker:
     def _come_to_rest(self, error: BaseException | None) -> int:
         """Sets the state in which the thread ends; returns the number of requests that are done by then."""
         with self.lock:
-            self.held = self.searching
+            searches = self.searching or self.rest == "paused"  # else there was a retraining alone
             self.computing = self.searching = False
             self.error, halt = error, self.halt
             if halt != "reset":
                 self.halt = None
             if error is not None:
                 self.rest = "failed"
-            elif halt in ("paused", "stopped"):
-                self.rest = "finished" if not self.queue and self.finished else halt
+            elif halt in ("paused", "stopped") and searches:
+                self.rest = "finished" if self.finished else halt
+            if error is not None or halt == "stopped":
+                self.end_retraining()
             if self.rest != "paused":
                 self.targets = None
-                self._end_retraining()
             if self.rest in ("finished", "failed"):
                 self.unlock()
             return self.requests
@@ -193,11 +194,11 @@ class Worker:
         if kept.evaluation is None and not kept.step():
             return
         with self.lock:
-            self.lab.evaluation = kept.evaluation
+            self.lab.retrained = kept
             if kept in self.queue:
                 self.queue.remove(kept)
             self.lab.report()
 
-    def _end_retraining(self) -> None:
+    def end_retraining(self) -> None:
         while self.queue:
             self.queue.popleft().stop()

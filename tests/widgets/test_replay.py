@@ -41,6 +41,12 @@ def replayed(recorded):
     return dl.replay(rising(recorded, values))
 
 
+@pytest.fixture(autouse=True)
+def no_thread_is_left_behind():
+    yield
+    until(lambda: not [thread for thread in threading.enumerate() if thread.name == "darts-lab-replay"])
+
+
 def settled(replay):
     until(lambda: replay._thread is None)
 
@@ -71,6 +77,17 @@ def test_the_slider_of_epochs_shows_each_as_it_was(replayed):
     assert "<b>epoch 3</b> of 29" in replayed.status.value and "dominant eigenvalue 1.030" in replayed.status.value
     settled(replayed)
     assert shown and replayed.panels.images["eigenvalue"].value != shown
+
+
+def test_searches_of_one_name_and_a_path_that_was_shown_before_can_be_chosen(recorded):
+    replay = dl.replay([recorded, rising(recorded, [1.0] * 5)])
+    replay.menu.index = 1
+    assert len(replay.search.history) == 5 and replay.epoch.max == replay.epoch.value == 4
+    for _ in range(2):
+        replay.path.value = str(recorded.path)
+        assert replay.search.path == recorded.path and replay.stored.value is None
+        replay.stored.value = replay.stored.options[1][1]
+        assert replay.search.path != recorded.path and replay.path.value == ""
 
 
 @pytest.mark.parametrize("kind", ["nothing there", "no epoch yet", "a space nobody knows"])
@@ -160,10 +177,6 @@ def test_replays_that_draw_when_python_ends_do_not_hold_it_up(recorded):
         [sys.executable, "-c", textwrap.dedent(code)], env=os.environ, capture_output=True, text=True, timeout=PATIENCE
     )
     assert ended.returncode == 0 and not ended.stderr, ended.stderr
-
-
-def test_no_thread_is_left_behind():
-    until(lambda: not [thread for thread in threading.enumerate() if thread.name == "darts-lab-replay"])
 
 
 def test_a_search_with_operations_of_its_own_is_opened(tmp_path):

@@ -411,7 +411,9 @@ def test_a_new_lab_resumes_the_unfinished_run_on_disk_bit_for_bit(tmp_path, monk
     until(lambda: first.state == "paused")
     other = dl.widgets.Lab("S4", scale="tiny", seed=3)  # `dl.lab` would show the first one
     other.resume()
-    with pytest.raises(ValueError, match="no unfinished run of these choices lies in .* that no other lab holds"):
+    with pytest.raises(
+        ValueError, match=r"no unfinished run of these choices \(DARTS\) lies in .* that no other lab holds"
+    ):
         other.result(PATIENCE)
     first.close()  # as when a kernel ends: its lock is free
     until(lambda: not first.worker.thread.is_alive())
@@ -675,6 +677,76 @@ def test_what_is_chosen_behind_a_finished_search_is_for_the_next(tmp_path, monke
         lab.tracks[0].method.weight_decay.value = decay
         lab.start()
         assert lab.result(PATIENCE).history[0].weight_decay == decay
+    lab.method.value = "R-DARTS(DP)"
+    lab.start()
+    search = lab.result(PATIENCE)
+    assert (search.method.name, search.weight_decay, search.settings.drop_path) == ("R-DARTS(DP)", 3e-4, 0.6)
+
+
+def test_what_is_moved_while_a_search_is_prepared_counts_from_its_first_epoch(lab, monkeypatch):
+    make = dl.Search
+
+    def move_and_make(*arguments, **settings):
+        lab.tracks[0].method.weight_decay.value = 9e-4
+        return make(*arguments, **settings)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("darts_lab.widgets.tracks.Search", move_and_make)
+        lab.step()
+        lab.worker.wait(PATIENCE)
+    (record,) = lab.search.history
+    assert record.weight_decay == 9e-4 and record.changed == {"weight_decay": 9e-4}
+
+
+def test_resume_after_stop_shows_what_goes_on_and_its_cell_shows_that_lab_again(lab):
+    lab.start()
+    until(lambda: lab.search is not None and lab.search.epoch >= 1)
+    lab.tracks[0].method.weight_decay.value = 9e-4
+    lab.stop()
+    lab.worker.wait(PATIENCE)
+    assert dl.lab("S2", scale="tiny", seed=0, epochs=200) is lab
+    lab.method.value, lab.seed.value, search = "R-DARTS(L2)", 7, lab.search
+    lab.resume()
+    lab.stop()
+    assert lab.result(PATIENCE) is search and (lab.method.value, lab.seed.value) == ("DARTS", 0)
+    until(lambda: not lab.worker.running)
+    lab.resume()  # with what was moved by hand
+    until(lambda: lab.search.weight_decay == lab.tracks[0].method.weight_decay.value == 9e-4)
+
+
+def test_runs_on_data_that_a_scale_puts_in_its_place_can_be_resumed(tmp_path, monkeypatch):
+    monkeypatch.setenv("DARTS_LAB_RUNS", str(tmp_path))
+    small = {"channels": 4, "layers": 3, "train_samples": 64, "valid_samples": 64, "batch_size": 32, "epochs": 2}
+    first = dl.lab("S2", scale="workstation", **small, curvature_every=0)
+    first.step()
+    first.worker.wait(PATIENCE)
+    first.close()
+    lab = dl.lab("S2", scale="workstation", **small, curvature_every=0)
+    lab.resume()
+    assert lab.result(PATIENCE).run.path == first.search.run.path and lab.state == "finished"
+
+
+def test_of_two_methods_one_goes_on_where_the_other_has_ended(tmp_path, monkeypatch):
+    monkeypatch.setenv("DARTS_LAB_RUNS", str(tmp_path))
+    two = {"method": ["DARTS", "R-DARTS(L2)"], "scale": "tiny", "epochs": 2}
+    first = dl.lab("S2", **two)
+    first.step()
+    first.worker.wait(PATIENCE)
+    first.close()
+    list(dl.Search.resume(first.search.run.path))
+    lab = dl.lab("S2", **two)
+    lab.resume()
+    lab.result(PATIENCE)
+    assert [search.epoch for search in lab.searches] == [2, 2]
+    assert [search.run.path for search in lab.searches] == [search.run.path for search in first.searches]
+
+
+def test_settings_of_another_task_are_left_out():
+    lab = dl.widgets.Lab("RNN", data="pydocs", scale="tiny", bptt=6)
+    lab.choices.domain.value = "classification"
+    assert lab.space.value in dl.spaces.SPACES and "bptt" not in lab.tracks[0].method.settings
+    lab.choices.domain.value = "language"
+    assert lab.tracks[0].method.settings["bptt"] == 6
 
 
 def test_resume_after_a_failure_finds_the_run_whatever_was_moved_meanwhile(lab, monkeypatch):
@@ -719,7 +791,12 @@ def test_resume_after_a_paused_retraining_begins_no_search(lab):
     del kept.step
     click(lab, "Resume")
     until(lambda: kept.evaluation is not None and not lab.worker.running)
-    assert lab.searches == [None]
+    assert lab.searches == [None] and lab.state == "idle" and not lab.buttons["Start"].disabled
+    told = kept.words.value
+    lab.retrain(kept)
+    assert kept.words.value == told and not lab.worker.queue and "retrained test error" in lab.status.value
+    lab.discard(kept)
+    assert lab.kept == []
 
 
 def test_only_scales_of_the_task_are_offered_and_reset_finds_back():
