@@ -55,7 +55,7 @@ docs: .venv/ready .venv/docs
 # The long part of the torture that tests/torture/README.md tells of, an hour or two; writes the table there.
 COUNT = 50
 torture: .venv/ready
-	$(RUN) -m pip install --quiet --disable-pip-version-check -e '.[fuzz]'
+	-$(RUN) -m pip install --quiet --disable-pip-version-check -e '.[fuzz]'
 	DARTS_LAB_CLICKING=60 $(RUN) -m pytest -q tests/widgets/test_widgets.py -k clicking
 	PYTHONPATH=tests OMP_NUM_THREADS=1 $(RUN) tests/torture/torture.py --count $(COUNT)
 
@@ -96,7 +96,7 @@ s5: .venv/ready
 	$(RUN) experiments/ground_truth.py
 
 .venv/ready: pyproject.toml
-	test -x $(RUN) || $(PYTHON) -m venv .venv
+	$(RUN) -c "import pip, sys; sys.exit(sys.version_info < (3, 10))" 2>/dev/null || $(PYTHON) -m venv --clear .venv
 	$(RUN) -m pip install --quiet --disable-pip-version-check -e '.[test]'
 	$(RUN) -c "from darts_lab.check import compile_kernels; compile_kernels()"
 	touch $@

@@ -121,8 +121,10 @@ def buttons(times: int = 20) -> list[dict]:
     command = ["voila", "--no-browser", "--Voila.ip=127.0.0.1", str(ROOT / "dashboard.ipynb")]
     with _served(command, "/voila/static/voila.js") as (_, address), _page() as page:
         page.goto(address)
-        page.locator(".darts-lab-start").first.click()
-        status = page.locator(".darts-lab-status").first
+        page.get_by_role("tab", name="Search").click()
+        lab = page.locator(".darts-lab").first
+        lab.locator(".darts-lab-start").click()
+        status = lab.locator(".darts-lab-status")
         while "ms a step" not in status.inner_text():
             page.wait_for_timeout(50)
         for number in range(times):
@@ -130,7 +132,7 @@ def buttons(times: int = 20) -> list[dict]:
             measured = page.evaluate(_CLICK)
             measured["step"] = float(status.inner_text().split(" ms a step")[0].split()[-1])
             found.append(measured)
-            page.locator(".darts-lab-resume").first.click()
+            lab.locator(".darts-lab-resume").click()
             while "Searching" not in status.inner_text():
                 page.wait_for_timeout(20)
     return found

@@ -21,7 +21,7 @@ def check() -> None:
     cores = f"{torch.get_num_threads()} threads, {os.cpu_count()} cores"
     print(f"Device: {device.type} ({processor(device)}), because {reason}; {cores}.")
     fast, reason = fused.available()
-    words = f"on ({reason})" if fast else f"off, because {reason}: on a CPU a step takes up to twice as long"
+    words = f"on ({reason})" if fast else f"off, because {reason}: on a CPU a step takes two to four times as long"
     print(f"Fused kernels: {words}.")
     print("Data: digits is embedded and needs no download; so are pydocs, stereo and bathymetry.")
     available = datasets.available()

@@ -67,7 +67,9 @@ def work(method: str, scale: str, seed: int, place: int) -> tuple[dict, list]:
     share = _share_of_the_search(method)
     began = time.perf_counter()
     for record in search:
-        bar.set_postfix_str(f"searching, {record.genotype.count(NOISE, 'normal')} of 4 edges noise", refresh=False)
+        kept = len([*record.genotype.edges("normal")])
+        noise = record.genotype.count(NOISE, "normal")
+        bar.set_postfix_str(f"searching, {noise} of {kept} edges noise", refresh=False)
         bar.update(share / search.settings.epochs)
     searched = time.perf_counter() - began
     training = Training(search.genotype, "digits", scale, seed)

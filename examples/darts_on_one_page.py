@@ -3,7 +3,8 @@
     python examples/darts_on_one_page.py [tiny | laptop]
 
 Two players take turns: weights w go down the training loss, alpha goes down the validation loss (Liu et al. 2019,
-algorithm 1 with xi = 0). `dl.Search("S2")` does the same to the last bit, and writes it down, resumes it, watches it.
+algorithm 1 with xi = 0). `dl.Search("S2")` does the same (to the last bit with DARTS_LAB_FUSED=0, since fused kernels
+round otherwise), and writes it down, resumes it, watches it.
 """
 
 import math

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import nbformat
 import pytest
 import samples
 import torch
@@ -26,6 +27,15 @@ def test_the_readme_is_short_and_what_it_shows_runs_in_its_order(monkeypatch, tm
         exec(compile(small, "README.md", "exec"), scope)
     assert len(scope["table"]) == 4 and scope["table"]["error"].isna().all()
     assert (tmp_path / "runs" / "robust" / "table.csv").exists()
+
+
+def test_the_hour_of_the_readme_is_that_of_its_notebooks():
+    assert "With one hour: 00 to 04, then 07" in README
+    paths = (
+        path for path in sorted((ROOT / "notebooks").glob("*.ipynb")) if path.name[:2] in "00 01 02 03 04 07".split()
+    )
+    cells = [cell for path in paths for cell in nbformat.read(path, 4).cells if cell.cell_type == "markdown"]
+    assert f"about {round(sum(len(cell.source.split()) for cell in cells), -2):,} words" in README
 
 
 def test_every_notebook_has_its_line_and_its_picture_in_the_readme():

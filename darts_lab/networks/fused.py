@@ -81,7 +81,7 @@ def _loads() -> tuple[bool, str]:
         return False, f"{error.name} is not installed"
     except Exception as error:  # of whatever kind, such as no folder in which compiled kernels can be kept
         reason = f"the kernels do not load ({' '.join(str(error).split())[:150]})"
-        warnings.warn(f"fused: {reason}; steps take up to twice as long", stacklevel=2)
+        warnings.warn(f"fused: {reason}; steps take two to four times as long", stacklevel=2)
         return False, reason
     if not any(Path(kernels.forward.stats.cache_path).glob("*forward-*.nbi")):
         print("The fused kernels are compiled now, once; it takes half a minute.", file=sys.stderr)

@@ -10,7 +10,7 @@ function averages(epochs, values, rule) {
     return [epochs, values.map((_, j) => mean(values.slice(Math.max(0, j - half), j + half + 1)))];
   const every = [];
   for (let epoch = epochs[0]; epoch <= epochs[epochs.length - 1]; epoch++) every.push(epoch);
-  return [every, every.map((epoch) => mean(values.filter((_, j) => Math.abs(epochs[j] - epoch) <= half)))];
+  return [every, every.map((epoch) => mean(values.filter((_, j) => Math.abs(epochs[j] - epoch) <= half)))];  // maybe NaN
 }
 
 function stopOf(epochs, values, rule, finished) {
@@ -197,7 +197,7 @@ function start(root) {
     }
     const place = (epoch) => records.map((one) => one.epoch).lastIndexOf(epoch);  // after going back, epochs come twice
     const [places, means] = values.length ? averages(epochs, values, rule) : [[], []];
-    const average = { name: "average", colour: "#ff5e02", dash: "6 3", points: places.map((epoch, j) => [epoch, means[j]]) };
+    const average = { name: "average", colour: "#ff5e02", dash: "6 3", points: places.map((epoch, j) => [epoch, means[j]]).filter(([, mean]) => !isNaN(mean)) };
     if (records.some((one) => one.back_to !== null)) average.points = average.points.map(([epoch, value]) => [place(epoch), value]).filter(([at]) => at >= 0);
     const marks = [here, ...(found ? [{ epoch: place(found.stop), name: "stop", colour: "#c91f16" }] : [])];
     drawCurves(panels, "dominant eigenvalue of the validation loss", last, [line("measured", "#1845fb", "eigenvalue"), average], marks, choose);
