@@ -185,6 +185,7 @@ class MethodChoice(widgets.VBox):
     def __init__(self, method, choices: Choices, settings: dict, moved):
         self.menu = Menu("method", method, METHODS, "How the mixing weights are found.")
         self._first, self._choices, self._all_fixed = self.menu.value, choices, dict(settings)
+        self._task = choices.task
         self.help = widgets.HTML()
         self.weight_decay = slider("L2", 0.0, (), "Weight decay. May be moved while a search runs.")
         words = "Largest probability of dropping a path, at the end. May be moved while a search runs."
@@ -211,8 +212,9 @@ class MethodChoice(widgets.VBox):
     def _show_usual(self) -> None:
         """Shows the parameters of the chosen method at their usual values, or as the user has fixed them."""
         method, scale = methods.get(self.menu.chosen), scales.get(self._choices.scale.chosen, self._choices.task.domain)
-        known = {field.name for field in fields(scale.search)}  # of another task there are others
-        self._fixed = {name: value for name, value in self._all_fixed.items() if name in known}
+        own = self._choices.task is self._task  # another task may lack settings of this one
+        known = {field.name for field in fields(scale.search)}
+        self._fixed = {name: value for name, value in self._all_fixed.items() if own or name in known}
         usual = override(scale.search, **(method.defaults(scale) | self._fixed))
         offered = [float(f"{factor * scale.search.weight_decay:.6g}") for factor in _L2]
         self._by_hand = False  # until the end of `show`
