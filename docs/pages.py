@@ -150,12 +150,15 @@ def formula(self, node) -> None:
 
 
 def front_door(app, exception) -> None:
-    """index.html at the top of the site, which leads to the first page, and the page of stored searches."""
+    """index.html at the top of the site, which leads to the first page, and the page of stored searches. Sources lose
+    their links back, which Sphinx makes of another name than that under which most things are shown."""
     if exception is None and app.builder.format == "html":
         shutil.copytree(DOCS / "replay", Path(app.outdir, "docs", "replay"), dirs_exist_ok=True)
         door = '<!doctype html><meta charset="utf-8"><title>darts_lab</title>\n'
         door += '<meta http-equiv="refresh" content="0; url=docs/index.html"><a href="docs/index.html">darts_lab</a>\n'
         Path(app.outdir, "index.html").write_text(door)
+        for path in Path(app.outdir, "_modules").rglob("*.html"):
+            path.write_text(re.sub(r'<a class="viewcode-back"[^>]*>\[docs\]</a>', "", path.read_text()))
 
 
 if __name__ == "__main__":

@@ -72,3 +72,16 @@ class Kept:
             epochs = self.training.settings.epochs
             self.words.value = f"stopped after epoch {self.training.epoch} of {epochs} of its retraining"
         self.training = None
+
+
+def bars(cells: list[Kept], task) -> dict[str, tuple]:
+    """{label: (method, one-shot error, retrained test error or None)} of those that are of `task`; the errors of others
+    have other units."""
+    cells, results = [kept for kept in cells if kept.task is task], {}
+    several = len({kept.asked for kept in cells}) > 1
+    for number, kept in enumerate(cells, 1):
+        label = f"{kept.label}\n{kept.asked}" if several else kept.label
+        label = label if label not in results else f"{label} ({number})"
+        test = None if kept.evaluation is None else kept.task.factor * kept.evaluation.test_error
+        results[label] = kept.method, kept.one_shot, test
+    return results

@@ -16,7 +16,7 @@ from darts_lab.checks import Amount, checked
 from darts_lab.environment import choose_device
 from darts_lab.search.search import Search
 from darts_lab.widgets.choices import Choices
-from darts_lab.widgets.kept import PAUSE, Kept
+from darts_lab.widgets.kept import PAUSE, Kept, bars
 from darts_lab.widgets.keys import Buttons, Keys, answer_beside_cells
 from darts_lab.widgets.panels import Shared
 from darts_lab.widgets.tracks import Track
@@ -313,15 +313,8 @@ class Lab(widgets.VBox):
         tasks = [type(track.search.task) for track in self.tracks if track.search is not None]
         tasks += [kept.task for kept in self.kept[-1:]]
         task = tasks[0] if tasks else None
-        of_task = [kept for kept in self.kept if kept.task is task]  # other errors have other units
-        several, results = len({kept.asked for kept in of_task}) > 1, {}
-        for number, kept in enumerate(of_task, 1):
-            label = f"{kept.label}\n{kept.asked}" if several else kept.label
-            label = label if label not in results else f"{label} ({number})"
-            test = None if kept.evaluation is None else kept.task.factor * kept.evaluation.test_error
-            results[label] = kept.method, kept.one_shot, test
         unit = "%" if task is None else task.unit or task.metric
-        return self.shared.draw(views, results, most, unit)
+        return self.shared.draw(views, bars(self.kept, task), most, unit)
 
     def report(self) -> None:
         with self.worker.lock:

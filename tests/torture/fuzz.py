@@ -14,6 +14,7 @@ import sys
 import tempfile
 import warnings
 import zipfile
+from argparse import Namespace
 from functools import cache
 from pathlib import Path
 
@@ -260,7 +261,7 @@ TARGETS = {
     "Penn Treebank": (in_file("ptb.train.txt", penn), lambda: b" a cat sat \n on N <unk> \n"),
     "table of a sweep": (in_file("t.csv", table), rows),
     "row.json of a sweep": (in_file("r.json", of_sweep), lambda: json.dumps({"error": None, "seed": 1}).encode()),
-    "--set": (lambda content, where: cli._settings([text_of(content)]), lambda: b"epochs=3"),
+    "--set": (lambda content, where: cli._settings(Namespace(set=[text_of(content)])), lambda: b"epochs=3"),
 }
 
 

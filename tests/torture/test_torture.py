@@ -7,6 +7,7 @@ import signal
 import struct
 import warnings
 import zipfile
+from argparse import Namespace
 
 import pytest
 import torch
@@ -306,7 +307,7 @@ def test_deeply_nested_json_is_refused_wherever_it_is_read(run, tmp_path):
     calls = (
         lambda: runs.read(run),
         lambda: dl.sweeps.read(tmp_path),
-        lambda: cli._settings([f"epochs={nested}"]),
+        lambda: cli._settings(Namespace(set=[f"epochs={nested}"])),
         lambda: plan_of(dict.fromkeys(dl.sweeps.COLUMNS, "x") | {"seed": 0, "settings": nested}),
     )
     for call in calls:
