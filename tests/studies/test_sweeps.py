@@ -29,6 +29,7 @@ from darts_lab.tasks.classification import BOTH_CELLS
 
 TINY = {"scale": "tiny", "epochs": 2, "evaluation": {"epochs": 1}}
 NOTHING = lambda _: None  # noqa: E731
+needs_sigkill = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 
 
 def quietly(jobs, path, executor=None, **more):
@@ -239,6 +240,7 @@ sweep({jobs!r}, {path!r})
 """
 
 
+@needs_sigkill
 def test_a_sweep_that_was_killed_goes_on_to_the_same_table(inline, jobs, tmp_path):
     path = tmp_path / "killed"
     process = subprocess.run(
@@ -332,6 +334,7 @@ def test_processes_of_loky_give_the_bits_of_one(inline, jobs, tmp_path):
     assert len(heard) == 4 and all("one shot error" in line for line in heard)
 
 
+@needs_sigkill
 def test_a_worker_that_is_killed_is_replaced_and_the_sweep_says_so(inline, jobs, tmp_path):
     heard, path, killed = [], tmp_path / "s", []
 
@@ -349,6 +352,7 @@ def test_a_worker_that_is_killed_is_replaced_and_the_sweep_says_so(inline, jobs,
     assert killed and same(table, inline[1]) and any(line.startswith("a worker died") for line in heard)
 
 
+@needs_sigkill
 def test_a_worker_that_always_dies_is_a_row_with_its_error(jobs, tmp_path, monkeypatch):
     monkeypatch.setattr("darts_lab.studies.sweep.work", _die)
     table = quietly(jobs[:1], tmp_path / "s", 1, retries=1)
@@ -356,6 +360,7 @@ def test_a_worker_that_always_dies_is_a_row_with_its_error(jobs, tmp_path, monke
     assert read(tmp_path / "s")["error"].notna().all()
 
 
+@needs_sigkill
 def test_a_job_that_always_kills_its_worker_takes_no_other_with_it(inline, jobs, tmp_path, monkeypatch):
     monkeypatch.setattr("darts_lab.studies.sweep.work", _die_of_the_first)
     table = quietly(jobs, tmp_path / "s", 2, retries=1)
@@ -386,6 +391,7 @@ def test_an_executor_that_is_shut_down_or_none_is_refused(jobs, tmp_path):
             quietly(jobs, tmp_path / "s", wrong)
 
 
+@needs_sigkill
 def test_a_pool_that_a_dead_worker_has_broken_ends_in_rows_that_say_so(jobs, tmp_path, monkeypatch):
     monkeypatch.setattr("darts_lab.studies.sweep.work", _die)
     with ProcessPoolExecutor(1) as pool:
@@ -411,6 +417,7 @@ def killed_amid_a_job(pid):
     return amid
 
 
+@needs_sigkill
 def test_dask_with_a_worker_killed_in_the_middle_gives_the_bits_of_one_process(inline, jobs, tmp_path):
     distributed = pytest.importorskip("distributed")
     dask = pytest.importorskip("dask")
