@@ -283,14 +283,14 @@ def _spectrum(options) -> None:
     available = search.task.most("valid", search.valid_batch_size)
     batches = min(8, available) if options.batches is None else options.batches
     hessian = search.hessian(batches=batches, mode=options.mode)
-    ends = range(1, hessian.shape[0] // 2 + 1)
-    if options.k not in ends:
-        raise ValueError(f"-k: {options.k} is not allowed; it must be a whole number from 1 to {ends[-1]}")
-    if options.all or options.figure or options.k > 1:  # several take as many products as all
+    whole, most = options.all or options.figure, hessian.shape[0] // 2
+    if not whole and not 1 <= options.k <= most:
+        raise ValueError(f"-k: {options.k} is not allowed; it must be a whole number from 1 to {most}")
+    if whole or options.k > 1:  # several take as many products as all
         spectrum = curvature.spectrum(hessian, progress=True)
         values, errors = spectrum.values.tolist(), spectrum.standard_errors
         rows = list(zip(values, [None] * len(values) if errors is None else errors.tolist()))
-        rows = rows if options.all or options.figure else rows[: options.k] + rows[-options.k :]
+        rows = rows if whole else rows[: options.k] + rows[-options.k :]
     else:
         pairs = [curvature.extreme_eigenvalues(hessian, 1, end)[0] for end in ("largest", "smallest")]
         rows = [(pair.value, pair.standard_error) for pair in pairs]

@@ -18,7 +18,7 @@ import ground_truth
 import pandas as pd
 import remedies
 from collapse import DARTS, RANDOM, REMEDY, SEEDS, SPACES, STOPPED
-from writing import RESULTS, markdown, usual, within, word
+from writing import RESULTS, filler, markdown, usual, within
 
 from darts_lab.studies import published, statistics
 
@@ -210,7 +210,7 @@ def falling(space: str) -> Row:
     """From epoch 10 on the one-shot error falls while the cells get more skips (S4: noise)."""
     epochs = pd.read_csv(RESULTS / "collapse_epochs.csv")
     of = epochs[(epochs["space"] == space) & (epochs["method"] == DARTS)]
-    kept = f"{word(space)}_normal"
+    kept = f"{filler(space)}_normal"
     at = {
         epoch: of[of["epoch"] == epoch].set_index("seed")[["one_shot_error", kept]] for epoch in (10, of["epoch"].max())
     }
@@ -218,7 +218,7 @@ def falling(space: str) -> Row:
     error, more = statistics.bootstrap(-100 * change["one_shot_error"]), statistics.bootstrap(change[kept])
     told = (
         f"from epoch 10 to the end one-shot error down by {within(error, ' points')}, "
-        f"{word(space)} of 4 up by {within(more)}, {error.n} seeds"
+        f"{filler(space)} of 4 up by {within(more)}, {error.n} seeds"
     )
     both = SHOWN if error.low > 0 and more.low > 0 else ABSENT
     return Row(f"one-shot error falls while cells degenerate, {space}", s5_published(), told, word=both)

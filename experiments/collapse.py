@@ -22,6 +22,7 @@ from writing import (
     epochs_of,
     epochs_path,
     every_second,
+    filler,
     markdown,
     marked,
     save,
@@ -29,8 +30,7 @@ from writing import (
     so_far,
     swept,
     within,
-    word,
-)  # fmt: skip
+)
 
 import darts_lab as dl
 from darts_lab.studies import statistics
@@ -131,7 +131,7 @@ def compared(alone: pd.DataFrame) -> tuple[list[str], dict[str, float]]:
 
 def kinds(of: pd.DataFrame, with_both: pd.DataFrame, space: str) -> list[str]:
     """Every kind of cell of one space beside random cells."""
-    columns = {"one_shot_error": (100, 1), f"{word(space)}_normal": (1, 1), "dominant_eigenvalue_mean": (1, 2)}
+    columns = {"one_shot_error": (100, 1), f"{filler(space)}_normal": (1, 1), "dominant_eigenvalue_mean": (1, 2)}
     chance, lines = of.loc[of["method"] == RANDOM, "percent"], []
     order = (DARTS, STOPPED, REMEDY, RANDOM, "all convolutions", "all skips", "all noise")
     for method in filter(set(of["method"]).__contains__, order):
@@ -151,7 +151,7 @@ def kinds(of: pd.DataFrame, with_both: pd.DataFrame, space: str) -> list[str]:
              f"{shown(statistics.mean(papers))} ({len(papers)})" if len(papers) else ""]
         )  # fmt: skip
     heads = ["cells", "number", "retrained test error", "median", f"above {100 * GUESSING:.0f} %", "minus random cells",
-             "one-shot error", f"{word(space)}, normal", "mean eigenvalue", "both cells trained (number)"]  # fmt: skip
+             "one-shot error", f"{filler(space)}, normal", "mean eigenvalue", "both cells trained (number)"]  # fmt: skip
     return ["", f"## {space}", "", *markdown(heads, lines)]
 
 

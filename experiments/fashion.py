@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import pandas as pd
 from collapse import DARTS, GUESSING, RANDOM, REMEDY, random_cells
-from writing import RESULTS, made, markdown, means, shown, unfinished, within, word
+from writing import RESULTS, filler, made, markdown, means, shown, unfinished, within
 
 import darts_lab as dl
 from darts_lab.studies import statistics
@@ -53,7 +53,7 @@ def compared(table: pd.DataFrame, whole: bool) -> list[str]:
 
 
 def kinds(rows: pd.DataFrame, space: str) -> list[str]:
-    columns = {"one_shot_error": (100, 1), f"{word(space)}_normal": (1, 1), "dominant_eigenvalue_mean": (1, 2)}
+    columns = {"one_shot_error": (100, 1), f"{filler(space)}_normal": (1, 1), "dominant_eigenvalue_mean": (1, 2)}
     lines = []
     for method in filter(set(rows["method"]).__contains__, (DARTS, REMEDY, RANDOM)):
         of = rows[rows["method"] == method]
@@ -62,7 +62,7 @@ def kinds(rows: pd.DataFrame, space: str) -> list[str]:
              str((of["test_error"] > GUESSING).sum()), *means(of, columns)]
         )  # fmt: skip
     heads = ["cells", "number", "retrained test error", "median", f"above {100 * GUESSING:.0f} %", "one-shot error",
-             f"{word(space)}, normal", "mean eigenvalue"]  # fmt: skip
+             f"{filler(space)}, normal", "mean eigenvalue"]  # fmt: skip
     return ["", f"## {space}", "", *markdown(heads, lines)]
 
 

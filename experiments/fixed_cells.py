@@ -14,7 +14,7 @@ from itertools import pairwise
 
 import pandas as pd
 import torch
-from writing import RESULTS, markdown, save, shown, swept, word
+from writing import RESULTS, filler, markdown, save, shown, swept
 
 import darts_lab as dl
 from darts_lab.spaces import NOISE, SEP3, SKIP
@@ -52,7 +52,7 @@ def jobs() -> list[dict]:
                 found += [
                     {
                         "space": space,
-                        "method": f"{number} {word(space)}",
+                        "method": f"{number} {filler(space)}",
                         "seed": seed,
                         "genotype": str(cell(space, idle)),
                     }
@@ -80,8 +80,8 @@ def summary(table: pd.DataFrame) -> str:
         errors = {}
         for number in IDLE:
             at = "S2" if space == "S4" and not number else space  # without noise they are those of S2
-            here = (table["space"] == at) & (table["method"] == f"{number} {word(at)}")
-            errors[f"{number} {word(space)}"] = table.loc[here, "percent"]
+            here = (table["space"] == at) & (table["method"] == f"{number} {filler(at)}")
+            errors[f"{number} {filler(space)}"] = table.loc[here, "percent"]
         errors[RANDOM] = table.loc[(table["space"] == space) & (table["method"] == RANDOM), "percent"]
         rows = [
             [name, ", ".join(f"{error:.1f}" for error in found), shown(statistics.mean(found))]
@@ -97,7 +97,7 @@ def summary(table: pd.DataFrame) -> str:
             f"One training has a standard deviation of {none.std():.2f} points where all edges learn ({noise:.2f} pooled over "
             f"the four kinds of cells). {worst} cost {full.mean() - none.mean():.1f} points, "
             f"{(full.mean() - none.mean()) / noise:.1f} of these pooled standard deviations; means "
-            f"{'rise' if all(a < b for a, b in pairwise(means)) else 'do not rise'} with the number of {word(space)}. All edges "
+            f"{'rise' if all(a < b for a, b in pairwise(means)) else 'do not rise'} with the number of {filler(space)}. All edges "
             f"learning {'beat' if none.mean() < chance.mean() else 'do not beat'} random cells, and these "
             f"{'beat' if chance.mean() < full.mean() else 'do not beat'} {worst}.",
         ]

@@ -15,7 +15,7 @@ import pandas as pd
 from collapse import DARTS, GUESSING
 from collapse import PATH as COLLAPSE
 from remedies import PATH as REMEDIES
-from writing import RESULTS, made, markdown, means, unfinished, within, word
+from writing import RESULTS, filler, made, markdown, means, unfinished, within
 
 import darts_lab as dl
 from darts_lab import methods
@@ -62,7 +62,7 @@ def of_grid(rows: pd.DataFrame, setting: str) -> pd.DataFrame:
 
 
 def lines(rows: pd.DataFrame, setting: str, space: str) -> list[list[str]]:
-    columns = {"one_shot_error": (100, 1), f"{word(space)}_normal": (1, 1), "dominant_eigenvalue_mean": (1, 2),
+    columns = {"one_shot_error": (100, 1), f"{filler(space)}_normal": (1, 1), "dominant_eigenvalue_mean": (1, 2),
                "discretization_drop": (100, 1)}  # fmt: skip
     found = []
     of = of_grid(rows[rows["space"] == space], setting)
@@ -93,7 +93,7 @@ def summary(table: pd.DataFrame) -> str:
     for setting, name in ((L2, "L2 factor"), (DROP_PATH, "drop path")):
         for space in SPACES:
             heads = [name, "seeds", "retrained test error", "median", f"above {100 * GUESSING:.0f} %", "plain minus this",
-                     "one-shot error", f"{word(space)}, normal", "mean eigenvalue", "drop when discretized"]  # fmt: skip
+                     "one-shot error", f"{filler(space)}, normal", "mean eigenvalue", "drop when discretized"]  # fmt: skip
             text += ["", f"## {name}, {space}", "", *markdown(heads, lines(rows, setting, space))]
     return "\n".join(text) + "\n"
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import pandas as pd
 from collapse import DARTS, GUESSING, REMEDY
-from writing import RESULTS, made, markdown, means, unfinished, within, word
+from writing import RESULTS, filler, made, markdown, means, unfinished, within
 
 import darts_lab as dl
 from darts_lab.methods import later
@@ -75,7 +75,7 @@ def in_the_same_form(rows: pd.DataFrame) -> dict[str, tuple]:
 
 def of_space(rows: pd.DataFrame, space: str) -> list[str]:
     compared, lines = against_plain(rows), []
-    columns = {"one_shot_error": (100, 1), f"{word(space)}_normal": (1, 1), "dominant_eigenvalue_mean": (1, 2)}
+    columns = {"one_shot_error": (100, 1), f"{filler(space)}_normal": (1, 1), "dominant_eigenvalue_mean": (1, 2)}
     for method in filter(set(rows["method"]).__contains__, (DARTS, REMEDY, SAME, *METHODS)):
         of = rows[rows["method"] == method]
         apart = 100 * statistics.differences(rows, "test_error", DARTS, method) if method in METHODS else []
@@ -89,7 +89,7 @@ def of_space(rows: pd.DataFrame, space: str) -> list[str]:
              str((of["test_error"] > GUESSING).sum()), *told, *means(of, columns)]
         )  # fmt: skip
     heads = ["method", "seeds", "retrained test error", "median", f"above {100 * GUESSING:.0f} %", "DARTS minus this",
-             "p", "p, Holm", "one-shot error", f"{word(space)}, normal", "mean eigenvalue"]  # fmt: skip
+             "p", "p, Holm", "one-shot error", f"{filler(space)}, normal", "mean eigenvalue"]  # fmt: skip
     return ["", f"## {space}", "", *markdown(heads, lines)]
 
 

@@ -21,6 +21,7 @@ from writing import (
     RESULTS,
     apart,
     epochs_path,
+    filler,
     former,
     markdown,
     means,
@@ -28,9 +29,8 @@ from writing import (
     swept,
     usual,
     within,
-    word,
     written,
-)  # fmt: skip
+)
 
 import darts_lab as dl
 from darts_lab import methods
@@ -82,7 +82,7 @@ def jobs() -> list[dict]:
 
 
 def columns(space: str) -> dict[str, tuple[int, int]]:
-    kept = word(space)
+    kept = filler(space)
     return {
         "one_shot_error": (100, 1), "test_error": (100, 1), f"{kept}_normal": (1, 1), f"{kept}_reduce": (1, 1),
         "dominant_eigenvalue_mean": (1, 2), "discretization_drop": (100, 1), "seconds": (1, 0),
@@ -102,7 +102,7 @@ def compared(table: pd.DataFrame, space: str) -> list[str]:
         *told, _ = means(rows, columns(space))
         seconds = means(rows[rows["seed"].isin(SEEDS)], {"seconds": (1, 0)})
         lines.append([method, str(len(rows)), *told, *seconds, difference])
-    heads = ["method", "seeds", *(head.format(word=word(space)) for head in HEADS), "DARTS minus this, paired"]
+    heads = ["method", "seeds", *(head.format(word=filler(space)) for head in HEADS), "DARTS minus this, paired"]
     return ["", f"## {space}", "", *markdown(heads, lines), *heaps(of)]
 
 
@@ -128,7 +128,7 @@ def grids(table: pd.DataFrame, space: str) -> list[str]:
     of, lines = regularized(table, space), []
     for (decay, drop), rows in of.groupby(["weight_decay", "drop_path"]):
         lines.append([f"{decay:g}", f"{drop:g}", str(len(rows)), *means(rows, columns(space))])
-    heads = ["L2 factor", "drop path", "seeds", *(head.format(word=word(space)) for head in HEADS)]
+    heads = ["L2 factor", "drop path", "seeds", *(head.format(word=filler(space)) for head in HEADS)]
     return ["", f"### {space}: strengths of regularization", "", *markdown(heads, lines), "", *correlations(of)]
 
 
@@ -155,7 +155,7 @@ def watched(epochs: pd.DataFrame) -> list[str]:
     """The eigenvalue over plain searches, and where early stopping would have ended them."""
     curves, ends = [], []
     for space, searches in epochs[(epochs["method"] == "DARTS") & usual(epochs)].groupby("space"):
-        kept, found = word(space), []
+        kept, found = filler(space), []
         for _, search in searches.groupby("seed"):
             measured, last = search.dropna(subset="dominant_eigenvalue"), search.iloc[-1]
             places, values = measured["epoch"].tolist(), measured["dominant_eigenvalue"]

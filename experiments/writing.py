@@ -115,7 +115,7 @@ def epochs_path(path: Path) -> Path:
     return path.with_name(f"{path.stem}_epochs.csv")
 
 
-def word(space: str) -> str:
+def filler(space: str) -> str:
     """What a degenerate cell of a space is full of."""
     return "noise" if space == "S4" else "skips"
 

@@ -167,6 +167,11 @@ def test_the_ends_of_a_spectrum_may_be_of_batch_norms_that_judge(capsys, tmp_pat
     next(search)
     _, (line,), _ = call(capsys, "spectrum", "run", "--mode", "eval", "-k", "1", "--batches", "2", "--json")
     found = json.loads(line)
+    for wrong in ("0", "7"):  # of twelve alphas, six at either end
+        status, _, errors = call(capsys, "spectrum", "run", "-k", wrong)
+        assert status == 2 and errors == [
+            f"darts-lab spectrum: -k: {wrong} is not allowed; it must be a whole number from 1 to 6"
+        ]
     hessian = search.hessian(batches=2, mode="eval")
     ends = [dl.curvature.extreme_eigenvalues(hessian, 1, end)[0].value for end in ("largest", "smallest")]
     assert found["mode"] == "eval" and [pair["value"] for pair in found["eigenvalues"]] == ends

@@ -71,7 +71,7 @@ def _source(run) -> str:
             return _source(runs.Run.of_kind(run.path, "search"))
         except (FileNotFoundError, ValueError):  # the logs of others have no config, or one of their own
             return run.name
-    if isinstance(run, runs.Run):
+    if isinstance(run, runs.Run) and {"hash", "name"} <= run.config.keys():
         return f"run {run.config['hash']} {run.config['name']}"
     if not hasattr(run, "plan"):
         what = "a Search, a Training, a run, the path of a table, or words"

@@ -172,8 +172,9 @@ class Lab(widgets.VBox):
                 return
             if not self._going:
                 begun = None not in self.searches
-                for track in self.tracks if begun else ():
-                    track.put_back()
+                if begun:
+                    for track in self.tracks:
+                        track.put_back()
                 if begun and self.worker.rest == "stopped":
                     for track in self.tracks:
                         track.show_by_hand()

@@ -50,14 +50,15 @@ class Track:
 
     def begin(self, from_disk: bool) -> None:
         """Makes a new search as chosen, or goes on with the last unfinished one of the same choices."""
-        choices, chosen, settings = self.lab.choices, self.method.chosen, self.method.settings
+        choices, chosen = self.lab.choices, self.method.chosen
+        settings = self.method.settings | chosen  # as read once: sliders may be moved meanwhile
         self.began = choices.values, self.method.values
         space, data, scale = choices.space.chosen, choices.data.chosen, choices.scale.chosen
         arguments = space, data, self.method.method, scale, choices.seed.value
-        search = Search(*arguments, **settings | chosen | {"curvature_batches": 1})
+        search = Search(*arguments, **settings | {"curvature_batches": 1})
         batches = min(self.method.batches.value, search.task.most("valid", search.valid_batch_size))
         if batches > 1:  # asked for like any setting, so that a run goes on with as many wherever it is resumed
-            search = Search(*arguments, **settings | chosen | {"curvature_batches": batches})
+            search = Search(*arguments, **settings | {"curvature_batches": batches})
         if from_disk:
             search = self._from_disk(search)
         with self.lab.worker.lock:  # which whoever moves a slider takes too

@@ -137,3 +137,5 @@ def test_a_config_of_their_own_beside_a_log_is_not_taken_for_one_of_ours(content
     dl.figures.errors(search.history, figure.subplots())
     dl.figures.save("theirs", figure, run=search, folder=tmp_path)
     assert search.name in (tmp_path / "theirs.csv").read_text().splitlines()[0]
+    with pytest.raises(ValueError, match="run: "):  # said to be a run of ours, which it is not
+        dl.figures.save("theirs", figure, run=dl.runs.Run(folder), folder=tmp_path)

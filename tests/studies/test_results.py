@@ -128,7 +128,7 @@ def test_fixed_cells_are_those_of_their_script_and_hold_what_the_protocol_asks_o
     means, protocol = 100 * found.mean(), (RESULTS / "protocol.md").read_text()
     for space in script.SPACES:
         none = "S2" if space == "S4" else space
-        names = [(none, "0 skips"), *((space, f"{number} {script.word(space)}") for number in (2, 3, 4))]
+        names = [(none, "0 skips"), *((space, f"{number} {script.filler(space)}") for number in (2, 3, 4))]
         errors = [means[name] for name in names]
         assert errors == sorted(errors) and errors[0] < means[space, script.RANDOM] < errors[-1]
         assert errors[-1] - errors[0] > 4 * 100 * max(found.std()[name] for name in names)
