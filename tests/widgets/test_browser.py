@@ -98,9 +98,8 @@ def served(command, folder, ready, **more):
         except subprocess.TimeoutExpired:
             os.killpg(server.pid, signal.SIGKILL)
     _, *faults = log.read_text().split("Traceback")
-    # a page that is left does not listen to what its kernel still says, and one that ends cannot say it any more
-    left = "Stream is closed", "WebSocketClosedError", "Socket operation on non-socket"
-    assert all(any(words in fault for words in left) for fault in faults), log.read_text()
+    faults = [fault for fault in faults if "Stream is closed" not in fault and "WebSocketClosedError" not in fault]
+    assert not faults, log.read_text()  # a page that is left does not listen to what its kernel still says
 
 
 def answers(url, server, log):
@@ -299,6 +298,7 @@ def test_a_click_is_answered_while_another_cell_computes(page, jupyter):
     last = page.locator(".jp-Notebook .jp-CodeCell").last.locator(".jp-InputPrompt").first
     assert "[*]" in last.inner_text(), "it computes still"
     (jupyter[1] / "notebooks" / "stop").touch()
+    until(lambda: "[*]" not in last.inner_text())  # an answered click says that the kernel is idle, too early
     until(lambda: idle(jupyter[0], "busy"))
 
 
