@@ -14,7 +14,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 import darts_lab as dl
-from darts_lab.networks.cell import frozen_statistics
+from darts_lab.networks.assembly import frozen_statistics
 
 
 def search(scale="laptop", seed=0):

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from darts_lab.genotype import Genotype
-from darts_lab.networks.cell import cells_of_genotype, cells_of_space, positive, weightings_of
+from darts_lab.networks.assembly import cells_of_genotype, cells_of_space, positive, weightings_of
 from darts_lab.networks.operations import BatchNorm, weight
 from darts_lab.spaces import CELL_TYPES, UPSAMPLE, SearchSpace
 

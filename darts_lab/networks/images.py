@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from darts_lab.checks import checked
 from darts_lab.genotype import Genotype
 from darts_lab.networks import fused
-from darts_lab.networks.cell import cells_of_genotype, cells_of_space, of_cells, positive, weightings_of
+from darts_lab.networks.assembly import cells_of_genotype, cells_of_space, of_cells, positive, weightings_of
 from darts_lab.networks.operations import BatchNorm, weight
 from darts_lab.spaces import CELL_TYPES, KNOWN_OPERATIONS, SearchSpace
 

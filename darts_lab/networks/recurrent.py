@@ -21,7 +21,8 @@ from torch.nn import functional as F
 
 from darts_lab import ranks
 from darts_lab.genotype import Genotype
-from darts_lab.networks.cell import kept_paths, running_operations
+from darts_lab.networks.assembly import running_operations
+from darts_lab.networks.cell import kept_paths
 from darts_lab.networks.norms import batch_norm
 from darts_lab.networks.operations import EPSILON, BatchNorm, seeded_globally
 from darts_lab.spaces import IDENTITY, NONE, RECURRENT, RELU, SIGMOID, TANH, SearchSpace

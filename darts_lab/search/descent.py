@@ -12,7 +12,7 @@ from darts_lab.environment import full_precision, lower_precision, restore
 from darts_lab.methods.schedules import Timing
 from darts_lab.methods.terms import survivors
 from darts_lab.networks import fused
-from darts_lab.networks.cell import frozen_statistics
+from darts_lab.networks.assembly import frozen_statistics
 from darts_lab.networks.norms import share_foreign
 from darts_lab.networks.operations import draws_noise
 from darts_lab.optimizers import Adam

@@ -13,7 +13,7 @@ from darts_lab import curvature
 from darts_lab.checks import Seed, checked, one_of
 from darts_lab.curvature import Eigenpair, Hessian
 from darts_lab.environment import full_precision
-from darts_lab.networks.cell import frozen_statistics
+from darts_lab.networks.assembly import frozen_statistics
 from darts_lab.networks.norms import differentiated_twice
 from darts_lab.networks.operations import draws_noise
 

@@ -1,6 +1,7 @@
 """Widgets for notebooks and the dashboard: the live lab, and stored runs epoch by epoch."""
 
-from darts_lab.widgets.lab import Lab, lab_for, running
+from darts_lab.widgets.lab import Lab, lab_for
+from darts_lab.widgets.labs import running
 from darts_lab.widgets.replay import Replay
 
 __all__ = ["Lab", "lab_for", "running", "Replay", "dashboard"]

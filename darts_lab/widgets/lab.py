@@ -3,9 +3,7 @@ while a cell runs. Buttons only set what the worker should do."""
 
 import asyncio
 import html
-import inspect
 import time
-import weakref
 from datetime import timedelta
 from typing import Any
 
@@ -15,6 +13,7 @@ from darts_lab import idle
 from darts_lab.checks import Amount, checked
 from darts_lab.environment import choose_device
 from darts_lab.search.search import Search
+from darts_lab.widgets import labs
 from darts_lab.widgets.choices import Choices
 from darts_lab.widgets.kept import PAUSE, Kept, bars
 from darts_lab.widgets.keys import Buttons, Keys, answer_beside_cells
@@ -26,44 +25,15 @@ SHARE = 0.08  # of the time may go into pictures ...
 PICTURES = 12  # ... but a search that takes seconds has so many nevertheless
 
 
-_LABS: weakref.WeakSet = weakref.WeakSet()  # all of this kernel
-
-
-def running() -> list:
-    """The labs of this kernel whose searches go on or are paused, the oldest first."""
-    return _labs("working", "paused")
-
-
-def _labs(*states: str) -> list:
-    return sorted((lab for lab in _LABS if not lab.worker.closed and lab.state in states), key=lambda lab: lab.born)
+def pause_between_pictures(drawing: float, whole: float) -> float:
+    """Seconds from one picture to the next, where one takes `drawing` seconds and all searches the `whole`."""
+    return max(PAUSE, min(drawing / SHARE, whole / PICTURES))
 
 
 def lab_for(*arguments, **options):
     """The lab that a cell with these arguments shows: the one that it began and that still runs, is paused or could go
     on after a stop, so that running the cell again, after a page was loaded anew, shows it again; else a new one."""
-    asked, there = _asked(arguments, options), [*running(), *reversed(_labs("stopped"))]
-    return next((one for one in there if _same(one.asked, asked)), None) or Lab(*arguments, **options)
-
-
-def _asked(arguments, options) -> dict:
-    bound = inspect.signature(Lab).bind(*arguments, **options)
-    bound.apply_defaults()
-    bound.arguments.pop("present")
-    return bound.arguments | bound.arguments.pop("settings")
-
-
-def _same(one, other) -> bool:
-    """Whether two values ask for the same: names and numbers by value, a user's own objects by identity."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(_same(one[name], other[name]) for name in one)
-    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
-        return len(one) == len(other) and all(map(_same, one, other))
-    return one is other or isinstance(one, str | int | float) and type(one) is type(other) and one == other
-
-
-def pause_between_pictures(drawing: float, whole: float) -> float:
-    """Seconds from one picture to the next, where one takes `drawing` seconds and all searches the `whole`."""
-    return max(PAUSE, min(drawing / SHARE, whole / PICTURES))
+    return labs.begun(labs.asked(Lab, arguments, options)) or Lab(*arguments, **options)
 
 
 class Lab(widgets.VBox):
@@ -78,7 +48,7 @@ class Lab(widgets.VBox):
 
     def __init__(self, space=None, data="digits", method="DARTS", scale="laptop", seed=0, *, present=False, **settings):
         self.worker, self.settings = Worker(self), settings
-        self.asked = _asked((space, data, method, scale, seed), settings)
+        self.asked = labs.asked(Lab, (space, data, method, scale, seed), settings)
         self.born = time.monotonic()
         self.tracks: list[Track] = []  # for `close`, which Python calls too where a check below fails
         self.kept: list[Kept] = []
@@ -97,7 +67,7 @@ class Lab(widgets.VBox):
         self.progress = widgets.FloatProgress(min=0, max=1, layout={"width": "100%", "height": "12px"})
         device, reason = choose_device()
         self._welcome = f"Press <b>Start</b>. Computed on {device.type}: {reason}."
-        others = [html.escape(track.search.plan.name) for one in running() for track in one.tracks if track.search]
+        others = [html.escape(track.search.plan.name) for one in labs.running() for track in one.tracks if track.search]
         if others:
             again = "run their cells again, or show one of <code>dl.running()</code>"
             self._welcome += f"<br>Running in this kernel: {', '.join(others)}; to see them {again}."
@@ -111,7 +81,7 @@ class Lab(widgets.VBox):
         self.add_class("darts-lab")
         self.show_buttons()
         answer_beside_cells(self)
-        _LABS.add(self)
+        labs.LABS.add(self)
         self._presents = False
         if present:
             self.present()

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 import darts_lab as dl
 from darts_lab import spaces
 from darts_lab.methods import later
-from darts_lab.networks.cell import cells_of_space
+from darts_lab.networks.assembly import cells_of_space
 from darts_lab.networks.operations import FactorizedReduce
 
 S2 = spaces.S2.with_nodes(2)

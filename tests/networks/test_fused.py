@@ -130,7 +130,7 @@ def test_only_some_operations_run(exact):
 def test_frozen_statistics_stay(exact):
     net = supernet_of("S1")
     before = {name: value.clone() for name, value in net.named_buffers()}
-    with dl.networks.cell.frozen_statistics(net), fused.differentiated_once():
+    with dl.networks.assembly.frozen_statistics(net), fused.differentiated_once():
         net(batch(), mixing_of("S1"))
     assert all(torch.equal(before[name], value) for name, value in net.named_buffers())
 

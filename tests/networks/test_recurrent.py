@@ -7,7 +7,7 @@ from torch.nn import functional as F
 import darts_lab as dl
 from darts_lab import spaces
 from darts_lab.networks import recurrent
-from darts_lab.networks.cell import frozen_statistics
+from darts_lab.networks.assembly import frozen_statistics
 from darts_lab.networks.costs import parameter_count
 from darts_lab.networks.recurrent import RecurrentNetwork, RecurrentSupernet
 

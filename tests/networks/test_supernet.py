@@ -12,7 +12,7 @@ import darts_lab as dl
 from darts_lab import spaces
 from darts_lab.genotype import random_genotype
 from darts_lab.interop import official
-from darts_lab.networks.cell import frozen_statistics
+from darts_lab.networks.assembly import frozen_statistics
 from darts_lab.networks.costs import parameter_count
 from darts_lab.networks.images import Network, Supernet
 from darts_lab.networks.operations import MOMENTUM

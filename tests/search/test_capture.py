@@ -28,7 +28,7 @@ def tapes(monkeypatch):
     for name in ("adam", "asgd"):
         module = importlib.import_module(f"torch.optim.{name}")
         monkeypatch.setattr(module, "_get_capturable_supported_devices", lambda *_, **__: ["cuda", "cpu"])
-    for name in ("cell", "recurrent"):  # on a CPU alone it looks which operations weigh zero
+    for name in ("assembly", "recurrent"):  # on a CPU alone it looks which operations weigh zero
         module = importlib.import_module(f"darts_lab.networks.{name}")
         monkeypatch.setattr(module, "running_operations", lambda space, mixing, running=None, shape=None: running)
     return made

@@ -15,7 +15,7 @@ import darts_lab as dl
 from darts_lab import cli, methods, spaces, tasks
 from darts_lab.data import bathymetry, stereo
 from darts_lab.networks import hourglass as dense
-from darts_lab.networks.cell import frozen_statistics
+from darts_lab.networks.assembly import frozen_statistics
 from darts_lab.networks.costs import parameter_count
 from darts_lab.networks.hourglass import DenseNetwork, DenseSupernet
 from darts_lab.settings import check

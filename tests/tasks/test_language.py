@@ -13,7 +13,7 @@ import darts_lab as dl
 from darts_lab import cli, methods, spaces, tasks
 from darts_lab.methods import schedules
 from darts_lab.methods.terms import survivors
-from darts_lab.networks.cell import frozen_statistics
+from darts_lab.networks.assembly import frozen_statistics
 from darts_lab.search.training import Training
 from darts_lab.settings import check, override
 from darts_lab.tasks import scales
