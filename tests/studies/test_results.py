@@ -335,7 +335,8 @@ def test_a_family_of_remedies_is_decided_once_it_is_whole_and_corrected_over_its
 def test_plain_searches_of_the_remedies_own_form_stand_beside_and_pair_with_the_silent_ones(made_by):
     script = made_by("remedies")
     rows = [
-        {"space": "S2", "method": method, "seed": seed, "test_error": 0.5 - (method != script.DARTS) * 0.01 * (seed % 5)}
+        {"space": "S2", "method": method, "seed": seed, "test_error": 0.5 - (method != script.DARTS) * 0.01 * (seed % 5),
+         "processor": "one", "torch": "2.14"}
         for method in (script.DARTS, *script.ZELA) for seed in script.SEEDS
     ]  # fmt: skip
     table = script.beside(pd.DataFrame(rows))
@@ -343,7 +344,11 @@ def test_plain_searches_of_the_remedies_own_form_stand_beside_and_pair_with_the_
     assert ((table["method"] == script.DARTS) & (table["space"] == "S2")).sum() == 10, "those of collapse.csv"
     found = script.in_the_same_form(table[table["space"] == "S2"])
     assert set(found) == set(script.ZELA) and (found["DARTS-ES"][0] == 0).sum() == 2
-    assert "| S2 | DARTS-ES | 2 | 2.0 [" in "\n".join(script.paired(table))
+    text = "\n".join(script.paired(table))
+    assert "| S2 | DARTS-ES | 2 | 2.0 [" in text and "are one and the same here" in text
+    table.loc[table["method"] == script.SAME, "processor"] = "another"
+    told = "are two draws: the former ran on one with PyTorch 2.14, the latter on another with PyTorch 2.14,"
+    assert told in "\n".join(script.paired(table))
     assert script.in_the_same_form(table[table["method"] != "RS-ws"]) == {}
 
 
@@ -358,6 +363,10 @@ def test_the_pages_say_of_the_remedies_what_their_table_holds(made_by):
         interval = statistics.bootstrap(apart)
         told = f"{space} {interval.value:.1f}{' points' * (space == 'S2')} [{interval.low:.1f}, {interval.high:.1f}]"
         assert told in text
+        of_prime = {name: script.against_plain(rows[rows["space"] == space])[name] for name in script.PRIME}
+        interval = statistics.bootstrap(of_prime["DARTS-PRIME"][0])
+        assert f"{interval.value:.1f}{' points' * (space == 'S4')} [{interval.low:.1f}, {interval.high:.1f}]" in text
+        assert {p < 0.05 for _, _, p in of_prime.values()} == {space == "S4"}, "all mend S4, none is shown to mend S2"
         for method in ("DARTS-ES", "DARTS-ADA"):
             of = table[(table["space"] == space) & (table["method"] == method)]
             silent.append(f"{(of['epochs'] == 40).sum()} of {len(of)}")
