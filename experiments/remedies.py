@@ -108,7 +108,7 @@ def paired(rows: pd.DataFrame) -> list[str]:
     silent, plain = computed(rows, "DARTS-ES"), computed(rows, SAME)
     one = "are one and the same here, and the difference is zero"
     two = f"are two draws: the former ran on {silent}, the latter on {plain}, which round otherwise"
-    heads = ["space", "method", "pairs of one cell", f"{SAME}, minus this", "p", "p, Holm"]
+    heads = ["space", "method", "equal errors", f"{SAME}, minus this", "p", "p, Holm"]
     return ["", "## In the same form of cells", "", "Plain DARTS once more, in the fused form: declared for the four of Zela et al.; "
             f"not declared, those of DARTS-PRIME. Where DARTS-ES or DARTS-ADA is silent, its search and the plain one {one if silent == plain else two}. "
             f"What another draw alone does, DARTS minus {SAME}, in points: {', '.join(again)}.", "", *markdown(heads, lines)]  # fmt: skip

@@ -104,10 +104,6 @@ def chosen(begins: str) -> dict[str, str]:
     return dict(zip(("S1", "S2", "S3", "S4"), (cell.strip() for cell in row.split("|")[2:-1]), strict=True))
 
 
-def interval(found) -> str:
-    return f"{found.value:.1f} [{found.low:.1f}, {found.high:.1f}]"
-
-
 def test_the_pages_quote_the_declared_comparison(made_by):
     script, readme = made_by("collapse"), (RESULTS.parent / "README.md").read_text()
     whole, protocol = pd.read_csv(script.PATH), (RESULTS / "protocol.md").read_text()
@@ -115,7 +111,7 @@ def test_the_pages_quote_the_declared_comparison(made_by):
         told = {}
         for space, rows in whole[whole["reductions"] == kind].groupby("space"):
             apart = 100 * statistics.differences(rows, "test_error", script.DARTS, script.REMEDY)
-            told[space] = interval(statistics.bootstrap(apart))
+            told[space] = script.within(statistics.bootstrap(apart))
             if kind == "searched":
                 assert f"{told[space]} on {space}" in protocol.replace(" points [", " [")
             elif space in ("S2", "S4"):
@@ -267,8 +263,8 @@ def test_the_jobs_on_other_images_are_the_declared_ones_and_their_summary_says_w
     assert set(table["config_hash"]) == {one.hash for one in plans}
     for space, of in table.groupby("space"):
         found = statistics.bootstrap(100 * statistics.differences(of, "test_error", script.DARTS, script.REMEDY))
-        assert chosen("the same on Fashion-MNIST")[space] == interval(found)
-        assert f"{space} {interval(found)}" in (RESULTS.parent / "README.md").read_text()
+        assert chosen("the same on Fashion-MNIST")[space] == script.within(found)
+        assert f"{space} {script.within(found)}" in (RESULTS.parent / "README.md").read_text()
     errors = [
         100 * table.loc[(table["space"] == "S2") & (table["method"] == name), "test_error"]
         for name in (script.REMEDY, script.RANDOM)
@@ -360,12 +356,9 @@ def test_the_pages_say_of_the_remedies_what_their_table_holds(made_by):
     rows, silent = script.beside(table), []
     for space in script.SPACES:
         apart, _, _ = script.against_plain(rows[rows["space"] == space])["R-DARTS(DP)"]
-        interval = statistics.bootstrap(apart)
-        told = f"{space} {interval.value:.1f}{' points' * (space == 'S2')} [{interval.low:.1f}, {interval.high:.1f}]"
-        assert told in text
+        assert f"{space} {script.within(statistics.bootstrap(apart), ' points' * (space == 'S2'))}" in text
         of_prime = {name: script.against_plain(rows[rows["space"] == space])[name] for name in script.PRIME}
-        interval = statistics.bootstrap(of_prime["DARTS-PRIME"][0])
-        assert f"{interval.value:.1f}{' points' * (space == 'S4')} [{interval.low:.1f}, {interval.high:.1f}]" in text
+        assert script.within(statistics.bootstrap(of_prime["DARTS-PRIME"][0]), " points" * (space == "S4")) in text
         assert {p < 0.05 for _, _, p in of_prime.values()} == {space == "S4"}, "all mend S4, none is shown to mend S2"
         for method in ("DARTS-ES", "DARTS-ADA"):
             of = table[(table["space"] == space) & (table["method"] == method)]
