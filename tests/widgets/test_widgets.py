@@ -617,6 +617,7 @@ def test_a_cell_that_is_run_again_shows_the_lab_that_it_began_while_that_runs(tm
     until(lambda: lab.search is not None and lab.search.epoch >= 1)
     assert dl.running() == [lab]
     assert dl.lab("S2", method=("DARTS",), scale="tiny", seed=0, epochs=300) is lab
+    assert dl.lab("S2", method=["DARTS"], scale="".join(["ti", "ny"]), epochs=int("300")) is lab, "as values"
     other = dl.lab("S2", method=["DARTS"], scale="tiny", epochs=300, seed=1)
     assert other is not lab and f"Running in this kernel: {lab.search.plan.name}" in other.status.value
     lab.pause()
