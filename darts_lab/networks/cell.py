@@ -8,9 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from darts_lab import ranks
 from darts_lab.networks import fused, operations
-from darts_lab.networks.operations import BatchNorm, FactorizedReduce, weight
+from darts_lab.networks.operations import BatchNorm, FactorizedReduce, kept_paths, weight
 from darts_lab.spaces import NONE
 
 
@@ -172,8 +171,8 @@ class Cell(nn.Module):
     def forward(self, s0, s1, weighting: Weighting | None = None, drop_path: float = 0.0, generator=None) -> Tensor:
         """The nodes of `concat` side by side, (batch, nodes * channels, height, width). `s0` and `s1` are the inputs
         after a ReLU. Without `weighting` every operation weighs 1."""
-        if fused.takes(self, s0, drop_path):
-            return fused.cell(self, s0, s1, weighting, generator)
+        if fused.takes(self, s0):
+            return fused.cell(self, s0, s1, weighting, drop_path, generator)
         whole = [self.preprocess0(s0), self.preprocess1(s1)]
         rectified: list[Tensor] = []
         states = [self._inner(state) for state in whole]  # what operations get
@@ -253,15 +252,6 @@ class Cell(nn.Module):
             edges = [0 if place is None else place.edge for row in table.values() for place in row]
             matrix = matrix * torch.stack([kept[:, edge] for edge in edges], 1).unflatten(1, matrix.shape)
         return list(zip(table, _mix(parts, matrix), strict=True))
-
-
-def kept_paths(cell: nn.Module, like: Tensor, samples: int, edges: int, drop_path: float, generator) -> Tensor | None:
-    """Scheduled drop path, in training: (samples, edges) of 0 or 1 / (1 - drop_path), which keeps the mean."""
-    if not (cell.training and drop_path > 0):
-        return None
-    draw = partial(torch.rand, generator=generator, device=like.device, dtype=like.dtype)
-    draws = ranks.drawn(lambda n: draw((n, edges)), samples)
-    return (draws >= drop_path).to(like.dtype) / (1 - drop_path)
 
 
 def _receivers(places: list[Place]) -> tuple[tuple[int, ...], ...]:

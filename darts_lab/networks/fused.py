@@ -32,7 +32,7 @@ from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 from darts_lab import ranks
 from darts_lab.environment import fewer_threads, holding, processor
 from darts_lab.networks.gradients import Gradients
-from darts_lab.networks.operations import Convolution, FactorizedReduce, Noise
+from darts_lab.networks.operations import Convolution, FactorizedReduce, Noise, kept_paths
 from darts_lab.networks.program import Program
 from darts_lab.networks.tables import WIDTH, Tables
 
@@ -94,15 +94,15 @@ def arithmetic(device: torch.device) -> str:
 
 
 @contextmanager
-def step(network: nn.Module, settings, drop_path: float = 0.0):
+def step(network: nn.Module, settings):
     """Within it, where the network's cells will be fused, all threads are theirs and PyTorch's operations have one.
 
     What is left to PyTorch is small. Its threads would wait on the processors that the kernels need, and split sums by
     their number.
     """
     cells, weights = getattr(getattr(network, "backbone", None), "cells", ()), next(network.parameters())
-    plain = settings.precision != "float32" or settings.compile or drop_path > 0
-    if _threads.get() or not cells or plain or not all(takes(cell, weights, drop_path, once=True) for cell in cells):
+    plain = settings.precision != "float32" or settings.compile
+    if _threads.get() or not cells or plain or not all(takes(cell, weights, once=True) for cell in cells):
         yield
         return
     with fewer_threads(lambda _: 1) as threads, holding(_threads, threads):
@@ -124,11 +124,11 @@ def _is_fusable(cell) -> bool:
     return all(kernel is not None and not any(size % 4 for size in kernel.shape[-4:-2]) for kernel in kernels)
 
 
-def takes(cell, x: Tensor, drop_path: float, once: bool = False) -> bool:
+def takes(cell, x: Tensor, once: bool = False) -> bool:
     """Whether a cell is computed in the fused form; `once`: where it is differentiated once."""
     if ranks.count() > 1:
         return False  # the kernels know no norm that processes share
-    if not (once or _once.get()) or x.device.type != "cpu" or x.dtype not in KINDS or (cell.training and drop_path > 0):
+    if not (once or _once.get()) or x.device.type != "cpu" or x.dtype not in KINDS:
         return False
     if torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu") or is_in_torch_dispatch_mode():
         return False  # what these change or look at are PyTorch's own operations
@@ -137,7 +137,7 @@ def takes(cell, x: Tensor, drop_path: float, once: bool = False) -> bool:
     return cell.fusable and available()[0]
 
 
-def cell(cell, s0: Tensor, s1: Tensor, weighting=None, generator=None, samples: int | None = None) -> Tensor:
+def cell(cell, s0: Tensor, s1: Tensor, weighting=None, drop_path=0.0, generator=None, samples: int | None = None):
     """As `Cell.forward`; since every convolution is behind a ReLU here, of inputs before theirs or after it.
 
     Where the number of `samples` is given, inputs and result are side by side, as `grouped` gives them.
@@ -145,32 +145,37 @@ def cell(cell, s0: Tensor, s1: Tensor, weighting=None, generator=None, samples: 
     if samples is None:
         if len(s0) != len(s1) or not len(s1):
             raise ValueError(f"images: features of shapes {tuple(s0.shape)} and {tuple(s1.shape)} do not fit this cell")
-        nodes = _one(cell, grouped(s0), grouped(s1), weighting, generator, len(s1))
+        nodes = _one(cell, grouped(s0), grouped(s1), weighting, drop_path, generator, len(s1))
         return ungrouped(nodes, len(s1))
-    return _one(cell, s0, s1, weighting, generator, samples)
+    return _one(cell, s0, s1, weighting, drop_path, generator, samples)
 
 
-def _one(cell, s0: Tensor, s1: Tensor, weighting, generator, samples: int) -> Tensor:
+def _one(cell, s0: Tensor, s1: Tensor, weighting, drop_path: float, generator, samples: int) -> Tensor:
     program = _program(cell, weighting, tuple(s0.shape[1:4]), tuple(s1.shape[1:4]))
+    paths = s1.new_ones(samples, 1 + cell.edges)
+    kept = kept_paths(cell, s1, samples, cell.edges, drop_path, generator)
+    if kept is not None:
+        paths[:, 1:] = kept
     noises = []
-    for module, draws, size in program.noises:
+    for module, copies, size in program.noises:
         state = s1.new_empty(()).expand(samples, program.width, *size)
-        noises.append(grouped(module([state], [0] * draws, None, None, generator)))
+        noises.append(grouped(module([state], [0] * copies, None, None, generator)))
     if weighting is None:
         mixing = s1.new_zeros(1)
     else:
         mixing = torch.cat([weighting.scales, *(matrix.flatten() for matrix in weighting.matrices)])
-    nodes = _Cell.apply(program, samples, noises, s0.contiguous(), s1.contiguous(), mixing, *program.tensors())
+    draws = [grouped(paths[:, :, None, None]), *noises]
+    nodes = _Cell.apply(program, samples, draws, s0.contiguous(), s1.contiguous(), mixing, *program.tensors())
     if list(cell.concat) == list(range(2, cell.nodes + 2)):
         return nodes
     return torch.cat([nodes[:, (state - 2) * cell.width :][:, : cell.width] for state in cell.concat], 1)
 
 
-def cells(cells, x: Tensor, weightings, generator, of: Sequence[int]) -> list[Tensor]:
+def cells(cells, x: Tensor, weightings, drop_path: float, generator, of: Sequence[int]) -> list[Tensor]:
     """The features of the cells `of`, where each is a function of those of the two before it, the first of x alone."""
     features = [grouped(x)] * 2
     for one, weighting in zip(cells, weightings, strict=True):
-        features.append(cell(one, features[-2], features[-1], weighting, generator, len(x)))
+        features.append(cell(one, features[-2], features[-1], weighting, drop_path, generator, len(x)))
     return [ungrouped(features[2:][number], len(x)) for number in of]
 
 
@@ -200,7 +205,7 @@ class _Cell(torch.autograd.Function):
     """All nodes of a cell side by side."""
 
     @staticmethod
-    def forward(ctx, program: Program, samples: int, noises: list[Tensor], s0, s1, mixing, *tensors):
+    def forward(ctx, program: Program, samples: int, draws: list[Tensor], s0, s1, mixing, *tensors):
         groups, kind = len(s1), {"dtype": s1.dtype}
         nodes = torch.empty(groups, program.nodes * program.width, *program.size, WIDTH, **kind)
         kept = torch.empty(groups, program.kept, **kind)
@@ -210,12 +215,12 @@ class _Cell(torch.autograd.Function):
         if samples * program.fewest == 1 and modes.any():
             raise ValueError("images: there is one value a channel, from which no norm can be had in training")
         running = np.array([(norm.running_mean.data_ptr(), norm.running_var.data_ptr()) for norm, _ in program.norms])
-        arrays = [s0, s1, nodes, kept, None, None, None, None, *noises]
+        arrays = [s0, s1, nodes, kept, None, None, None, None, *draws]
         sums = torch.empty(groups, program.slots, 3, WIDTH, **kind)
         more = program.of_statistics, modes, *map(_numbers, (weights, mixing, maps, sums, normal))
         _run("forward", program, program.tables, samples, arrays, running, *more)
         ctx.save_for_backward(s0, s1, mixing, *tensors, nodes)
-        ctx.program, ctx.samples, ctx.noises, ctx.made = program, samples, noises, (kept, modes, weights, maps, normal)
+        ctx.program, ctx.samples, ctx.draws, ctx.made = program, samples, draws, (kept, modes, weights, maps, normal)
         return nodes
 
     @staticmethod
@@ -231,7 +236,7 @@ class _Cell(torch.autograd.Function):
         inputs = [blank(x) if needed else None for x, needed in zip((s0, s1), needs)]
         of_nodes = of_nodes.clone(memory_format=torch.contiguous_format)
         passed = torch.empty(groups, program.passed, **kind)
-        arrays = [s0, s1, nodes, kept, *inputs, of_nodes, passed, *ctx.noises]
+        arrays = [s0, s1, nodes, kept, *inputs, of_nodes, passed, *ctx.draws]
         sums, entering = torch.empty(groups, program.terms, 2, WIDTH, **kind), torch.empty(3, program.terms, **kind)
         of_kernels = torch.empty(groups, program.kernels if gradients.kernels else 0, **kind)
         of_weights, of_mixing = torch.zeros_like(weights), torch.zeros_like(mixing)

@@ -92,7 +92,8 @@ class Gradients:
                 row = self._norm(norm, Row(NORM, slot=term.slot, term=term.term), term.weight)
                 row = row._replace(high=size[0], wide=size[1], outputs=program.width)
                 if row.weighs:
-                    inner.append(row._replace(kind=INNER, y=term.x, y_at=term.x_at, d=term.d, d_at=term.d_at))
+                    places = {"y": term.x, "y_at": term.x_at, "d": term.d, "d_at": term.d_at, "path": term.path}
+                    inner.append(row._replace(kind=INNER, **places))
                 norms.append(row)
         phases.each(inner)
         phases.once(norms)
@@ -115,9 +116,9 @@ class Gradients:
         last = layer is part.layers[-1]
         for place, (row, source) in enumerate(zip(layer.rows, layer.sources)):
             copy = place * len(layer.of_copies) // len(layer.rows)
-            d, d_at = part.terms[copy].d, part.terms[copy].d_at
+            d, d_at, path = part.terms[copy].d, part.terms[copy].d_at, part.terms[copy].path
             if not last:
-                d, d_at = PASSED, layer.passed[copy]
+                d, d_at, path = PASSED, layer.passed[copy], 0
             d_at += row.y_at - layer.of_copies[copy].y_at
             if number > 0:
                 reads, dx, dx_at = self._reaches(part, part.layers[:1]), PASSED, part.layers[0].passed[copy]
@@ -130,6 +131,7 @@ class Gradients:
                     kind=STAGE_BACK,
                     d=d,
                     d_at=d_at,
+                    path=path,
                     dx=dx,
                     dx_at=dx_at,
                     reads=int(reads),

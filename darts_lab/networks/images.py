@@ -41,9 +41,9 @@ class Backbone(nn.Module):
         """The features of the cells `of`. `weightings` are the arguments of each `Cell.forward`; where None every
         operation weighs 1."""
         weightings = weightings or [None] * len(self.cells)
-        if all(fused.takes(cell, x, drop_path) for cell in self.cells):
+        if all(fused.takes(cell, x) for cell in self.cells):
             s0 = self.stem_norm(F.conv2d(x.contiguous(), self.stem, padding=1))
-            return fused.cells(self.cells, s0, weightings, generator, of)
+            return fused.cells(self.cells, s0, weightings, drop_path, generator, of)
         x = x.contiguous(memory_format=torch.channels_last)
         s0 = s1 = torch.relu(self.stem_norm(F.conv2d(x, self.stem, padding=1)))
         features = []

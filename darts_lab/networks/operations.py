@@ -322,3 +322,12 @@ def draw_as_in_pytorch_0_3(network: nn.Module, generator: torch.Generator) -> No
             module.depthwise.div_(math.sqrt(module.depthwise.shape[1]))
         elif isinstance(module, BatchNorm) and module.scale is not None:
             module.scale.uniform_(generator=generator)
+
+
+def kept_paths(cell: nn.Module, like: Tensor, samples: int, edges: int, drop_path: float, generator) -> Tensor | None:
+    """Scheduled drop path, in training: (samples, edges) of 0 or 1 / (1 - drop_path), which keeps the mean."""
+    if not (cell.training and drop_path > 0):
+        return None
+    draw = partial(torch.rand, generator=generator, device=like.device, dtype=like.dtype)
+    draws = ranks.drawn(lambda n: draw((n, edges)), samples)
+    return (draws >= drop_path).to(like.dtype) / (1 - drop_path)

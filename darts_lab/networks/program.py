@@ -55,6 +55,14 @@ class Part(NamedTuple):
     source: int = -1  # the state that `row` reads, or the input that the layer does
 
 
+class Into(NamedTuple):
+    """Where a result is added: the state, the place of its weight (-1: none), its path (`Row.path`)."""
+
+    target: int
+    weight: int
+    path: int
+
+
 Size = tuple[int, int]  # (height, width)
 
 
@@ -153,11 +161,11 @@ class Program:
         else:
             place = self._weight(module, "weight", None)
             layer = self._layer([(number, S0 + number, 0, -1)], channels, size, module.norm, None, place)
-        term = self._added(layer.of_copies[0], number, -1)
+        term = self._added(layer.of_copies[0], number, -1, 0)
         return Part([layer], [number], [term], source=number)
 
-    def _added(self, made: Row, target: int, weight: int) -> Term:
-        return Term(made.y, made.y_at, made.slot, weight, made.term, *self.of_states[target])
+    def _added(self, made: Row, target: int, weight: int, path: int) -> Term:
+        return Term(made.y, made.y_at, made.slot, weight, made.term, *self.of_states[target], path)
 
     def _layer(
         self, reads, channels, size: Size, norm, active, pointwise, depthwise=-1, kernel=1, stride=1, dilation=1,
@@ -227,34 +235,37 @@ class Program:
             if running:
                 active = running if len(running) < len(places) else None
                 places = [places[copy] for copy in running]
-                targets, weights = [place.node + 2 for place in places], [-1] * len(running)
+                weights = [-1] * len(running)
                 if weighted:
-                    weights = range(self.scales, self.scales + len(running))
+                    weights = list(range(self.scales, self.scales + len(running)))
                     self.scales += len(running)
-                parts.append(self._stacked(module, [place.source for place in places], targets, weights, active, size))
+                into = [Into(place.node + 2, one, place.edge + 1) for place, one in zip(places, weights)]
+                parts.append(self._stacked(module, [place.source for place in places], into, active, size))
         table, first = plan.tables[wave], sum(plan.sizes[: wave + 1])
         for part, (module, (source, _), places) in enumerate(
             zip(cell.shared[wave], cell.readers[wave], cell.readers[wave].values())
         ):
-            targets, weights = [place.node + 2 for place in places], [-1] * len(places)
+            drops = not isinstance(module, nn.Identity)  # which, in a network of a genotype, is never dropped
+            into = [Into(place.node + 2, -1, place.edge + 1 if drops else 0) for place in places]
             if weighted:
                 if part not in plan.parts[wave]:
                     continue
                 column, columns = plan.parts[wave].index(part), len(plan.parts[wave])
-                used = [(row, node) for row, node in enumerate(table) if table[node][column] is not None]
-                targets, weights = [node + 2 for _, node in used], [first + row * columns + column for row, _ in used]
-            parts.append(self._shared(module, source, targets, weights, size))
+                used = [(row, node, table[node][column]) for row, node in enumerate(table)]
+                into = [
+                    Into(node + 2, first + row * columns + column, place.edge + 1)
+                    for row, node, place in used
+                    if place is not None
+                ]
+            parts.append(self._shared(module, source, into, size))
         return parts
 
-    def _stacked(self, module, sources, targets, weights, active, size) -> Part:
+    def _stacked(self, module, sources, into: list[Into], active, size) -> Part:
         if isinstance(module, Noise):
             array, pixels = NOISE + len(self.noises), self.size[0] * self.size[1] * WIDTH
-            self.noises.append((module, len(targets), tuple(size)))
-            terms = [
-                Term(array, copy * self.width * pixels, -1, weight, self._term(), *self.of_states[target])
-                for copy, (target, weight) in enumerate(zip(targets, weights))
-            ]
-            return Part([], targets, terms)
+            self.noises.append((module, len(into), tuple(size)))
+            draws = [Row(SUM, y=array, y_at=copy * self.width * pixels, term=self._term()) for copy in range(len(into))]
+            return self._part([], draws, into)
         reads = [(source, *self.states[source], -1) for source in sources]
         if isinstance(module, FactorizedReduce):
             layers = [self._reducing(module, [read[:3] for read in reads], self.width, size, active)]
@@ -271,10 +282,9 @@ class Program:
                     [(-1, row.y, row.y_at, row.slot) for row in layer.of_copies],
                     (layer.norm.high, layer.norm.wide),
                 )
-        terms = [self._added(*of_copy) for of_copy in zip(layers[-1].of_copies, targets, weights)]
-        return Part(layers, targets, terms)
+        return self._part(layers, layers[-1].of_copies, into)
 
-    def _shared(self, module, source: int, targets, weights, size: Size) -> Part:
+    def _shared(self, module, source: int, into: list[Into], size: Size) -> Part:
         x, x_at = self.states[source]
         row = Row(SUM, x, x_at, -1, self.width, *size, x, x_at, self.width, *size)
         if isinstance(module, Pool):
@@ -286,11 +296,11 @@ class Program:
                 maximum=int(module.maximum), slot=norm.slot, number=norm.number, chosen=norm.chosen,
             )  # fmt: skip
             self.sizes[2] = max(self.sizes[2], made[0] * made[1] * WIDTH)
-        terms = [
-            Term(row.y, row.y_at, row.slot, weight, self._term(), *self.of_states[target])
-            for target, weight in zip(targets, weights)
-        ]
-        return Part([], targets, terms, row, source)
+        return self._part([], [row._replace(term=self._term()) for _ in into], into, row, source)
+
+    def _part(self, layers: list[Layer], made: list[Row], into: list[Into], *more) -> Part:
+        terms = [self._added(row, *one) for row, one in zip(made, into)]
+        return Part(layers, [one.target for one in into], terms, *more)
 
     # What is done
 

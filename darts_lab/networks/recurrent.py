@@ -22,9 +22,8 @@ from torch.nn import functional as F
 from darts_lab import ranks
 from darts_lab.genotype import Genotype
 from darts_lab.networks.assembly import running_operations
-from darts_lab.networks.cell import kept_paths
 from darts_lab.networks.norms import batch_norm
-from darts_lab.networks.operations import EPSILON, BatchNorm, seeded_globally
+from darts_lab.networks.operations import EPSILON, BatchNorm, kept_paths, seeded_globally
 from darts_lab.spaces import IDENTITY, NONE, RECURRENT, RELU, SIGMOID, TANH, SearchSpace
 
 ACTIVATIONS = {TANH: torch.tanh, RELU: torch.relu, SIGMOID: torch.sigmoid, IDENTITY: lambda h: h}

@@ -12,7 +12,7 @@ import numpy as np
 
 WIDTH = 16  # samples in a group, side by side in memory: arrays are (groups, channels, height, width, WIDTH)
 
-S0, S1, NODES, KEPT, OF_S0, OF_S1, OF_NODES, PASSED, NOISE = range(9)  # the arrays; draws of noise come last
+S0, S1, NODES, KEPT, OF_S0, OF_S1, OF_NODES, PASSED, PATHS, NOISE = range(10)  # the arrays; draws of noise come last
 READ, STAGE, POOL, SUM, NORM, STAGE_BACK, POOL_BACK, SUM_BACK, INNER, NORM_BACK, ZERO = range(11)
 
 
@@ -53,12 +53,13 @@ class Row(NamedTuple):
     weight: int = -1  # of a term
     scale: int = -1  # the norm's scale and shift
     shift: int = -1
+    path: int = 0  # 1 + the edge whose drop path it is; 0: never dropped
     number: int = -1  # of the norm
     chosen: int = 0  # the first of its channels in the list of those in the module's statistics
 
 
 class Term(NamedTuple):
-    """weight * norm(x), added to a state; `d` is the gradient of that state."""
+    """weight * norm(x), where a sample keeps the path, added to a state; `d` is the gradient of that state."""
 
     x: int
     x_at: int
@@ -67,6 +68,7 @@ class Term(NamedTuple):
     term: int
     d: int
     d_at: int
+    path: int
 
 
 ROW = np.dtype([(name, np.int64) for name in Row._fields])
@@ -108,7 +110,7 @@ class Phases:
 
     def tables(self, terms: list[Term]) -> Tables:
         phases = np.array(self.phases, np.int64).reshape(-1, 3)
-        return Tables(np.array(self.rows, ROW), phases, np.array(terms or [Term(*[0] * 7)], TERM))
+        return Tables(np.array(self.rows, ROW), phases, np.array(terms or [Term(*[0] * 8)], TERM))
 
 
 def reading(rows: Iterable[Row]) -> Iterable[Row]:

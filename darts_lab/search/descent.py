@@ -166,7 +166,7 @@ class Descent:
         """(what `weight_step` gives, what the task carries on); `drawn` as `_drawn`, `decay` as in `_alpha_step`."""
         self._train()
         mixing = self.activate(self.alpha).detach() if drawn is None else drawn
-        with fused.step(self.supernet, self.settings, drop_path):
+        with fused.step(self.supernet, self.settings):
             outputs = self.outputs(train[0], mixing, drop_path)
             loss = self.task.training_loss(outputs, train[1])
             whole = self._with_term(loss, train, mixing, progress)
@@ -215,7 +215,7 @@ class Descent:
         """(gradient, the outputs and the loss on the batch `valid`)."""
         self._train()
         statistics = nullcontext() if self.settings.parity else frozen_statistics(self.supernet)
-        with statistics, fused.step(self.supernet, self.settings, drop_path):
+        with statistics, fused.step(self.supernet, self.settings):
             if self.settings.order == 2:
                 with full_precision(self.device):  # anything less would drown the difference of two gradients
                     return self._unrolled_gradient(train, valid, learning_rate, progress, drop_path, multipliers)

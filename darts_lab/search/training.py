@@ -150,7 +150,7 @@ class Training(Loop):
             with fused.differentiated_once(), lower_precision(self.device, self.settings.precision):
                 return ranks.of(self.forward)(inputs, drop_path=drop_path, generator=self.generator, **more)
 
-        with fused.step(self.network, self.settings, drop_path):
+        with fused.step(self.network, self.settings):
             descended, loss, outputs = self.task.training_pass(network, inputs, targets)
             bilevel.weight_step(descended, self.optimizer, self.settings.clip)
         return loss.detach(), self.task.deviation(outputs, targets), self.task.carried(outputs)

@@ -120,6 +120,31 @@ def test_a_genotype_that_leaves_nodes_out_and_one_with_wide_kernels(exact, cells
     assert len(cells) == 5
 
 
+@pytest.mark.parametrize("space", SPACES)
+def test_paths_are_dropped_sample_by_sample(space, exact, cells):
+    """More samples than a group has, fewer than two have."""
+    net = supernet_of(space)
+    with_paths, without = (passed(net, batch(21), mixing_of(space), together=True, drop_path=p) for p in (0.4, 0.0))
+    assert_close(passed(net, batch(21), mixing_of(space), together=False, drop_path=0.4), with_paths)
+    assert not torch.allclose(with_paths[0], without[0], rtol=0.1)
+    running = (torch.rand(mixing_of(space).shape, generator=torch.Generator().manual_seed(5)) < 0.5).tolist()
+    mixing = mixing_of(space) * torch.tensor(running)
+    some = {"drop_path": 0.4, "running": running}
+    assert_close(*(passed(net, batch(), mixing, together=on, **some) for on in (False, True)))
+    net.eval()  # where nothing is dropped
+    assert_close(*(passed(net, batch(), mixing_of(space), together=True, drop_path=p) for p in (0.4, 0.0)), tolerance=0)
+    assert len(cells) == 5 * len(net.backbone.cells)
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_a_network_of_a_genotype_drops_all_but_the_identity(space, exact, cells):
+    for seed in range(3):
+        genotype = dl.random_genotype(dl.spaces.get(space), torch.Generator().manual_seed(seed))
+        net = Network(genotype, channels=8, layers=5, generator=torch.Generator().manual_seed(0)).double()
+        assert_close(*(passed(net, batch(18), together=on, drop_path=0.3) for on in (False, True)))
+    assert len(cells) == 15
+
+
 def test_only_some_operations_run(exact):
     net, mixing = supernet_of("DARTS", channels=4, layers=3), mixing_of("DARTS")
     running = (torch.rand(mixing.shape, generator=torch.Generator().manual_seed(5)) < 0.3).tolist()
@@ -208,7 +233,6 @@ def test_what_takes_the_plain_form(cells, small_search):
     net, x, mixing = supernet_of("S2", dtype=torch.float32), batch(dtype=torch.float32), mixing_of("S2", torch.float32)
     net(x, mixing)  # whoever calls it may differentiate twice
     with fused.differentiated_once():
-        net(x, mixing, drop_path=0.3, generator=torch.Generator())
         supernet_of("S2", channels=5, layers=1, dtype=torch.float32)(x, mixing)
         supernet_of("S2", dtype=torch.float32, node_norm=True)(x, mixing)
         net.double()(x.double(), mixing.double())

@@ -2,7 +2,8 @@
 
 Sixteen samples lie side by side: arrays are (groups, channels, height, width, 16), and what is computed for one pixel
 is computed for sixteen samples by one operation on vectors, whatever the size of an image, the stride or the dilation.
-Lanes without a sample hold some number and are left out of every sum. A stage reads through the norm before it and a
+Lanes without a sample hold some number and are left out of every sum. Of a dropped path a sample keeps nothing, of
+another the more; of what is never dropped, 1. A stage reads through the norm before it and a
 ReLU: what is normalised is never written. Sums over samples are kept group by group and added up in one order, so no
 bit depends on who did which groups.
 """
@@ -16,7 +17,7 @@ from numba import njit
 
 from darts_lab.networks import tables as table
 from darts_lab.networks.kernels import norms, pools, stages
-from darts_lab.networks.kernels.norms import place
+from darts_lab.networks.kernels.norms import path_of, place
 from darts_lab.networks.kernels.vectors import pointer, start, store, zeros
 from darts_lab.networks.tables import (
     INNER,
@@ -52,7 +53,7 @@ def _kernels(sources: int):
         sources  # other sources are other kernels  # noqa: B018
         like = weights
         tall, buffer = np.empty(sizes[0], like.dtype), np.empty(sizes[1], like.dtype)
-        places, factors = np.empty(512, np.int64), np.empty(512, like.dtype)
+        places, factors = np.empty(512, np.int64), np.empty(512 * WIDTH, like.dtype)
         for phase in range(first_phase, last_phase):
             for group in range(first, first + 1 if phases[phase, 2] else last):
                 for r in range(phases[phase, 0], phases[phase, 1]):
@@ -88,7 +89,7 @@ def _kernels(sources: int):
         like = weights
         tall, back = np.empty(sizes[0], like.dtype), np.empty(sizes[2], like.dtype)
         buffers = (np.empty(sizes[3], like.dtype), np.empty(sizes[1], like.dtype), back, np.empty(sizes[4], like.dtype))
-        places, factors = np.empty(512, np.int64), np.empty(512, like.dtype)
+        places, factors = np.empty(512, np.int64), np.empty(512 * WIDTH, like.dtype)
         for phase in range(first_phase, last_phase):
             for group in range(first, first + 1 if phases[phase, 2] else last):
                 lanes = min(WIDTH, samples - group * WIDTH)
@@ -105,16 +106,16 @@ def _kernels(sources: int):
                     d = place(arrays, row.d, row.d_at, group, like)
                     dx = place(arrays, row.dx, row.dx_at, group, like)
                     x = place(arrays, row.x, row.x_at, group, like)
-                    pixels = row.high * row.wide
+                    pixels, kept = row.high * row.wide, path_of(arrays, row.path, group, like)
                     if kind == READ:
                         stages.read(row, x, start(maps[0]), start(maps[1]), start(tall))
                     elif kind == STAGE_BACK:
                         stages.stage_gradients(
-                            row, x, start(tall), start(maps[0]), start(maps[1]), weights, y, d, entering, lanes, places,
-                            factors, buffers, dx, of_kernels[group],
+                            row, x, start(tall), start(maps[0]), start(maps[1]), weights, y, d, kept, entering, lanes,
+                            places, factors, buffers, dx, of_kernels[group],
                         )  # fmt: skip
                     elif kind == INNER:
-                        norms.inner_products(row, d, y, normal, sums[group])
+                        norms.inner_products(row, d, y, kept, normal, sums[group])
                     elif kind == POOL_BACK:
                         for c in range(row.outputs):
                             norms.gradient_of(

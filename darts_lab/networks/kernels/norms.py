@@ -14,14 +14,22 @@ from darts_lab.networks.kernels.vectors import (
     spread,
     start,
     store,
+    times,
     zeros,
 )  # fmt: skip
+from darts_lab.networks.tables import PATHS
 
 
 @part
 def place(arrays, array, at, group, like):
     """The pointer to the first number of something in a group; `arrays` (arrays, 2): address, numbers in a group."""
     return pointer(arrays[array, 0] + (arrays[array, 1] * group + at) * like.itemsize, like)
+
+
+@part
+def path_of(arrays, path, group, like):
+    """How much each sample of a group keeps of a path."""
+    return load(place(arrays, PATHS, path * W, group, like), 0)
 
 
 @part
@@ -79,8 +87,9 @@ def normalise(row, sums, samples, mode, running, variances, chosen, weights, nor
 
 @part
 def combine(count, factors, places, shift, pixels, out, add):
-    """out (+)= shift and the sum of factors[t] * what is at places[t], for the pixels of a channel; in one pass."""
-    one = spread(shift)
+    """out (+)= shift and the sum of factors[t] * what is at places[t], for the pixels of a channel; in one pass.
+    `shift` and factors (count, W) are of each sample."""
+    one = shift
     whole = pixels - pixels % 4
     for p in range(0, whole, 4):
         if add:
@@ -89,7 +98,7 @@ def combine(count, factors, places, shift, pixels, out, add):
         else:
             a, b, c, d = one, one, one, one
         for t in range(count):
-            f, x = spread(factors[t]), pointer(places[t], factors)
+            f, x = load(start(factors), t * W), pointer(places[t], factors)
             a, b = fma(f, load(x, p * W), a), fma(f, load(x, (p + 1) * W), b)
             c, d = fma(f, load(x, (p + 2) * W), c), fma(f, load(x, (p + 3) * W), d)
         store(out, p * W, a)
@@ -99,7 +108,7 @@ def combine(count, factors, places, shift, pixels, out, add):
     for p in range(whole, pixels):
         a = plus(one, load(out, p * W)) if add else one
         for t in range(count):
-            a = fma(spread(factors[t]), load(pointer(places[t], factors), p * W), a)
+            a = fma(load(start(factors), t * W), load(pointer(places[t], factors), p * W), a)
         store(out, p * W, a)
 
 
@@ -108,14 +117,14 @@ def add_up(row, terms, arrays, group, mixing, maps, factors, places, y):
     """A state: the sum of its terms."""
     pixels, one = row.high * row.wide, factors.dtype.type(1)
     for c in range(row.outputs):
-        shift = factors.dtype.type(0)
+        shift = zeros(y)
         for t in range(row.first, row.last):
             term = terms[t]
-            f = mixing[term.weight] if term.weight >= 0 else one
+            f, kept = mixing[term.weight] if term.weight >= 0 else one, path_of(arrays, term.path, group, factors)
             if term.slot >= 0:
-                shift += f * maps[1, term.slot + c]
+                shift = plus(shift, times(spread(f * maps[1, term.slot + c]), kept))
                 f *= maps[0, term.slot + c]
-            factors[t - row.first] = f
+            store(start(factors), (t - row.first) * W, times(spread(f), kept))
             places[t - row.first] = (
                 arrays[term.x, 0] + (arrays[term.x, 1] * group + term.x_at + c * pixels * W) * factors.itemsize
             )
@@ -128,20 +137,21 @@ def gradient_of(row, c, terms, arrays, group, entering, factors, places, y, out,
     pixels, count, shift, of_y = row.high * row.wide, row.last - row.first, factors.dtype.type(0), factors.dtype.type(0)
     for t in range(count):
         term = terms[row.first + t]
-        factors[t] = entering[0, term.term + c]
+        kept = path_of(arrays, term.path, group, factors)
+        store(start(factors), t * W, times(spread(entering[0, term.term + c]), kept))
         of_y += entering[1, term.term + c]
         shift += entering[2, term.term + c]
         places[t] = arrays[term.d, 0] + (arrays[term.d, 1] * group + term.d_at + c * pixels * W) * factors.itemsize
     if row.slot >= 0:
-        factors[count] = of_y
+        store(start(factors), count * W, spread(of_y))
         places[count] = arrays[row.y, 0] + (arrays[row.y, 1] * group + row.y_at + c * pixels * W) * factors.itemsize
         count += 1
-    combine(count, factors, places, shift, pixels, out, add)
+    combine(count, factors, places, spread(shift), pixels, out, add)
 
 
 @part
-def inner_products(row, d, y, normal, out):
-    """Lane by lane the sums over pixels of d and of d * (y - mean): out (terms, 2, W)."""
+def inner_products(row, d, y, kept, normal, out):
+    """Lane by lane the sums over pixels of d and of d * (y - mean), of the `kept` paths: out (terms, 2, W)."""
     pixels = row.high * row.wide
     for c in range(row.outputs):
         e, x, sums = after(d, c * pixels * W), after(y, c * pixels * W), after(start(out), (row.term + c) * 2 * W)
@@ -155,8 +165,8 @@ def inner_products(row, d, y, normal, out):
         if pixels % 2:
             a = load(e, (pixels - 1) * W)
             total, products = plus(total, a), fma(a, minus(load(x, (pixels - 1) * W), mean), products)
-        store(sums, 0, plus(total, other))
-        store(sums, W, plus(products, of_other))
+        store(sums, 0, times(plus(total, other), kept))
+        store(sums, W, times(plus(products, of_other), kept))
 
 
 @part

@@ -11,6 +11,7 @@ from darts_lab.networks.kernels.vectors import (
     spread,
     start,
     store,
+    times,
     value,
     where_positive,
     zeros,
@@ -263,9 +264,11 @@ def leave_one(x, dx, at, scale, shift, gradient, adds):
 
 
 @part
-def stage_gradients(row, x, tall, scale, shift, weights, y, d, entering, lanes, places, factors, buffers, dx, out):
+def stage_gradients(
+    row, x, tall, scale, shift, weights, y, d, kept, entering, lanes, places, factors, buffers, dx, out
+):  # fmt: skip
     """The gradients of a `stage` from that of its normalised result d: that of the result itself is
-    entering[0] * d + entering[1] * y + entering[2], by channel. Those of weights go to `out`."""
+    entering[0] * kept * d + entering[1] * y + entering[2], by channel. Those of weights go to `out`."""
     change, buffer, back, sums = start(buffers[0]), start(buffers[1]), start(buffers[2]), start(buffers[3])
     many, wide = lines_of(row)
     kernels, beyond = start(weights), -(-row.border // row.stride)
@@ -279,7 +282,7 @@ def stage_gradients(row, x, tall, scale, shift, weights, y, d, entering, lanes, 
     for line in range(0, row.high, many):
         lines = min(many, row.high - line)
         for o in range(row.outputs):
-            of_d, of_y = spread(entering[0, row.term + o]), spread(entering[1, row.term + o])
+            of_d, of_y = times(spread(entering[0, row.term + o]), kept), spread(entering[1, row.term + o])
             of_one = spread(entering[2, row.term + o])
             at = (o * row.high + line) * row.wide * W
             for i in range(lines):
