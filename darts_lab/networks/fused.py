@@ -36,7 +36,7 @@ from darts_lab.networks.operations import Convolution, FactorizedReduce, Noise, 
 from darts_lab.networks.program import Program
 from darts_lab.networks.tables import WIDTH, Tables
 
-NAME = "fused 2"  # what rows of results call the kernels that made them; others round otherwise
+NAME = "fused 3"  # what rows of results call the kernels that made them; others round otherwise
 PROGRAMS = 64  # of a cell that are kept
 SMALL = 100_000  # numbers that a pass makes below which a second thread takes longer to wake than it saves
 KNOWN = Convolution, FactorizedReduce, Noise
@@ -309,6 +309,19 @@ def _numbers(x: Tensor) -> np.ndarray:
     return x.detach().numpy()
 
 
+@contextmanager
+def _without_subnormals():
+    """Numbers nearer to zero than normal ones are zero to this thread. A search that learns nothing is full of them,
+    and processors take many times as long over each."""
+    before = np.float32(1e-39) * np.float32(1) == 0
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(bool(before))
+
+
+@_without_subnormals()
 def _run(name: str, program: Program, tables: Tables, samples: int, arrays: list[Tensor | None], *arguments) -> None:
     """All phases of a program, by as many threads as PyTorch has, where it is worth it."""
     from darts_lab.networks import kernels
@@ -337,6 +350,7 @@ def _run(name: str, program: Program, tables: Tables, samples: int, arrays: list
 
 
 def _work(queue: SimpleQueue) -> None:
+    torch.set_flush_denormal(True)  # as `_without_subnormals`, which not every system hands on to new threads
     while True:
         kernel, arguments, alive, done = queue.get()
         try:

@@ -211,6 +211,20 @@ def test_searches_and_trainings_have_the_same_bits_on_any_number_of_threads(spac
     assert all(torch.equal(*pair) for other in found[1:] for pair in zip(found[0], other, strict=True))
 
 
+@pytest.mark.parametrize("threads", (1, 2))
+def test_what_is_nearer_to_zero_than_normal_numbers_is_zero_within_the_kernels_alone(threads):
+    cell = supernet_of("S1", dtype=torch.float32).eval().backbone.cells[0]
+    x = torch.full((64, 24, 16, 16), 1e-38)
+    torch.set_num_threads(threads)
+    try:
+        with fused.differentiated_once():
+            found = cell(x, x)
+    finally:
+        torch.set_num_threads(1)
+    assert not found.any()
+    assert (torch.tensor([1e-39]) * 1).any()
+
+
 @pytest.mark.parametrize("order", (1, 2))
 @pytest.mark.parametrize("space", ("S1", "S2", "S3", "S4"))
 def test_a_step_of_a_search_comes_to_the_same_but_for_rounding(space, order, small_search, monkeypatch, cells):
