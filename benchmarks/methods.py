@@ -3,8 +3,9 @@
     python benchmarks/methods.py [--space S2] [--size laptop] [--steps 15] [--threads 1] [--method GDAS ...]
 
 A step is one of alpha (where the method takes one before every batch) and one of w, first order, with what the method does
-around them. Each is taken in turn with one of plain DARTS in one process, on the same batches; what counts is the median of
-their ratios. What a selection or a monitor does at the end of an epoch is not in it.
+around them, under the drop path with which it ends. Each is taken in turn with one of plain DARTS in one process, on the
+same batches; what counts is the median of their ratios. What a selection or a monitor does at the end of an epoch is not
+in it.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ PLAIN = "DARTS-1st"
 
 def stepped(search, batches) -> float:
     """Seconds of one step on (train, valid)."""
-    train, valid = batches
+    (train, valid), drop_path = batches, search.settings.drop_path
     began = time.perf_counter()
     if search.method.schedule.due(search.descent.timing, search.seed):
-        search.descent.alpha_step(train, valid, 0.025)
-    search.descent.weight_step(train)
+        search.descent.alpha_step(train, valid, 0.025, drop_path)
+    search.descent.weight_step(train, drop_path)
     if search.method.after_step is not None:
         search.method.after_step(search.descent, train, valid)
     return time.perf_counter() - began
