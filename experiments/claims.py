@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import fashion
 import full_space
+import grids
 import ground_truth
 import pandas as pd
 import remedies
@@ -300,12 +301,13 @@ def parted() -> list[str]:
             "",
         ]
     ]
-    tables = {"collapse.csv": "normal cell alone", "remedies.csv": "normal cell alone", "robustness.csv": "both cells, former L2 factors"}  # fmt: skip
+    tables = {"collapse.csv": "normal cell alone", "remedies.csv": "normal cell alone", "grids.csv": "normal cell alone", "robustness.csv": "both cells, former L2 factors"}  # fmt: skip
     for name, how in tables.items():
         if not (RESULTS / name).exists():
             continue
         table = pd.read_csv(RESULTS / name)
         table = remedies.beside(table) if name == "remedies.csv" else table
+        table = grids.by_strength(table) if name == "grids.csv" else table
         table = table[table["reductions"] == "skip"] if "reductions" in table else table
         table = table[usual(table) & table["dominant_eigenvalue_mean"].notna()]
         for (space, method), _ in table[table["method"] != DARTS].groupby(["space", "method"]):

@@ -23,6 +23,7 @@ from darts_lab.studies import statistics
 
 SPACES, SEEDS = ("S1", "S2", "S4"), range(200, 205)
 L2, DROP_PATH = "weight_decay", "drop_path"
+NAMES = {L2: "L2 factor", DROP_PATH: "drop path"}
 PLAIN = {L2: methods.L2_FACTORS[0], DROP_PATH: 0.0}
 GRIDS = {L2: methods.L2_FACTORS, DROP_PATH: methods.DROP_PATHS}
 PATH = RESULTS / "grids.csv"
@@ -53,6 +54,16 @@ def jobs() -> list[dict]:
 def whole(table: pd.DataFrame) -> pd.DataFrame:
     """`table` and the rows that stand elsewhere."""
     return pd.concat([elsewhere(), table], ignore_index=True)
+
+
+def by_strength(table: pd.DataFrame) -> pd.DataFrame:
+    """The plain searches of the grids, in whose column `method` a strength that is not plain has its name."""
+    rows = whole(table)
+    rows = rows[rows["method"] == DARTS]
+    for setting, name in NAMES.items():
+        stronger = rows[setting] != PLAIN[setting]
+        rows = rows.assign(method=rows["method"].mask(stronger, name + rows[setting].map(" {:g}".format)))
+    return rows
 
 
 def of_grid(rows: pd.DataFrame, setting: str) -> pd.DataFrame:
@@ -88,9 +99,10 @@ def summary(table: pd.DataFrame) -> str:
         f"Ours: data digits, scale laptop, darts_lab {dl.__version__}, seeds {SEEDS[0]} to {SEEDS[-1]}.{state} As protocol.md declares: "
         "retrained test errors in per cent, of the normal cell alone; differences to plain DARTS (the first row of each table) in points, paired by seed, "
         "with bootstrap intervals; five seeds decide nothing, and no test is made. L2 factors are counted as in the paper. Means ± half of the 95 % interval "
-        "(Student's t). Rows of DARTS and R-DARTS(L2) stand in `collapse.csv`, of R-DARTS(DP) on S2 and S4 in `remedies.csv`. Made by `make grids` from `experiments/grids.py`.",
+        "(Student's t). Rows of DARTS and R-DARTS(L2) stand in `collapse.csv`, of R-DARTS(DP) on S2 and S4 in `remedies.csv`. "
+        "Under drop path, rows whose processor ends with `fused 3` are of the fused form, others of the plain one. Made by `make grids` from `experiments/grids.py`.",
     ]
-    for setting, name in ((L2, "L2 factor"), (DROP_PATH, "drop path")):
+    for setting, name in NAMES.items():
         for space in SPACES:
             heads = [name, "seeds", "retrained test error", "median", f"above {100 * GUESSING:.0f} %", "plain minus this",
                      "one-shot error", f"{filler(space)}, normal", "mean eigenvalue", "drop when discretized"]  # fmt: skip
