@@ -314,6 +314,17 @@ def test_the_grids_are_the_declared_ones_with_what_stands_elsewhere_and_their_su
     assert f"**Not finished: 7 of {len(plans)} searches are done.**" in script.summary(pd.DataFrame(rows[:7]))
 
 
+def test_what_weaker_and_stronger_factors_do_is_quoted_as_the_grids_have_it(made_by):
+    script, text = made_by("grids"), (RESULTS.parent / "docs" / "choose.md").read_text()
+    rows = script.by_strength(pd.read_csv(script.PATH))
+    weaker = rows[(rows["space"] == "S2") & (rows["method"] == "L2 factor 0.0009")]
+    stronger = rows[(rows["space"] == "S4") & (rows["method"] == "L2 factor 0.0081")]
+    assert (len(weaker), (weaker["test_error"] > script.GUESSING).sum()) == (5, 1)
+    assert (len(stronger), (stronger["one_shot_error"] > 0.8).sum()) == (5, 3)
+    assert "Of five cells under a third of its factor one of S2" in text
+    assert "too much for S4, where three of five searches learn nothing" in text
+
+
 def test_a_family_of_remedies_is_decided_once_it_is_whole_and_corrected_over_itself_alone(made_by):
     script = made_by("remedies")
     methods = (script.DARTS, *script.ZELA, *script.PRIME)
