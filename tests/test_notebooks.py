@@ -11,6 +11,7 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import pytest
+from ipykernel.kernelspec import get_kernel_dict
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -74,6 +75,13 @@ def test_a_notebook_is_a_lesson_and_no_report(path):
 
 def test_solutions_are_those_of_the_notebooks():
     assert {path.name for path in SOLUTIONS.glob("*.ipynb")} == {path.name for path in NOTEBOOKS}
+
+
+def test_jupyterlab_has_nothing_to_change_in_a_notebook_that_is_opened():
+    """It writes the name of the installed kernel into the notebook, which it then calls changed."""
+    name = get_kernel_dict()["display_name"]
+    paths = [*NOTEBOOKS, *SOLUTIONS.glob("*.ipynb"), ROOT / "dashboard.ipynb"]
+    assert {json.loads(path.read_text())["metadata"]["kernelspec"]["display_name"] for path in paths} == {name}
 
 
 @pytest.mark.parametrize(("claim", "status"), [("1 + 1 == 2", 0), ("1 + 1 == 3", 1)])
