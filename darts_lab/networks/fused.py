@@ -17,10 +17,7 @@ from collections.abc import Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
-from itertools import pairwise
 from pathlib import Path
-from queue import SimpleQueue
-from threading import Thread
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -32,13 +29,13 @@ from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 from darts_lab import ranks
 from darts_lab.environment import fewer_threads, holding, processor
 from darts_lab.networks.gradients import Gradients
+from darts_lab.networks.launch import launch
 from darts_lab.networks.operations import Convolution, FactorizedReduce, Noise, kept_paths
 from darts_lab.networks.program import Program
-from darts_lab.networks.tables import WIDTH, Tables
+from darts_lab.networks.tables import WIDTH
 
 NAME = "fused 3"  # what rows of results call the kernels that made them; others round otherwise
 PROGRAMS = 64  # of a cell that are kept
-SMALL = 100_000  # numbers that a pass makes below which a second thread takes longer to wake than it saves
 KNOWN = Convolution, FactorizedReduce, Noise
 KINDS = (torch.float32,)  # others are for comparisons
 _once: ContextVar[bool] = ContextVar("once", default=False)
@@ -218,7 +215,7 @@ class _Cell(torch.autograd.Function):
         arrays = [s0, s1, nodes, kept, None, None, None, None, *draws]
         sums = torch.empty(groups, program.slots, 3, WIDTH, **kind)
         more = program.of_statistics, modes, *map(_numbers, (weights, mixing, maps, sums, normal))
-        _run("forward", program, program.tables, samples, arrays, running, *more)
+        launch("forward", program, program.tables, _thread_count(), samples, arrays, running, *more)
         ctx.save_for_backward(s0, s1, mixing, *tensors, nodes)
         ctx.program, ctx.samples, ctx.draws, ctx.made = program, samples, draws, (kept, modes, weights, maps, normal)
         return nodes
@@ -241,7 +238,7 @@ class _Cell(torch.autograd.Function):
         of_kernels = torch.empty(groups, program.kernels if gradients.kernels else 0, **kind)
         of_weights, of_mixing = torch.zeros_like(weights), torch.zeros_like(mixing)
         more = map(_numbers, (weights, mixing, maps, sums, normal, entering, of_kernels, of_weights, of_mixing))
-        _run("backward", program, gradients.tables, ctx.samples, arrays, modes, *more)
+        launch("backward", program, gradients.tables, _thread_count(), ctx.samples, arrays, modes, *more)
         if gradients.kernels:
             torch.sum(of_kernels, 0, out=of_weights[: program.kernels])
         parts = [
@@ -305,66 +302,9 @@ def _out_of_groups(x: Tensor, samples: int) -> Tensor:
     return out
 
 
+def _thread_count() -> int:
+    return _threads.get() or torch.get_num_threads()
+
+
 def _numbers(x: Tensor) -> np.ndarray:
     return x.detach().numpy()
-
-
-@contextmanager
-def _without_subnormals():
-    """Numbers nearer to zero than normal ones are zero to this thread. A search that learns nothing is full of them,
-    and processors take many times as long over each."""
-    before = np.float32(1e-39) * np.float32(1) == 0
-    torch.set_flush_denormal(True)
-    try:
-        yield
-    finally:
-        torch.set_flush_denormal(bool(before))
-
-
-@_without_subnormals()
-def _run(name: str, program: Program, tables: Tables, samples: int, arrays: list[Tensor | None], *arguments) -> None:
-    """All phases of a program, by as many threads as PyTorch has, where it is worth it."""
-    from darts_lab.networks import kernels
-
-    groups, kernel, (rows, phases, terms) = -(-samples // WIDTH), getattr(kernels, name), tables
-    addresses = np.array([(0, 0) if x is None else (x.data_ptr(), x.stride(0)) for x in arrays])
-    tables, arguments = (rows, phases, terms, program.buffers), (samples, addresses, *arguments)
-    threads = min(_threads.get() or torch.get_num_threads(), groups)
-    if threads < 2 or program.kept * groups < SMALL:
-        kernel(*tables, 0, len(phases), 0, groups, *arguments)
-        return
-    workers = _workers(os.getpid(), threads - 1)
-    cuts = [groups * thread // threads for thread in range(threads + 1)]
-    for phase, once in enumerate(phases[:, 2]):
-        if once:
-            kernel(*tables, phase, phase + 1, 0, 1, *arguments)
-            continue
-        # of this call alone, which may be interrupted; what has an address must live until then
-        done: SimpleQueue = SimpleQueue()
-        for queue, part in zip(workers, pairwise(cuts[1:])):
-            queue.put((kernel, (*tables, phase, phase + 1, *part, *arguments), (program, arrays), done))
-        kernel(*tables, phase, phase + 1, 0, cuts[1], *arguments)
-        for failed in [done.get() for _ in workers]:
-            if failed is not None:
-                raise failed
-
-
-def _work(queue: SimpleQueue) -> None:
-    torch.set_flush_denormal(True)  # as `_without_subnormals`, which not every system hands on to new threads
-    while True:
-        kernel, arguments, alive, done = queue.get()
-        try:
-            kernel(*arguments)
-            done.put(None)
-        except BaseException as error:
-            done.put(error)
-        del kernel, arguments, alive, done  # an idle thread keeps nothing alive
-
-
-@cache
-def _workers(process: int, number: int) -> list[SimpleQueue]:
-    """Threads that wait for parts of a kernel; those of `concurrent.futures` take longer to wake than kernels take."""
-    queues: list[SimpleQueue] = [SimpleQueue() for _ in range(number)]
-    for queue in queues:
-        Thread(target=_work, args=(queue,), name="fused", daemon=True).start()
-    return queues
