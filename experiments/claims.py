@@ -319,7 +319,7 @@ def parted() -> list[str]:
             if len(apart) >= 5 and after < 0.75 * before and not (interval := statistics.bootstrap(apart)).low > 0:
                 told = within(interval)
                 lines.append([f"{space}, {how} ({name})", method, f"{before:.2f}, {after:.2f}", told, str(len(apart))])
-    text = "Remedies under which the mean eigenvalue falls by a quarter or more, and the interval of the retrained error's difference (points) does not lie above zero: curvature is no proof of quality."
+    text = "Remedies under which the mean eigenvalue falls by a quarter or more, and the interval of the retrained error's difference (points) does not lie above zero: curvature is no proof of quality. Where five seeds have a wide interval, they tell little."
     return ["", "## Where curvature falls and quality does not follow", "", text, "", *markdown(heads, lines)]
 
 

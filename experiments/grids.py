@@ -100,7 +100,7 @@ def summary(table: pd.DataFrame) -> str:
         "retrained test errors in per cent, of the normal cell alone; differences to plain DARTS (the first row of each table) in points, paired by seed, "
         "with bootstrap intervals; five seeds decide nothing, and no test is made. L2 factors are counted as in the paper. Means ± half of the 95 % interval "
         "(Student's t). Rows of DARTS and R-DARTS(L2) stand in `collapse.csv`, of R-DARTS(DP) on S2 and S4 in `remedies.csv`. "
-        "Under drop path, rows whose processor ends with `fused 3` are of the fused form, others of the plain one. Made by `make grids` from `experiments/grids.py`.",
+        "Steps under drop path are computed in the fused form where a row's processor ends with `fused 3`, else in the plain one; rows of collapse.csv are plain throughout, and R-DARTS(DP) on S2 and S4 ran on another processor. Made by `make grids` from `experiments/grids.py`.",
     ]
     for setting, name in NAMES.items():
         for space in SPACES:

@@ -2,8 +2,8 @@
 
 `cell` of this module stands for `Cell.forward`, which stays the definition: one function of PyTorch's autograd, with
 the arithmetic in `kernels`. It is taken for float32 on a CPU where gradients are taken once (`differentiated_once`),
-and equals the plain form but for rounding; its bits do not depend on the number of threads. DARTS_LAB_FUSED=0 turns it
-off.
+and equals the plain form but for rounding, and for numbers nearer to zero than normal ones, which are zero here; its
+bits do not depend on the number of threads. DARTS_LAB_FUSED=0 turns it off.
 
 A cell is a table of what is to be done (`program`, `gradients`), made once for each shape of its inputs; one call of a
 kernel does all of it. From cell to cell sixteen samples lie side by side in memory (`grouped`).

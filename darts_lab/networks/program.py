@@ -55,7 +55,7 @@ class Part(NamedTuple):
     source: int = -1  # the state that `row` reads, or the input that the layer does
 
 
-class Into(NamedTuple):
+class Goal(NamedTuple):
     """Where a result is added: the state, the place of its weight (-1: none), its path (`Row.path`)."""
 
     target: int
@@ -239,33 +239,35 @@ class Program:
                 if weighted:
                     weights = list(range(self.scales, self.scales + len(running)))
                     self.scales += len(running)
-                into = [Into(place.node + 2, one, place.edge + 1) for place, one in zip(places, weights)]
-                parts.append(self._stacked(module, [place.source for place in places], into, active, size))
+                goals = [Goal(place.node + 2, at, place.edge + 1) for place, at in zip(places, weights)]
+                parts.append(self._stacked(module, [place.source for place in places], goals, active, size))
         table, first = plan.tables[wave], sum(plan.sizes[: wave + 1])
         for part, (module, (source, _), places) in enumerate(
             zip(cell.shared[wave], cell.readers[wave], cell.readers[wave].values())
         ):
             drops = not isinstance(module, nn.Identity)  # which, in a network of a genotype, is never dropped
-            into = [Into(place.node + 2, -1, place.edge + 1 if drops else 0) for place in places]
+            goals = [Goal(place.node + 2, -1, place.edge + 1 if drops else 0) for place in places]
             if weighted:
                 if part not in plan.parts[wave]:
                     continue
                 column, columns = plan.parts[wave].index(part), len(plan.parts[wave])
                 used = [(row, node, table[node][column]) for row, node in enumerate(table)]
-                into = [
-                    Into(node + 2, first + row * columns + column, place.edge + 1)
+                goals = [
+                    Goal(node + 2, first + row * columns + column, place.edge + 1)
                     for row, node, place in used
                     if place is not None
                 ]
-            parts.append(self._shared(module, source, into, size))
+            parts.append(self._shared(module, source, goals, size))
         return parts
 
-    def _stacked(self, module, sources, into: list[Into], active, size) -> Part:
+    def _stacked(self, module, sources, goals: list[Goal], active, size) -> Part:
         if isinstance(module, Noise):
             array, pixels = NOISE + len(self.noises), self.size[0] * self.size[1] * WIDTH
-            self.noises.append((module, len(into), tuple(size)))
-            draws = [Row(SUM, y=array, y_at=copy * self.width * pixels, term=self._term()) for copy in range(len(into))]
-            return self._part([], draws, into)
+            self.noises.append((module, len(goals), tuple(size)))
+            draws = [
+                Row(SUM, y=array, y_at=copy * self.width * pixels, term=self._term()) for copy in range(len(goals))
+            ]
+            return self._part([], draws, goals)
         reads = [(source, *self.states[source], -1) for source in sources]
         if isinstance(module, FactorizedReduce):
             layers = [self._reducing(module, [read[:3] for read in reads], self.width, size, active)]
@@ -282,9 +284,9 @@ class Program:
                     [(-1, row.y, row.y_at, row.slot) for row in layer.of_copies],
                     (layer.norm.high, layer.norm.wide),
                 )
-        return self._part(layers, layers[-1].of_copies, into)
+        return self._part(layers, layers[-1].of_copies, goals)
 
-    def _shared(self, module, source: int, into: list[Into], size: Size) -> Part:
+    def _shared(self, module, source: int, goals: list[Goal], size: Size) -> Part:
         x, x_at = self.states[source]
         row = Row(SUM, x, x_at, -1, self.width, *size, x, x_at, self.width, *size)
         if isinstance(module, Pool):
@@ -296,11 +298,11 @@ class Program:
                 maximum=int(module.maximum), slot=norm.slot, number=norm.number, chosen=norm.chosen,
             )  # fmt: skip
             self.sizes[2] = max(self.sizes[2], made[0] * made[1] * WIDTH)
-        return self._part([], [row._replace(term=self._term()) for _ in into], into, row, source)
+        return self._part([], [row._replace(term=self._term()) for _ in goals], goals, row, source)
 
-    def _part(self, layers: list[Layer], made: list[Row], into: list[Into], *more) -> Part:
-        terms = [self._added(row, *one) for row, one in zip(made, into)]
-        return Part(layers, [one.target for one in into], terms, *more)
+    def _part(self, layers: list[Layer], made: list[Row], goals: list[Goal], *more) -> Part:
+        terms = [self._added(row, *goal) for row, goal in zip(made, goals)]
+        return Part(layers, [goal.target for goal in goals], terms, *more)
 
     # What is done
 

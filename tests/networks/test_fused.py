@@ -116,8 +116,9 @@ def test_a_genotype_that_leaves_nodes_out_and_one_with_wide_kernels(exact, cells
         "reduce_concat=[2, 3])"
     )
     net = Network(text, channels=4, layers=5).double()
-    assert_close(*(passed(net, batch(), together=on) for on in (False, True)))
-    assert len(cells) == 5
+    for drop_path in (0.0, 0.3):
+        assert_close(*(passed(net, batch(), together=on, drop_path=drop_path) for on in (False, True)))
+    assert len(cells) == 10
 
 
 @pytest.mark.parametrize("space", SPACES)
@@ -164,7 +165,8 @@ def test_dense_prediction_has_the_same_cells(exact, cells):
     net = DenseSupernet(dl.spaces.get("S6"), channels=4, layers=3, displacements=3).double()
     mixing = torch.rand(dl.spaces.get("S6").shape, dtype=torch.float64)
     pairs = torch.randn(2, 6, 48, 48, dtype=torch.float64)
-    assert_close(*(passed(net, pairs, mixing, together=on) for on in (False, True)))
+    for drop_path in (0.0, 0.3):
+        assert_close(*(passed(net, pairs, mixing, together=on, drop_path=drop_path) for on in (False, True)))
     assert cells
 
 
@@ -200,7 +202,7 @@ def test_searches_and_trainings_have_the_same_bits_on_any_number_of_threads(spac
     for threads in (1, 2, 4):
         torch.set_num_threads(threads)
         try:
-            search = dl.Search(space, colours(), scale=small, path=False, channels=8)
+            search = dl.Search(space, colours(), scale=small, path=False, channels=8, drop_path=0.3)
             list(search)
             training = Training(search.genotype, colours(), scale=small, path=False, channels=8)
             list(training)
@@ -225,9 +227,11 @@ def test_what_is_nearer_to_zero_than_normal_numbers_is_zero_within_the_kernels_a
     assert (torch.tensor([1e-39]) * 1).any()
 
 
-@pytest.mark.parametrize("order", (1, 2))
+@pytest.mark.parametrize(("order", "drop_path"), ((1, 0.0), (2, 0.0), (2, 0.3)))
 @pytest.mark.parametrize("space", ("S1", "S2", "S3", "S4"))
-def test_a_step_of_a_search_comes_to_the_same_but_for_rounding(space, order, small_search, monkeypatch, cells):
+def test_a_step_of_a_search_comes_to_the_same_but_for_rounding(
+    space, order, drop_path, small_search, monkeypatch, cells
+):
     """Later steps do not: Adam turns the sign of a vanishing gradient into a whole step. The plain form is as far from
     itself where its initial weights are rounded otherwise."""
     images, labels = batch(8, 16, torch.float32), torch.arange(8) % 4
@@ -235,7 +239,7 @@ def test_a_step_of_a_search_comes_to_the_same_but_for_rounding(space, order, sma
     for switch in ("1", "0"):
         monkeypatch.setenv("DARTS_LAB_FUSED", switch)
         search = small_search(space, order=order, channels=8)
-        search.descent.step((images, labels), (images.flip(3), labels), 0.025)
+        search.descent.step((images, labels), (images.flip(3), labels), 0.025, drop_path)
         found.append(
             torch.cat([weights.detach().flatten() for weights in (search.alpha, *search.supernet.parameters())])
         )

@@ -321,8 +321,8 @@ def test_what_weaker_and_stronger_factors_do_is_quoted_as_the_grids_have_it(made
     stronger = rows[(rows["space"] == "S4") & (rows["method"] == "L2 factor 0.0081")]
     assert (len(weaker), (weaker["test_error"] > script.GUESSING).sum()) == (5, 1)
     assert (len(stronger), (stronger["one_shot_error"] > 0.8).sum()) == (5, 3)
-    assert "Of five cells under a third of its factor one of S2" in text
-    assert "too much for S4, where three of five searches learn nothing" in text
+    assert "With a third of its factor one of five cells of S2 still fails" in text
+    assert "with three times its factor three of five searches of S4 learn nothing" in text
 
 
 def test_a_family_of_remedies_is_decided_once_it_is_whole_and_corrected_over_itself_alone(made_by):

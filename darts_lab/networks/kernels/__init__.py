@@ -2,10 +2,10 @@
 
 Sixteen samples lie side by side: arrays are (groups, channels, height, width, 16), and what is computed for one pixel
 is computed for sixteen samples by one operation on vectors, whatever the size of an image, the stride or the dilation.
-Lanes without a sample hold some number and are left out of every sum. Of a dropped path a sample keeps nothing, of
-another the more; of what is never dropped, 1. A stage reads through the norm before it and a
-ReLU: what is normalised is never written. Sums over samples are kept group by group and added up in one order, so no
-bit depends on who did which groups.
+Lanes without a sample hold some number and are left out of every sum. Each sample has a factor for each path, 0 where
+it is dropped, else 1 / (1 - probability); path 0, of what is never dropped, has 1. A stage reads through the norm
+before it and a ReLU: what is normalised is never written. Sums over samples are kept group by group and added up in
+one order, so no bit depends on who did which groups.
 """
 
 from pathlib import Path
