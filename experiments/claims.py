@@ -301,7 +301,7 @@ def parted() -> list[str]:
             "",
         ]
     ]
-    tables = {"collapse.csv": "normal cell alone", "remedies.csv": "normal cell alone", "grids.csv": "normal cell alone", "robustness.csv": "both cells, former L2 factors"}  # fmt: skip
+    tables = {"collapse.csv": "normal cell alone", "remedies.csv": "normal cell alone", "grids.csv": "normal cell alone", "full_space.csv": "normal cell alone", "robustness.csv": "both cells, former L2 factors"}  # fmt: skip
     for name, how in tables.items():
         if not (RESULTS / name).exists():
             continue
@@ -318,7 +318,8 @@ def parted() -> list[str]:
             apart = 100 * statistics.differences(rows, "test_error", DARTS, method)
             if len(apart) >= 5 and after < 0.75 * before and not (interval := statistics.bootstrap(apart)).low > 0:
                 told = within(interval)
-                lines.append([f"{space}, {how} ({name})", method, f"{before:.2f}, {after:.2f}", told, str(len(apart))])
+                where = "full space" if space == full_space.SPACE else space
+                lines.append([f"{where}, {how} ({name})", method, f"{before:.2f}, {after:.2f}", told, str(len(apart))])
     text = "Remedies under which the mean eigenvalue falls by a quarter or more, and the interval of the retrained error's difference (points) does not lie above zero: curvature is no proof of quality. Where five seeds have a wide interval, they tell little."
     return ["", "## Where curvature falls and quality does not follow", "", text, "", *markdown(heads, lines)]
 

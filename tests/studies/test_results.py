@@ -297,6 +297,14 @@ def test_the_jobs_in_the_full_space_are_the_declared_ones_and_their_summary_says
     assert "\nDARTS minus random cells: 10." in text and "\nR-DARTS(L2) minus random cells: -" in text
     assert "nan" not in text and "Not finished" not in text
     assert "**Not finished: 6 of 45 trainings are done.**" in script.summary(pd.DataFrame(rows[:6]))
+    table = pd.read_csv(script.PATH)
+    assert script.summary(table) == script.PATH.with_suffix(".md").read_text()
+    assert set(table["config_hash"]) == {one.hash for one in plans}
+    found = statistics.bootstrap(100 * statistics.differences(table, "test_error", script.DARTS, script.REMEDY))
+    assert (
+        f"({script.within(found).replace(' [', ' points [')}, ten seeds"
+        in (RESULTS.parent / "docs" / "choose.md").read_text()
+    )
 
 
 def test_the_grids_are_the_declared_ones_with_what_stands_elsewhere_and_their_summary_says_what_they_hold(made_by):
