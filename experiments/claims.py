@@ -75,12 +75,21 @@ def beside_random(claim: str, papers: str, rows: pd.DataFrame) -> Row:
     return Row(claim, papers, told, apart.value, statistics.rank_sum(one, other))
 
 
-def correlated(claim: str, papers: str, rows: pd.DataFrame, x: str, y: str = "test_error", least: int = 10) -> Row:
-    """Spearman's rank correlation of two columns; positive is what is claimed."""
+def correlated(
+    claim: str,
+    papers: str,
+    rows: pd.DataFrame,
+    x: str,
+    y: str = "test_error",
+    least: int = 10,
+    groups: str | None = None,
+) -> Row:
+    """Spearman's rank correlation of two columns; positive is what is claimed. `groups`: the column whose values the
+    bootstrap draws, in place of rows."""
     rows = rows[rows[x].notna() & rows[y].notna()]
     if len(rows) < least:
         return Row(claim, papers)
-    r = statistics.correlation(rows[x], rows[y], "spearman")
+    r = statistics.correlation(rows[x], rows[y], "spearman", groups=None if groups is None else rows[groups])
     word = SHOWN if r.low > 0 else CONTRADICTED if r.high < 0 else ABSENT
     return Row(claim, papers, f"{within(r, digits=2)}, {len(rows)} searches", r.value, None, word)
 
@@ -149,6 +158,15 @@ def questions() -> dict[str, list[Row]]:
         rows.append(correlated(f"mean eigenvalue and retrained error, {space}, two settings pooled", paper, of, x))
         rows += [correlated(f"the same within {name}, {space}", "not told apart", of[of["method"] == name], x) for name in (DARTS, REMEDY)]  # fmt: skip
         rows.append(correlated(f"one-shot error in its place, {space}, pooled", "not given", of, "one_shot_error"))
+    whole_grids = grids.by_strength(pd.read_csv(grids.PATH), grids.METHODS)
+    for space in grids.SPACES:
+        of = whole_grids[whole_grids["space"] == space]
+        ranks = of.groupby("method")[[x, "test_error"]].rank().assign(method=of["method"])
+        rows += [
+            correlated(f"mean eigenvalue and retrained error, {space}, eight settings pooled (not declared)", paper, of, x, groups="method"),
+            correlated(f"the same, ranked within the eight settings, {space}", "not told apart", ranks, x, groups="method"),
+            correlated(f"one-shot error in its place, {space}, eight settings pooled", "not given", of, "one_shot_error", groups="method"),
+        ]  # fmt: skip
     asked["b. Curvature foretells generalization"] = rows
 
     declared = {row.claim: row for row in asked["a. DARTS degenerates, and its cells lose"]}

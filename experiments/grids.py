@@ -11,6 +11,8 @@ table holds already are not made again.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 from collapse import DARTS, GUESSING
 from collapse import PATH as COLLAPSE
@@ -23,6 +25,7 @@ from darts_lab.studies import statistics
 
 SPACES, SEEDS = ("S1", "S2", "S4"), range(200, 205)
 L2, DROP_PATH = "weight_decay", "drop_path"
+METHODS = DARTS, "R-DARTS(L2)", "R-DARTS(DP)"
 NAMES = {L2: "L2 factor", DROP_PATH: "drop path"}
 PLAIN = {L2: methods.L2_FACTORS[0], DROP_PATH: 0.0}
 GRIDS = {L2: methods.L2_FACTORS, DROP_PATH: methods.DROP_PATHS}
@@ -34,7 +37,7 @@ def elsewhere() -> pd.DataFrame:
     """The searches of the grids that other tables hold."""
     others = pd.read_csv(REMEDIES)
     table = pd.concat([pd.read_csv(COLLAPSE), others[others["method"] == "R-DARTS(DP)"]], ignore_index=True)
-    searches = table["method"].isin([DARTS, "R-DARTS(L2)", "R-DARTS(DP)"]) & (table["reductions"] == "skip")
+    searches = table["method"].isin(METHODS) & (table["reductions"] == "skip")
     return table[searches & table["space"].isin(SPACES) & table["seed"].isin(SEEDS)]
 
 
@@ -56,10 +59,10 @@ def whole(table: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([elsewhere(), table], ignore_index=True)
 
 
-def by_strength(table: pd.DataFrame) -> pd.DataFrame:
-    """The plain searches of the grids, in whose column `method` a strength that is not plain has its name."""
+def by_strength(table: pd.DataFrame, of: Sequence[str] = (DARTS,)) -> pd.DataFrame:
+    """The searches of the grids by these methods, in whose column `method` a strength that is not plain has its name."""
     rows = whole(table)
-    rows = rows[rows["method"] == DARTS]
+    rows = rows[rows["method"].isin(of)].assign(method=DARTS)
     for setting, name in NAMES.items():
         stronger = rows[setting] != PLAIN[setting]
         rows = rows.assign(method=rows["method"].mask(stronger, name + rows[setting].map(" {:g}".format)))

@@ -72,10 +72,13 @@ def correlation(
     kind: Annotated[str, one_of("pearson", "spearman")] = "pearson",
     level: Between = 0.95,
     seed: Seed = 0,
+    groups: Sequence | None = None,
 ) -> Estimate:
     """Pearson's correlation with Fisher's interval; with `kind="spearman"` that of ranks, with a bootstrap interval.
-    Pairs with NaN are left out, and of the resamples those of one value. Raises ValueError for another kind, and where
-    x and y differ in length.
+    Pairs with NaN are left out, and of the resamples those of one value. `groups` (of ranks alone) says which pairs
+    belong together, such as the searches of one setting, which resemble each other: resamples are of whole groups.
+    Raises ValueError for another kind, where x, y and groups differ in length, and for groups that are not equally
+    large.
 
     >>> print(dl.statistics.correlation([1, 2, 3, 4, 5], [1, 3, 2, 5, 4]))
     0.8 [-0.28, 0.986]
@@ -84,7 +87,13 @@ def correlation(
     if x.shape != y.shape:
         raise ValueError(f"x, y: have shapes {x.shape} and {y.shape}; they must be equally long lists")
     whole = np.isfinite(x) & np.isfinite(y)
-    x, y = _samples("x, y", x[whole]), y[whole]
+    together = np.arange(len(x)) if groups is None else np.asarray(groups)
+    if together.shape != x.shape or (groups is not None and kind == "pearson"):
+        raise ValueError(
+            f"groups: have shape {together.shape}, with kind={kind!r}; there must be one for each of {len(x)} pairs, "
+            "and kind='spearman'"
+        )
+    x, y, together = _samples("x, y", x[whole]), y[whole], together[whole]
     if np.ptp(x) == 0 or np.ptp(y) == 0:
         return Estimate(np.nan, np.nan, np.nan, len(x), level)
     if kind == "pearson":
@@ -98,7 +107,11 @@ def correlation(
 
     low = high = np.nan
     if len(x) > 3:
-        drawn = np.random.default_rng(seed).integers(len(x), size=(9999, len(x)))
+        members = [np.flatnonzero(together == group) for group in np.unique(together)]
+        if len({len(places) for places in members}) > 1:
+            raise ValueError(f"groups: have {sorted(map(len, members))} pairs; all must have as many")
+        drawn = np.random.default_rng(seed).integers(len(members), size=(9999, len(members)))
+        drawn = np.array(members)[drawn].reshape(9999, -1)
         with np.errstate(invalid="ignore"):  # where all of a resample are equal
             found = of_ranks(x[drawn], y[drawn])
         low, high = map(float, np.nanquantile(found, [(1 - level) / 2, (1 + level) / 2]))

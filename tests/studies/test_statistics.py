@@ -81,6 +81,25 @@ def test_ties_leave_the_correlation_of_ranks_its_interval(y):
     assert few.low < few.value <= few.high
 
 
+def test_copies_of_a_pair_that_are_drawn_together_tell_no_more_than_one(rng):
+    x, y = rng.multivariate_normal([0, 0], [[1, 0.6], [0.6, 1]], 8).T
+    alone, copied = correlation(x, y, "spearman"), [np.tile(values, 5) for values in (x, y)]
+    together = correlation(*copied, "spearman", groups=np.tile(np.arange(8), 5))
+    assert together.n == 40
+    assert [together.value, together.low, together.high] == pytest.approx([alone.value, alone.low, alone.high])
+    apart = correlation(*copied, "spearman")
+    assert apart.high - apart.low < 0.7 * (alone.high - alone.low)
+    assert correlation(x, y, "spearman", groups=list("abcdefgh")) == alone
+
+
+@pytest.mark.parametrize(
+    ("kind", "groups"), (("pearson", "aabb"), ("spearman", "aab"), ("spearman", "aaab"), ("spearman", "aabbcc"))
+)
+def test_groups_that_cannot_be_drawn_are_refused(kind, groups):
+    with pytest.raises(ValueError, match="^groups: "):
+        correlation([1, 2, 3, 4], [1, 3, 2, 4], kind, groups=list(groups))
+
+
 def test_a_paired_difference_does_not_see_what_both_have_in_common(rng):
     seeds = np.arange(5)
     common = rng.normal(0, 50, 5)
