@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
-from torch.utils._python_dispatch import is_in_torch_dispatch_mode
+from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from darts_lab import ranks
 from darts_lab.environment import fewer_threads, holding, processor
@@ -127,7 +127,8 @@ def takes(cell, x: Tensor, once: bool = False) -> bool:
         return False  # the kernels know no norm that processes share
     if not (once or _once.get()) or x.device.type != "cpu" or x.dtype not in KINDS:
         return False
-    if torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu") or is_in_torch_dispatch_mode():
+    watched = _get_current_dispatch_mode() is not None  # in this thread; `is_in_torch_dispatch_mode` means any
+    if torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu") or watched:
         return False  # what these change or look at are PyTorch's own operations
     if cell.fusable is None:
         cell.fusable = _is_fusable(cell)

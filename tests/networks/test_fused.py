@@ -10,6 +10,7 @@ from threading import Event, Thread
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import darts_lab as dl
 from darts_lab.networks import fused
@@ -262,6 +263,34 @@ def test_what_takes_the_plain_form(cells, small_search):
     with fused.differentiated_once():
         net(x, mixing)
     assert cells
+
+
+def test_a_thread_that_watches_operations_changes_none_of_another(cells):
+    """As the count of multiply-adds does, on which another thread's bits must not depend."""
+
+    class Watching(TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, arguments=(), named=None):
+            return function(*arguments, **(named or {}))
+
+    net, x, mixing = supernet_of("S2", dtype=torch.float32), batch(dtype=torch.float32), mixing_of("S2", torch.float32)
+    watching, go_on = Event(), Event()
+
+    def watch():
+        with Watching():
+            watching.set()
+            go_on.wait()
+
+    thread = Thread(target=watch)
+    thread.start()
+    watching.wait()
+    with fused.differentiated_once():
+        net(x, mixing)
+    go_on.set()
+    thread.join()
+    assert len(cells) == len(net.backbone.cells)
+    with fused.differentiated_once(), Watching():
+        net(x, mixing)
+    assert len(cells) == len(net.backbone.cells)
 
 
 def test_a_second_derivative_is_refused():

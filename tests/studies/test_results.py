@@ -91,6 +91,9 @@ def test_the_claims_are_those_of_the_tables_and_their_words_follow_from_the_rule
         rows = [row for row in rows if row.claim.startswith(claim)]
         for row, p in zip(rows, statistics.holm([row.p for row in rows]), strict=True):
             assert len(rows) == 4 and row.ours.endswith(f"{p:.2g} by Holm"), "over all four spaces"
+    words = [row.word for rows in questions.values() for row in rows]
+    counts = f"{words.count('shown')} shown, {words.count('absent')} absent, none contradicted"
+    assert counts in (RESULTS.parent / "README.md").read_text() and set(words) == {"shown", "absent"}
     rows = [script.Row("", "", value=value, p=p) for value, p in ((1, 0.001), (-1, 0.002), (1, 0.04), (1, None))]
     assert [row.word for row in script.corrected(rows)] == ["shown", "contradicted", "shown", "untested"]
     rows = [script.Row("", "", value=1, p=0.04) for _ in range(2)]
