@@ -127,9 +127,8 @@ def takes(cell, x: Tensor, once: bool = False) -> bool:
         return False  # the kernels know no norm that processes share
     if not (once or _once.get()) or x.device.type != "cpu" or x.dtype not in KINDS:
         return False
-    watched = _get_current_dispatch_mode() is not None  # in this thread; `is_in_torch_dispatch_mode` means any
-    if torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu") or watched:
-        return False  # what these change or look at are PyTorch's own operations
+    if torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu") or _get_current_dispatch_mode() is not None:
+        return False  # what these change, or a mode of this thread looks at, are PyTorch's own operations
     if cell.fusable is None:
         cell.fusable = _is_fusable(cell)
     return cell.fusable and available()[0]
