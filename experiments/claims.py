@@ -336,13 +336,19 @@ def parted() -> list[str]:
             "",
         ]
     ]
-    tables = {"collapse.csv": "normal cell alone", "remedies.csv": "normal cell alone", "grids.csv": "normal cell alone", "full_space.csv": "normal cell alone", "robustness.csv": "both cells, former L2 factors"}  # fmt: skip
-    for name, how in tables.items():
+    alone = "normal cell alone"
+    tables = {
+        "collapse.csv": (alone, None),
+        "remedies.csv": (alone, remedies.beside),
+        "grids.csv": (alone, grids.by_strength),
+        "full_space.csv": (alone, None),
+        "robustness.csv": ("both cells, former L2 factors", None),
+    }
+    for name, (how, completed) in tables.items():
         if not (RESULTS / name).exists():
             continue
         table = pd.read_csv(RESULTS / name)
-        table = remedies.beside(table) if name == "remedies.csv" else table
-        table = grids.by_strength(table) if name == "grids.csv" else table
+        table = completed(table) if completed else table
         table = table[table["reductions"] == "skip"] if "reductions" in table else table
         table = table[usual(table) & table["dominant_eigenvalue_mean"].notna()]
         for (space, method), _ in table[table["method"] != DARTS].groupby(["space", "method"]):

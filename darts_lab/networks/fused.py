@@ -134,7 +134,9 @@ def takes(cell, x: Tensor, once: bool = False) -> bool:
     return cell.fusable and available()[0]
 
 
-def cell(cell, s0: Tensor, s1: Tensor, weighting=None, drop_path=0.0, generator=None, samples: int | None = None):
+def cell(
+    cell, s0: Tensor, s1: Tensor, weighting=None, drop_path: float = 0.0, generator=None, samples: int | None = None
+) -> Tensor:
     """As `Cell.forward`; since every convolution is behind a ReLU here, of inputs before theirs or after it.
 
     Where the number of `samples` is given, inputs and result are side by side, as `grouped` gives them.
